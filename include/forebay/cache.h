@@ -1,0 +1,221 @@
+// forebay/cache.h -- the cache: plain keys, declared read-through classes, invalidation, warming.
+//
+// Threads: every call may be made from any thread, also at the same time on one engine.
+// Memory: values are bounded by the engine's `memory` limit, bookkeeping included.
+// Promise: a load that was overtaken by an invalidation is stored nowhere, and nobody who asked
+// after the invalidation returned is answered with it.
+
+#ifndef FOREBAY_CACHE_H
+#define FOREBAY_CACHE_H
+
+#include <forebay/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fb_engine fb_engine;
+
+// ---------------------------------------------------------------------------------------- values
+
+typedef enum fb_kind { FB_KIND_BYTES, FB_KIND_JSON } fb_kind;
+typedef enum fb_tier { FB_TIER_NONE, FB_TIER_MEMORY, FB_TIER_SHARED, FB_TIER_SOURCE } fb_tier;
+// FRESH: within its TTL. STALE: past it, served while it is refreshed (or softly invalidated).
+// FALLBACK: served because the source failed.
+typedef enum fb_freshness { FB_FRESH, FB_STALE, FB_FALLBACK } fb_freshness;
+
+typedef struct fb_value {
+    fb_str data;             // the bytes; JSON is valid UTF-8 JSON text
+    fb_kind kind;            //
+    fb_tier tier;            // where the answer came from
+    fb_freshness freshness;  //
+    int64_t age_ms;          // since its load (or SET) began
+    int64_t ttl_ms;          // until it is no longer fresh (0 once it is not); -1: never
+    uint64_t version;        // changes with each store of the key, in this process
+    void *owner;             // for fb_value_release(); NULL where the bytes are only lent
+} fb_value;
+
+// Receives lent bytes: `value` is good until the function returns. It may be called again with a
+// newer value before the call that takes it returns; then only the last call counts. It must not
+// call into the engine, nor block.
+typedef void (*fb_value_fn)(void *arg, const fb_value *value);
+
+// Gives back what fb_get_copy(), fb_fetch() or fb_dedupe() handed over. A zeroed value is fine.
+FB_API void fb_value_release(fb_value *value);
+
+// ------------------------------------------------------------------------------------ plain keys
+
+// Looks `key` up in memory. FB_OK: `fn` was called. FB_MISS. FB_NEGATIVE: a class knows that it
+// does not exist. No I/O.
+FB_API FB_CHECK_RESULT int fb_get(fb_engine *engine, fb_str key, fb_value_fn fn, void *arg);
+// The same into bytes of the caller's own; release them.
+FB_API FB_CHECK_RESULT int fb_get_copy(fb_engine *engine, fb_str key, fb_value *value);
+// Whether it is there, without counting as a read of it. FB_OK or FB_MISS.
+FB_API FB_CHECK_RESULT int fb_exists(fb_engine *engine, fb_str key);
+
+typedef struct fb_set_options {
+    int64_t ttl_ms;      // 0: the class's memory TTL where the key belongs to a class, else none
+    const fb_str *tags;  // at most FB_TAGS_MAX, each at most FB_TAG_LEN_MAX bytes
+    size_t tag_count;
+} fb_set_options;
+
+enum { FB_TAGS_MAX = 16, FB_TAG_LEN_MAX = 128, FB_KEY_LEN_MAX = 65535 };
+
+// Stores `value` under `key` and overtakes loads of it that are under way. JSON is detected.
+// FB_ETOOBIG: larger than one value may be. `options` may be NULL.
+FB_API FB_CHECK_RESULT int fb_set(fb_engine *engine, fb_str key, fb_str value,
+                                  const fb_set_options *options);
+// FB_OK: it was there and is gone. FB_MISS. Overtakes loads either way.
+FB_API FB_CHECK_RESULT int fb_del(fb_engine *engine, fb_str key);
+
+// One atomic read-modify-write of a key; the base of INCR, APPEND, SET NX, GETDEL, EXPIRE …
+typedef enum fb_edit_action { FB_EDIT_KEEP, FB_EDIT_PUT, FB_EDIT_DELETE, FB_EDIT_EXPIRE } fb_edit_action;
+typedef struct fb_edit {
+    bool found;             // in: whether the key is there; then:
+    fb_value value;         // in: what it holds, lent
+    int64_t expires_ms;     // in and out, Unix time: when it goes; -1: never
+    fb_edit_action action;  // out: KEEP (also as it comes in), PUT `data`, DELETE, or set EXPIRE only
+    fb_str data;            // out, for PUT: the new bytes, good until fb_edit() returns
+} fb_edit;
+// Decides; called with the key locked, so: short, no calls into the engine. What it returns is
+// what fb_edit_key() returns; after an error (< 0) nothing is changed.
+typedef int (*fb_edit_fn)(void *arg, fb_edit *edit);
+FB_API FB_CHECK_RESULT int fb_edit_key(fb_engine *engine, fb_str key, fb_edit_fn fn, void *arg);
+
+// Adds `delta` to the integer at `key` (absent: 0), keeping its TTL. FB_ETYPE: it holds no 64-bit
+// integer. FB_ERANGE: it would overflow.
+FB_API FB_CHECK_RESULT int fb_incr(fb_engine *engine, fb_str key, int64_t delta, int64_t *result);
+// The key goes in `ttl_ms` (<= 0: at once; -1 is not "never": see fb_persist). FB_OK or FB_MISS.
+FB_API FB_CHECK_RESULT int fb_expire(fb_engine *engine, fb_str key, int64_t ttl_ms);
+FB_API FB_CHECK_RESULT int fb_persist(fb_engine *engine, fb_str key);
+// FB_OK with the time left (-1: never expires), or FB_MISS.
+FB_API FB_CHECK_RESULT int fb_ttl(fb_engine *engine, fb_str key, int64_t *ttl_ms);
+
+// Visits keys from `cursor` (0 at first) on, at least `count` places of the index; returns in
+// *next where to go on, 0 at the end. A key that is there from the first call to the last is seen
+// at least once. `match` is a glob as in Redis; an empty one matches all.
+typedef void (*fb_key_fn)(void *arg, fb_str key);
+FB_API FB_CHECK_RESULT int fb_scan(fb_engine *engine, uint64_t cursor, uint64_t count, fb_str match,
+                                   fb_key_fn fn, void *arg, uint64_t *next);
+FB_API uint64_t fb_count(fb_engine *engine);
+
+// --------------------------------------------------------------------------------------- fetching
+
+typedef struct fb_param {
+    fb_str name;
+    fb_str value;
+} fb_param;
+
+// What a loader is asked for, and what it answers. Loaders run on the engine's worker threads,
+// several at once; they may block until `deadline_ns` (monotonic), after which nobody waits.
+typedef struct fb_load {
+    fb_str class_name;
+    fb_str key;
+    const fb_param *params;
+    size_t param_count;
+    int64_t deadline_ns;
+} fb_load;
+
+typedef struct fb_loaded fb_loaded;
+// Each copies its bytes. fb_loaded_value() at most once; fb_loaded_tag() up to FB_TAGS_MAX times.
+FB_API FB_CHECK_RESULT int fb_loaded_value(fb_loaded *loaded, fb_str data);
+FB_API FB_CHECK_RESULT int fb_loaded_tag(fb_loaded *loaded, fb_str tag);
+FB_API void fb_loaded_ttl(fb_loaded *loaded, int64_t ttl_ms);  // instead of the class's
+FB_API void fb_loaded_uncacheable(fb_loaded *loaded);          // hit-for-miss
+FB_API void fb_loaded_version(fb_loaded *loaded, uint64_t source_version);
+FB_API void fb_loaded_error(fb_loaded *loaded, fb_str text);   // detail for a result < 0
+
+// FB_OK after fb_loaded_value(); FB_NEGATIVE: there is no such thing; < 0: it failed.
+typedef int (*fb_load_fn)(void *arg, const fb_load *load, fb_loaded *loaded);
+
+typedef struct fb_request {
+    fb_str class_name;
+    const fb_param *params;
+    size_t param_count;
+    int64_t timeout_ms;   // how long this caller waits; 0: the class's hard time-out
+    bool refresh;         // do not answer from the cache: load, store, answer
+    fb_load_fn loader;    // instead of the class's source; NULL: the class's source
+    void *loader_arg;     // must live until the answer, and longer if the caller times out:
+    void (*loader_free)(void *arg);  // called once when the engine no longer needs it; may be NULL
+} fb_request;
+
+// Answers from memory, or joins or starts the one load of that key, and waits for it.
+// FB_OK: release *value. FB_NEGATIVE. FB_ENOCLASS, FB_EINVAL (a parameter is missing, unknown or
+// given twice), FB_ETIMEDOUT, FB_EOVERLOAD, FB_ESOURCE, FB_EDENIED, FB_ECLOSED; `error` (may be
+// NULL) says more. Must not be called on an engine's own threads.
+FB_API FB_CHECK_RESULT int fb_fetch(fb_engine *engine, const fb_request *request, fb_value *value,
+                                    fb_error *error);
+
+// The same without waiting. FB_OK or FB_NEGATIVE or an error at once (`done` was called, with lent
+// bytes), or FB_PENDING: `done` will be called once, on the calling thread's loop where that is one
+// of the engine's (forebay.h), else on any thread of the engine.
+// `value` is lent, and NULL unless `result` is FB_OK. `error` is NULL unless result < 0.
+typedef void (*fb_fetch_fn)(void *arg, int result, const fb_value *value, const fb_error *error);
+FB_API FB_CHECK_RESULT int fb_fetch_start(fb_engine *engine, const fb_request *request,
+                                          fb_fetch_fn done, void *arg);
+
+// Runs `loader` once for all who ask for `key` while it runs, and shares the outcome with those who
+// ask within `window_ms` after it. Results as fb_fetch().
+FB_API FB_CHECK_RESULT int fb_dedupe(fb_engine *engine, fb_str key, int64_t window_ms,
+                                     fb_load_fn loader, void *loader_arg, fb_value *value,
+                                     fb_error *error);
+
+// ----------------------------------------------------------------------------------- invalidation
+
+typedef enum fb_scope {
+    FB_SCOPE_KEY,
+    FB_SCOPE_PATTERN,    // a glob as in Redis: * ? [a-z] [^a] and backslash
+    FB_SCOPE_TAG,
+    FB_SCOPE_CLASS,
+    FB_SCOPE_NAMESPACE,  // every class of that namespace
+    FB_SCOPE_ALL
+} fb_scope;
+
+typedef struct fb_invalidation {
+    fb_scope scope;
+    fb_str name;  // the key, pattern, tag, class or namespace; empty for ALL
+    bool soft;    // make it stale instead of gone (nothing, where the class allows no stale answer)
+} fb_invalidation;
+
+// When it returns, no read that begins afterwards is answered with what was there before.
+// *removed (may be NULL): entries that left, or -1 where that takes effect without visiting them
+// (tag, class, namespace). FB_ENOCLASS: no such class or namespace.
+FB_API FB_CHECK_RESULT int fb_invalidate(fb_engine *engine, const fb_invalidation *what,
+                                         int64_t *removed);
+
+// ---------------------------------------------------------------------------------------- warming
+
+// Loads in the background, behind all that callers wait for. *started (may be NULL): how many loads
+// were begun. With params: that one. Without: what the class declares under `warm`.
+FB_API FB_CHECK_RESULT int fb_warm(fb_engine *engine, fb_str class_name, const fb_param *params,
+                                   size_t param_count, uint64_t *started, fb_error *error);
+// Loads again up to `count` of the most-read keys of a class that are not fresh (0: all known).
+FB_API FB_CHECK_RESULT int fb_warm_top(fb_engine *engine, fb_str class_name, uint32_t count,
+                                       uint64_t *started);
+
+// -------------------------------------------------------------------------------------- explaining
+
+typedef struct fb_explanation {
+    fb_tier tier;             // FB_TIER_NONE: not there
+    bool negative;            // "known not to exist"
+    bool hit_for_miss;        // "known not cacheable"
+    fb_freshness freshness;   //
+    fb_kind kind;
+    char class_name[64];      // empty: a plain key
+    int64_t age_ms;           //
+    int64_t fresh_for_ms;     // -1: for ever
+    int64_t gone_in_ms;       // -1: never; until then it may serve as stale or fallback
+    int64_t load_cost_us;     // smoothed time of its loads; 0: not loaded
+    uint64_t value_bytes;
+    bool loading;             // a load of it is under way
+    char last_miss[64];       // why the last read of it missed, as far as remembered; else empty
+    size_t tag_count;
+    char tags[FB_TAGS_MAX][FB_TAG_LEN_MAX + 1];
+} fb_explanation;
+FB_API FB_CHECK_RESULT int fb_explain(fb_engine *engine, fb_str key, fb_explanation *explanation);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,57 @@
+// forebay/forebay.h -- open and close an engine; everything else in one include.
+//
+//     fb_config *config = NULL;
+//     fb_engine *engine = NULL;
+//     fb_error error;
+//     if (fb_config_new(&config) || fb_config_set(config, FB_STR("memory"), FB_STR("64MiB"), &error) ||
+//         fb_open(config, &engine, &error)) { … error.text … }
+//
+// Several engines may live in one process. An engine has threads of its own: after fork() only the
+// parent may use it; the child opens its own.
+
+#ifndef FOREBAY_FOREBAY_H
+#define FOREBAY_FOREBAY_H
+
+#include <forebay/base.h>
+#include <forebay/cache.h>
+#include <forebay/config.h>
+#include <forebay/registry.h>
+#include <forebay/stats.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+FB_API const char *fb_version(void);  // "0.1.0"
+
+// Starts loops and workers, opens the sources and prepares every declared query. The configuration
+// is copied. FB_EINVAL (a query the source does not accept: error says file, line, class and the
+// source's own words), FB_ENOMEM, FB_EIO, and what fb_config_check() returns.
+FB_API FB_CHECK_RESULT int fb_open(const fb_config *config, fb_engine **engine, fb_error *error);
+// The same checks without starting anything: what `forebay check` runs.
+FB_API FB_CHECK_RESULT int fb_check(const fb_config *config, fb_error *error);
+// Refuses new work (FB_ECLOSED), waits up to `drain_ms` for loads under way, frees all. NULL is fine.
+// Must not be called on an engine's own threads.
+FB_API void fb_close(fb_engine *engine, int64_t drain_ms);
+
+// Takes over what of `config` can change while running. `fn` (may be NULL) hears of every option
+// that differs: whether it took effect, or waits for a restart. After an error nothing changed.
+typedef void (*fb_reload_fn)(void *arg, fb_str path, bool applied);
+FB_API FB_CHECK_RESULT int fb_reload(fb_engine *engine, const fb_config *config, fb_reload_fn fn,
+                                     void *arg, fb_error *error);
+
+// The engine's event loops, for a program that wants to work on them (libevent).
+FB_API uint32_t fb_loop_count(const fb_engine *engine);
+// The libevent base of loop `index`; use it only on that loop's thread: get there by fb_loop_post().
+FB_API struct event_base *fb_loop_base(const fb_engine *engine, uint32_t index);
+// Runs `fn(arg)` soon on that loop's thread. FB_ENOMEM. From any thread.
+FB_API FB_CHECK_RESULT int fb_loop_post(fb_engine *engine, uint32_t index, void (*fn)(void *arg),
+                                        void *arg);
+// The loop whose thread this is, or -1.
+FB_API int fb_loop_current(const fb_engine *engine);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
