@@ -1,0 +1,39 @@
+// stats/histogram.h -- log-linear histogram of non-negative 64-bit values (nanoseconds here).
+//
+// Buckets: 64 linear ones to each power of two, so that a bucket's middle is within 1 % (1/128) of
+// everything in it; as HdrHistogram has it. Values above FB_HISTOGRAM_MAX count as that.
+// Recording is one relaxed atomic add and does not allocate; any thread, at the same time.
+
+#ifndef FB_STATS_HISTOGRAM_H
+#define FB_STATS_HISTOGRAM_H
+
+#include <forebay/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FB_HISTOGRAM_MAX (INT64_C(1) << 42)  // 73 minutes in nanoseconds
+
+typedef struct fb_histogram fb_histogram;
+
+FB_CHECK_RESULT int fb_histogram_new(fb_histogram **histogram);
+void fb_histogram_free(fb_histogram *histogram);
+// Negative values count as 0.
+void fb_histogram_record(fb_histogram *histogram, int64_t value);
+void fb_histogram_reset(fb_histogram *histogram);
+// Adds `from`'s values to `into`.
+void fb_histogram_merge(fb_histogram *into, const fb_histogram *from);
+
+uint64_t fb_histogram_count(const fb_histogram *histogram);
+double fb_histogram_mean(const fb_histogram *histogram);  // from the exact sum; 0 when empty
+// The smallest recorded bucket's middle that at least `quantile` (0 … 1) of all values are at or
+// under; 0 when empty.
+double fb_histogram_quantile(const fb_histogram *histogram, double quantile);
+double fb_histogram_max(const fb_histogram *histogram);  // exact; 0 when empty
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,116 @@
+// wire/resp.h -- RESP2 and RESP3 over byte buffers, both directions. No I/O, no socket, no copy of
+// bulk strings: what comes out of a reader points into the caller's input.
+//
+// Standard: the RESP specification of Redis (protocol versions 2 and 3).
+// Parsers return > 0: bytes used; 0: need more input; < 0: an error of forebay/base.h, with text.
+// They are incremental: called again with the same bytes and more behind them they go on where they
+// stopped (no work is done twice), and the caller may move the input between calls.
+
+#ifndef FB_WIRE_RESP_H
+#define FB_WIRE_RESP_H
+
+#include <forebay/base.h>
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- commands: what a server reads
+
+typedef struct fb_resp_limits {
+    uint32_t arg_count_max;  // elements of one command
+    uint64_t bulk_len_max;   // bytes of one argument
+    uint64_t query_len_max;  // bytes of one command in all
+    uint32_t inline_len_max; // bytes of one inline command's line
+} fb_resp_limits;
+
+extern const fb_resp_limits FB_RESP_LIMITS_DEFAULT;  // 1 Mi args, 512 MiB, 1 GiB, 64 KiB as Redis
+
+// Zero-initialise; release it.
+typedef struct fb_resp_command {
+    fb_str *args;      // out: the arguments, into the input given to the call that returned > 0
+    size_t arg_count;  // out
+    // private: progress
+    size_t args_cap;
+    size_t *offsets;
+    size_t expected, got, scanned;
+    int64_t bulk_len;
+    int phase;
+    fb_buf unquoted;   // of inline commands
+} fb_resp_command;
+
+// Reads one command, multi-bulk or inline (quoting as redis-cli). An empty line or "*0" is a command
+// of no arguments. FB_ESYNTAX with Redis's own "Protocol error: …" words; FB_ETOOBIG.
+ssize_t fb_resp_command_read(fb_resp_command *command, fb_str input, const fb_resp_limits *limits,
+                             fb_error *error);
+// Forgets progress, for the next command. (The reader does it itself after returning > 0.)
+void fb_resp_command_reset(fb_resp_command *command);
+void fb_resp_command_release(fb_resp_command *command);
+// Bytes after the input's end that the command in progress still needs at the least; a hint for the
+// size of the next read.
+size_t fb_resp_command_wants(const fb_resp_command *command);
+
+// ---- values: what a client reads
+
+typedef enum fb_resp_type {
+    FB_RESP_STRING,     // bulk
+    FB_RESP_SIMPLE,     // +OK
+    FB_RESP_ERROR,      // - and the RESP3 bulk error
+    FB_RESP_INTEGER,
+    FB_RESP_NULL,
+    FB_RESP_DOUBLE,
+    FB_RESP_BOOLEAN,
+    FB_RESP_BIGNUMBER,  // text
+    FB_RESP_VERBATIM,   // text after its "txt:" or "mkd:"
+    FB_RESP_ARRAY,
+    FB_RESP_MAP,        // child_count is twice the number of pairs
+    FB_RESP_SET,
+    FB_RESP_PUSH
+} fb_resp_type;
+
+typedef struct fb_resp_value {
+    fb_resp_type type;
+    fb_str text;        // of the text types, into the input
+    int64_t integer;    // INTEGER, and BOOLEAN as 0 or 1
+    double number;      // DOUBLE
+    struct fb_resp_value *children;
+    size_t child_count;
+} fb_resp_value;
+
+typedef struct fb_resp_reply fb_resp_reply;
+FB_CHECK_RESULT int fb_resp_reply_new(uint32_t depth_max, uint64_t len_max, fb_resp_reply **reply);
+void fb_resp_reply_free(fb_resp_reply *reply);
+// Reads one value; *value (good until the next call with `reply`) points into `input`. Attributes
+// (RESP3 '|') are read and passed over. FB_ESYNTAX, FB_ETOOBIG, FB_ENOMEM.
+ssize_t fb_resp_reply_read(fb_resp_reply *reply, fb_str input, const fb_resp_value **value,
+                           fb_error *error);
+
+// ---- writing, both sides. `proto` is 2 or 3; what RESP2 lacks is written as Redis does
+// (map → flat array, double → bulk, boolean → integer, null → null bulk). FB_OK or FB_ENOMEM, and
+// then nothing was written.
+
+FB_CHECK_RESULT int fb_resp_write_simple(fb_buf *out, fb_str text);
+FB_CHECK_RESULT int fb_resp_write_error(fb_buf *out, fb_str text);  // CR and LF become spaces
+FB_CHECK_RESULT int fb_resp_write_integer(fb_buf *out, int64_t number);
+FB_CHECK_RESULT int fb_resp_write_bulk(fb_buf *out, fb_str bytes);
+FB_CHECK_RESULT int fb_resp_write_null(fb_buf *out, int proto);
+FB_CHECK_RESULT int fb_resp_write_null_array(fb_buf *out, int proto);
+FB_CHECK_RESULT int fb_resp_write_array(fb_buf *out, size_t count);
+FB_CHECK_RESULT int fb_resp_write_map(fb_buf *out, int proto, size_t pair_count);
+FB_CHECK_RESULT int fb_resp_write_set(fb_buf *out, int proto, size_t count);
+FB_CHECK_RESULT int fb_resp_write_push(fb_buf *out, int proto, size_t count);
+FB_CHECK_RESULT int fb_resp_write_double(fb_buf *out, int proto, double number);
+FB_CHECK_RESULT int fb_resp_write_boolean(fb_buf *out, int proto, bool truth);
+FB_CHECK_RESULT int fb_resp_write_verbatim(fb_buf *out, int proto, fb_str text);  // "txt"
+// A command as clients send it: an array of bulk strings.
+FB_CHECK_RESULT int fb_resp_write_command(fb_buf *out, const fb_str *args, size_t arg_count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
