@@ -1,0 +1,38 @@
+// cache/loaded.h -- the outcome of one load, filled by a source or a caller's loader.
+// The functions that fill it are public (forebay/cache.h). One thread at a time.
+
+#ifndef FB_CACHE_LOADED_H
+#define FB_CACHE_LOADED_H
+
+#include <forebay/cache.h>
+
+#include "base/blob.h"
+#include "base/buf.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct fb_loaded {
+    int result;              // FB_OK (value is set), FB_NEGATIVE, or < 0; set by whoever ran the load
+    fb_blob *value;
+    fb_kind kind;            // JSON or bytes, detected when the value is set
+    int64_t ttl_ms;          // -1: the class's
+    bool uncacheable;
+    uint64_t source_version; // 0: none
+    size_t tag_count;
+    uint16_t tag_lens[FB_TAGS_MAX];
+    fb_buf tag_bytes;        // the tags, one behind the other
+    int64_t took_ns;         // time at the source itself; set by whoever ran the load
+    char error[256];
+};
+
+void fb_loaded_init(fb_loaded *loaded);
+void fb_loaded_release(fb_loaded *loaded);
+fb_str fb_loaded_tag_at(const fb_loaded *loaded, size_t index);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

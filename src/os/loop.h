@@ -1,0 +1,33 @@
+// os/loop.h -- an event loop on a thread of its own, with a queue of work from other threads.
+
+#ifndef FB_OS_LOOP_H
+#define FB_OS_LOOP_H
+
+#include <forebay/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct event_base;
+typedef struct fb_loop fb_loop;
+
+// FB_OK, FB_ENOMEM, FB_EIO. The thread (named "forebay-<index>") starts at once.
+FB_CHECK_RESULT int fb_loop_new(uint32_t index, fb_loop **loop);
+// Ends the loop after what was posted, joins the thread, frees. From another thread.
+void fb_loop_free(fb_loop *loop);
+struct event_base *fb_loop_event_base(fb_loop *loop);
+// Runs fn(arg) on the loop's thread, in order. From any thread; wakes the loop only where it may sleep.
+// Intrusive: the node is the caller's and is free again when fn is called.
+typedef struct fb_post {
+    struct fb_post *next;
+    void (*fn)(struct fb_post *post);
+} fb_post;
+void fb_loop_submit(fb_loop *loop, fb_post *post);
+bool fb_loop_is_current(const fb_loop *loop);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

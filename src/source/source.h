@@ -1,0 +1,58 @@
+// source/source.h -- the load port: where values come from. SQLite and callbacks now; PostgreSQL and
+// HTTP fit the same shape: start() begins, and `done` is called once, later, from any thread.
+
+#ifndef FB_SOURCE_SOURCE_H
+#define FB_SOURCE_SOURCE_H
+
+#include <forebay/base.h>
+
+#include "cache/class.h"
+#include "cache/flight.h"
+#include "cache/loaded.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fb_source fb_source;
+
+// One question to a source: one item, or several of a class that has a batch query.
+typedef struct fb_job {
+    const fb_class *class_;
+    const fb_load_item *items;
+    fb_loaded *loaded;       // one for each item, initialised; filled when done is called, `result` and took_ns too
+    size_t item_count;
+    int64_t deadline_ns;     // monotonic: by then it must be given up (FB_ETIMEDOUT)
+    void (*done)(struct fb_job *job);
+} fb_job;
+
+// What each kind of source implements.
+typedef struct fb_source_type {
+    const char *name;  // "sqlite"
+    // Names of the parameters a query uses, without the colon; checks the query against the source. `place` of the
+    // error is the caller's matter; the text has the source's own words.
+    int (*prepare)(fb_source *source, const fb_class_options *options, void **prepared,
+                   fb_str *params, size_t params_cap, size_t *param_count, fb_error *error);
+    void (*unprepare)(fb_source *source, void *prepared);
+    // Begins; never fails: what goes wrong is said in loaded[i].result. Does not block.
+    void (*start)(fb_source *source, fb_job *job);
+    // Runs `query` and calls `fn` for each row with its columns as parameters: for warming. Blocks; any thread.
+    int (*rows)(fb_source *source, fb_str query, int64_t deadline_ns,
+                void (*fn)(void *arg, const fb_param *columns, size_t column_count), void *arg, fb_error *error);
+    void (*close)(fb_source *source);  // after the last job is done
+} fb_source_type;
+
+struct fb_source {
+    const fb_source_type *type;
+    fb_str name;
+};
+
+static inline void fb_source_start(fb_source *source, fb_job *job) {
+    source->type->start(source, job);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
