@@ -1,0 +1,68 @@
+# The front door; meson and ninja do the building. Bare `make` says what there is.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+# Seconds that each fuzz target runs.
+SECONDS_EACH ?= 30
+# A part of a test's name, to run only those: make test ONLY=store
+ONLY ?=
+# WERROR=1 makes every warning an error, as development and CI do.
+WERROR ?=
+
+export BUILD PREFIX WERROR
+
+.PHONY: help deps build run test check asan tsan fuzz bench coverage install clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@echo "forebay: a cache, limits and a queue in front of everything slow"
+	@echo
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@echo
+	@echo "Start with \`make run\`. Settings: ONLY=name (test), SECONDS_EACH=30 (fuzz), WERROR=1,"
+	@echo "PREFIX=/usr/local and DESTDIR= (install), BUILD=build (the folder that is built in)."
+
+deps: ## install the Debian packages that the build needs, where they are missing
+	@tools/bootstrap run
+
+build: ## build the program, build/forebay, and the library
+	@tools/build $(BUILD)
+
+run: deps build ## build a catalogue from this machine's packages and serve it: the quick start
+	@tools/quickstart
+
+test: ## every test: unit, fuzz corpora, models, simulation, system
+	@tools/bootstrap test
+	@tools/test $(BUILD) $(ONLY)
+
+check: ## layers, names, headers, static analysis
+	@tools/bootstrap dev
+	@tools/build $(BUILD)
+	@tools/check $(BUILD)
+
+asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
+	@tools/bootstrap test
+	@SANITIZE=address,undefined tools/test build-asan $(ONLY)
+
+tsan: ## the tests with threads under ThreadSanitizer
+	@tools/bootstrap test
+	@SANITIZE=thread tools/test build-tsan $(ONLY)
+
+fuzz: ## every fuzz target for SECONDS_EACH seconds
+	@tools/bootstrap dev
+	@tools/fuzz $(SECONDS_EACH) $(ONLY)
+
+bench: ## the benchmarks
+	@tools/bootstrap test
+	@tools/bench $(BUILD) $(ONLY)
+
+coverage: ## which lines the tests reach: a report, and build-coverage/coverage.html
+	@tools/bootstrap dev
+	@tools/coverage
+
+install: build ## install program, library and headers below $(DESTDIR)$(PREFIX)
+	@meson install -C $(BUILD) --no-rebuild --quiet $(if $(DESTDIR),--destdir "$(abspath $(DESTDIR))")
+	@echo "installed below $(DESTDIR)$(PREFIX)"
+
+clean: ## remove what was built (the catalogue of the quick start stays)
+	rm -rf build build-asan build-tsan build-fuzz build-coverage build-mutations
