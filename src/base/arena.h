@@ -19,7 +19,7 @@ typedef struct fb_arena {
 FB_CHECK_RESULT void *fb_arena_new(fb_arena *arena, size_t size);
 // A copy; {NULL, 0} where there is no memory and bytes.len > 0.
 fb_str fb_arena_copy(fb_arena *arena, fb_str bytes);
-// Frees all but one block for use again.
+// Frees all, or all but one block for use again.
 void fb_arena_reset(fb_arena *arena);
 void fb_arena_release(fb_arena *arena);
 

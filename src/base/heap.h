@@ -20,6 +20,7 @@ typedef struct fb_heap {
     size_t count, cap;
 } fb_heap;
 
+// The nodes still in it are then in no heap; they must still be there.
 void fb_heap_release(fb_heap *heap);
 // FB_OK or FB_ENOMEM. A node that is in the heap is moved to its new key (which cannot fail).
 FB_CHECK_RESULT int fb_heap_put(fb_heap *heap, fb_heap_node *node, int64_t key);

@@ -22,9 +22,10 @@ typedef struct fb_map {
     uint64_t seed;  // set it before the first put where keys may be hostile
 } fb_map;
 
+// Keeps the seed: the map is empty and may be used again.
 void fb_map_release(fb_map *map);
 void *fb_map_get(const fb_map *map, fb_str key);
-// Adds or replaces; `item` is not NULL. FB_OK or FB_ENOMEM.
+// Adds, or replaces item and key both; `item` is not NULL. FB_OK or FB_ENOMEM.
 FB_CHECK_RESULT int fb_map_put(fb_map *map, fb_str key, void *item);
 // What was there, or NULL.
 void *fb_map_remove(fb_map *map, fb_str key);

@@ -14,7 +14,7 @@ extern "C" {
 FB_CHECK_RESULT void *fb_mem_new(size_t size);
 // Zeroed; NULL also where count × size overflows.
 FB_CHECK_RESULT void *fb_mem_zero(size_t count, size_t size);
-// NULL leaves `ptr` as it was.
+// NULL, also for size 0, leaves `ptr` as it was; a NULL `ptr` is fb_mem_new().
 FB_CHECK_RESULT void *fb_mem_resize(void *ptr, size_t size);
 void fb_mem_free(void *ptr);
 // A NUL-terminated copy of bytes.

@@ -37,9 +37,11 @@ fb_str fb_str_trim(fb_str str);
 // Whole-string decimal integer as Redis accepts it (no sign '+', no spaces, no leading zeros).
 // FB_OK, FB_ETYPE (not a number), FB_ERANGE (does not fit).
 FB_CHECK_RESULT int fb_str_int(fb_str str, int64_t *number);
-// Whole-string finite decimal number. FB_OK or FB_ETYPE.
+// Whole-string finite decimal number of at most 511 bytes, whatever the process's locale. FB_OK or
+// FB_ETYPE.
 FB_CHECK_RESULT int fb_str_double(fb_str str, double *number);
 // Edits needed to turn one into the other (Levenshtein), for "did you mean"; at most `limit`.
+// Names above 127 bytes count as `limit` apart.
 size_t fb_str_distance(fb_str a, fb_str b, size_t limit);
 
 #ifdef __cplusplus

@@ -1,0 +1,141 @@
+// Idea: one decoder, fb_utf8_next(), that takes a code point or says the next byte begins none; the
+// rest are loops over it. Runs of ASCII, which most text is, are passed eight bytes at a time.
+//
+// Folding is the C library's towlower() in a locale of our own (base/locale.h). It maps one code point
+// to one: that is Unicode's simple lower case. Full folding ("ß" to "ss") would change more than case.
+
+#include "base/utf8.h"
+
+#include "base/locale.h"
+
+#include <string.h>
+#include <wctype.h>
+
+static const uint64_t high_bits = UINT64_C(0x8080808080808080);
+
+// The length of the run of ASCII that starts at `place`.
+static size_t ascii_run(fb_str bytes, size_t place) {
+    size_t end = place;
+    uint64_t word;
+
+    while (bytes.len - end >= sizeof(word)) {
+        memcpy(&word, bytes.ptr + end, sizeof(word));
+        if ((word & high_bits) != 0) {
+            break;
+        }
+        end += sizeof(word);
+    }
+    while (end < bytes.len && (unsigned char)bytes.ptr[end] < 0x80) {
+        end++;
+    }
+    return end - place;
+}
+
+static size_t encode(uint32_t code, char out[4]) {
+    if (code < 0x80) {
+        out[0] = (char)code;
+        return 1;
+    }
+    if (code < 0x800) {
+        out[0] = (char)(0xc0 | code >> 6);
+        out[1] = (char)(0x80 | (code & 0x3f));
+        return 2;
+    }
+    if (code < 0x10000) {
+        out[0] = (char)(0xe0 | code >> 12);
+        out[1] = (char)(0x80 | (code >> 6 & 0x3f));
+        out[2] = (char)(0x80 | (code & 0x3f));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | code >> 18);
+    out[1] = (char)(0x80 | (code >> 12 & 0x3f));
+    out[2] = (char)(0x80 | (code >> 6 & 0x3f));
+    out[3] = (char)(0x80 | (code & 0x3f));
+    return 4;
+}
+
+int32_t fb_utf8_next(fb_str bytes, size_t *used) {
+    // The smallest code point of each length: smaller ones are long forms.
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+
+    if (bytes.len == 0) {
+        *used = 0;
+        return -1;
+    }
+    const unsigned char *at = (const unsigned char *)bytes.ptr;
+    *used = 1;
+    if (at[0] < 0x80) {
+        return at[0];
+    }
+    size_t len = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
+    if (at[0] < 0xc2 || at[0] > 0xf4 || bytes.len < len) {
+        return -1;
+    }
+    uint32_t code = at[0] & (0x7fU >> len);
+    for (size_t i = 1; i < len; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            return -1;
+        }
+        code = code << 6 | (at[i] & 0x3f);
+    }
+    if (code < least[len] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff)) {
+        return -1;
+    }
+    *used = len;
+    return (int32_t)code;
+}
+
+bool fb_utf8_valid(fb_str bytes) {
+    size_t place = 0;
+
+    while (place < bytes.len) {
+        size_t used = ascii_run(bytes, place);
+        place += used;
+        if (place < bytes.len) {
+            fb_str rest = {bytes.ptr + place, bytes.len - place};
+            if (fb_utf8_next(rest, &used) < 0) {
+                return false;
+            }
+            place += used;
+        }
+    }
+    return true;
+}
+
+size_t fb_utf8_cut(const char *text, size_t len) {
+    size_t place = len;
+
+    while (place > 0 && len - place < 3 && ((unsigned char)text[place] & 0xc0) == 0x80) {
+        place--;
+    }
+    // Bytes that are no UTF-8 have no place that is better than another.
+    return ((unsigned char)text[place] & 0xc0) == 0x80 ? len : place;
+}
+
+int fb_utf8_fold(fb_str bytes, fb_buf *out) {
+    locale_t locale = fb_locale_get();
+    size_t before = out->len;
+    size_t place = 0;
+
+    // A small letter may be longer than its capital by one byte; that room is found as it is needed.
+    int result = fb_buf_reserve(out, bytes.len);
+    while (result == FB_OK && place < bytes.len) {
+        fb_str rest = {bytes.ptr + place, bytes.len - place};
+        char encoded[4];
+        size_t used;
+        int32_t code = fb_utf8_next(rest, &used);
+        if (code >= 'A' && code <= 'Z') {
+            result = fb_buf_byte(out, (char)(code - 'A' + 'a'));
+        } else if (code < 0x80 || locale == (locale_t)0) {
+            result = fb_buf_append(out, (fb_str){rest.ptr, used});
+        } else {
+            size_t len = encode((uint32_t)towlower_l((wint_t)code, locale), encoded);
+            result = fb_buf_append(out, (fb_str){encoded, len});
+        }
+        place += used;
+    }
+    if (result != FB_OK) {
+        out->len = before;
+    }
+    return result;
+}
