@@ -1,0 +1,159 @@
+// An event loop and the work other threads hand to it.
+//
+// Posts are pushed on a lock-free stack; the one that finds it empty writes to an eventfd. The loop
+// takes the whole stack at once, turns it round and runs it in order. So however many threads post
+// however much, there is at most one system call for each time the loop comes by.
+// Stopping is a post as well: what was posted before it has been run.
+
+#include "os/loop.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+
+struct fb_loop {
+    struct event_base *base;
+    struct event *wake;
+    int wake_fd;
+    uint32_t index;
+    bool started;
+    pthread_t thread;
+    _Atomic(fb_post *) posted;  // newest first
+    fb_post stop;
+};
+
+static _Thread_local fb_loop *current;
+
+static void run_posted(evutil_socket_t fd, short what, void *arg) {
+    fb_loop *loop = arg;
+    uint64_t count;
+    // The counter is reset before the stack is taken: a post that comes in between wakes us again.
+    ssize_t got = read(fd, &count, sizeof count);
+    FB_ASSERT(got == (ssize_t)sizeof count || errno == EAGAIN || errno == EINTR);
+    fb_post *newest = atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire);
+    fb_post *oldest = NULL;
+    while (newest != NULL) {
+        fb_post *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest != NULL) {
+        fb_post *post = oldest;
+        oldest = post->next;  // before the call: the node may be reused or freed by it
+        post->fn(post);
+    }
+}
+
+static void *run_loop(void *arg) {
+    fb_loop *loop = arg;
+    char name[16];
+    snprintf(name, sizeof name, "forebay-%u", loop->index);
+    (void)pthread_setname_np(pthread_self(), name);
+    current = loop;
+    event_base_dispatch(loop->base);
+    return NULL;
+}
+
+static struct event_base *new_base(void) {
+    struct event_config *config = event_config_new();
+    if (config == NULL) {
+        return NULL;
+    }
+    // Everything that crosses threads goes through our own queue, so libevent need not lock.
+    (void)event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_PRECISE_TIMER);
+    struct event_base *base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+int fb_loop_new(uint32_t index, fb_loop **out) {
+    int result = FB_ENOMEM;
+    fb_loop *loop = fb_mem_zero(1, sizeof *loop);
+    if (loop == NULL) {
+        return FB_ENOMEM;
+    }
+    loop->index = index;
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->wake_fd < 0) {
+        result = FB_EIO;
+        goto fail;
+    }
+    loop->base = new_base();
+    if (loop->base == NULL) {
+        goto fail;
+    }
+    loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, run_posted, loop);
+    if (loop->wake == NULL || event_add(loop->wake, NULL) != 0) {
+        goto fail;
+    }
+    if (pthread_create(&loop->thread, NULL, run_loop, loop) != 0) {
+        result = FB_EIO;
+        goto fail;
+    }
+    loop->started = true;
+    *out = loop;
+    return FB_OK;
+fail:
+    fb_loop_free(loop);
+    return result;
+}
+
+static void stop(fb_post *post) {
+    (void)post;
+    event_base_loopbreak(current->base);
+}
+
+void fb_loop_free(fb_loop *loop) {
+    if (loop == NULL) {
+        return;
+    }
+    FB_ASSERT(current != loop);
+    if (loop->started) {
+        loop->stop.fn = stop;
+        fb_loop_submit(loop, &loop->stop);
+        pthread_join(loop->thread, NULL);
+    }
+    if (loop->wake != NULL) {
+        event_free(loop->wake);
+    }
+    if (loop->base != NULL) {
+        event_base_free(loop->base);
+    }
+    if (loop->wake_fd >= 0) {
+        close(loop->wake_fd);
+    }
+    fb_mem_free(loop);
+}
+
+struct event_base *fb_loop_event_base(fb_loop *loop) {
+    return loop->base;
+}
+
+void fb_loop_submit(fb_loop *loop, fb_post *post) {
+    FB_ASSERT(post->fn != NULL);
+    fb_post *newest = atomic_load_explicit(&loop->posted, memory_order_relaxed);
+    do {
+        post->next = newest;
+    } while (!atomic_compare_exchange_weak_explicit(&loop->posted, &newest, post,
+                                                    memory_order_release, memory_order_relaxed));
+    if (newest == NULL) {
+        uint64_t one = 1;
+        ssize_t put;
+        do {
+            put = write(loop->wake_fd, &one, sizeof one);
+        } while (put < 0 && errno == EINTR);
+        FB_ASSERT(put == (ssize_t)sizeof one || errno == EAGAIN);
+    }
+}
+
+bool fb_loop_is_current(const fb_loop *loop) {
+    return current == loop;
+}
