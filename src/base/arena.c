@@ -1,8 +1,8 @@
 // Idea: blocks of 4 KiB with a mark that moves; a piece too large for that gets a block of its own,
 // placed behind the newest so that the room left there stays in use.
 //
-// A reset keeps one block, of the usual size only: one large request must not hold its memory for as
-// long as the connection lives. Under a sanitizer every piece is too large, and nothing is kept.
+// A reset keeps one block, of the usual size only: one large request must not hold its memory for
+// as long as the connection lives. Under a sanitizer every piece is too large, and nothing is kept.
 
 #include "base/arena.h"
 
@@ -49,8 +49,8 @@ static fb_arena_block *add_block(fb_arena *arena, size_t size) {
     }
     block->used = 0;
     block->cap = cap;
-    fb_arena_block **place = cap == usual || arena->blocks == NULL ? &arena->blocks
-                                                                   : &arena->blocks->next;
+    fb_arena_block **place =
+        cap == usual || arena->blocks == NULL ? &arena->blocks : &arena->blocks->next;
     block->next = *place;
     *place = block;
     return block;

@@ -1,7 +1,7 @@
 // A growable byte buffer: capacity doubles, so that n appended bytes cost O(n) in all.
 //
-// Invariant: len <= cap, and ptr is NULL exactly when cap is 0. No room is kept for a final NUL, except
-// that printf, whose C function writes one, asks for it.
+// Invariant: len <= cap, and ptr is NULL exactly when cap is 0. No room is kept for a final NUL,
+// except that printf, whose C function writes one, asks for it.
 
 #include "base/buf.h"
 

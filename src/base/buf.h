@@ -1,6 +1,6 @@
 // base/buf.h -- a growable byte buffer. Zero-initialise it; release it. Appending NULL bytes of
-// length 0 is fine. Every append is all or nothing: FB_OK or FB_ENOMEM. What is appended is not part of
-// the same buffer, which may move.
+// length 0 is fine. Every append is all or nothing: FB_OK or FB_ENOMEM. What is appended is not
+// part of the same buffer, which may move.
 
 #ifndef FB_BASE_BUF_H
 #define FB_BASE_BUF_H

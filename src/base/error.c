@@ -1,7 +1,8 @@
 // Filling in fb_error.
 //
-// The text is formatted beside the error and copied in afterwards, because a caller that adds context
-// passes the old text as an argument: fb_error_set(error, code, "class x: %s", error->text).
+// The text is formatted beside the error and copied in afterwards, because a caller that adds
+// context passes the old text as an argument: fb_error_set(error, code, "class x: %s",
+// error->text).
 
 #include "base/error.h"
 

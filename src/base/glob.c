@@ -1,11 +1,11 @@
 // Idea: every token of a pattern but '*' matches exactly one byte. So when a byte does not match,
-// it is enough to go back to the last '*' and let it take one byte more: an earlier '*' that took more
-// could only leave less text for the same rest. That makes a loop of two marks out of what is usually a
-// recursion, and at most len(pattern) × len(text) steps.
+// it is enough to go back to the last '*' and let it take one byte more: an earlier '*' that took
+// more could only leave less text for the same rest. That makes a loop of two marks out of what is
+// usually a recursion, and at most len(pattern) × len(text) steps.
 //
 // The corners are Redis's: a class without its ']' ends with the pattern, "[]" matches nothing and
-// "[^]" any byte, a range may be written backwards, the end of a range is taken as it stands (also a
-// backslash or ']'), and a backslash that ends the pattern is a backslash.
+// "[^]" any byte, a range may be written backwards, the end of a range is taken as it stands (also
+// a backslash or ']'), and a backslash that ends the pattern is a backslash.
 
 #include "base/glob.h"
 

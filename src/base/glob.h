@@ -1,5 +1,5 @@
-// base/glob.h -- glob patterns as Redis has them: * ? [abc] [a-z] [^a] and backslash.
-// Linear-space, at most len(pattern) × len(text) steps, no recursion: hostile patterns cannot hang it.
+// base/glob.h -- glob patterns as Redis has them: * ? [abc] [a-z] [^a] and backslash. Linear-space,
+// at most len(pattern) × len(text) steps, no recursion: hostile patterns cannot hang it.
 
 #ifndef FB_BASE_GLOB_H
 #define FB_BASE_GLOB_H

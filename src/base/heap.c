@@ -1,4 +1,5 @@
-// A binary heap in an array, each node knowing its place there (from 1, so that 0 says "in no heap").
+// A binary heap in an array, each node knowing its place there (from 1, so that 0 says "in no
+// heap").
 //
 // Invariant: the node at index i is not later than those at 2i+1 and 2i+2, and nodes[i]->place is
 // i + 1. A change moves one node up or down, never both.

@@ -40,8 +40,7 @@ static void print_panic(void *arg, const char *file, int line, const char *expre
 static const fb_hooks_table defaults = {
     .resize = heap_resize, .log = print_event, .panic = print_panic};
 
-fb_hooks_table fb_hooks_current = {
-    .resize = heap_resize, .log = print_event, .panic = print_panic};
+fb_hooks_table fb_hooks_current = {.resize = heap_resize, .log = print_event, .panic = print_panic};
 
 bool fb_hooks_plain_memory(void) {
     return fb_hooks_current.resize == heap_resize;

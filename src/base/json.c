@@ -1,5 +1,5 @@
-// Idea: one loop over values. What a closing bracket closes is all that must be remembered, one bit a
-// level (1: object), so 512 levels take 64 bytes and no recursion.
+// Idea: one loop over values. What a closing bracket closes is all that must be remembered, one bit
+// a level (1: object), so 512 levels take 64 bytes and no recursion.
 //
 // Most cached values that are no JSON show it in their first byte, and are turned away there.
 
@@ -156,16 +156,16 @@ static bool open_level(reader *in, bool object) {
 
 static bool take_scalar(reader *in) {
     switch (*in->at) {
-    case '"':
-        return take_string(in);
-    case 't':
-        return take_word(in, "true", 4);
-    case 'f':
-        return take_word(in, "false", 5);
-    case 'n':
-        return take_word(in, "null", 4);
-    default:
-        return take_number(in);
+        case '"':
+            return take_string(in);
+        case 't':
+            return take_word(in, "true", 4);
+        case 'f':
+            return take_word(in, "false", 5);
+        case 'n':
+            return take_word(in, "null", 4);
+        default:
+            return take_number(in);
     }
 }
 

@@ -11,9 +11,9 @@ extern "C" {
 
 enum { FB_JSON_DEPTH_MAX = 512 };
 
-// One JSON value of any kind with white space around it, as RFC 8259 has it, in valid UTF-8, nested at
-// most FB_JSON_DEPTH_MAX deep. Names may repeat; half a surrogate pair in an escape is not accepted,
-// because it stands for no character. No recursion, no memory, one pass.
+// One JSON value of any kind with white space around it, as RFC 8259 has it, in valid UTF-8, nested
+// at most FB_JSON_DEPTH_MAX deep. Names may repeat; half a surrogate pair in an escape is not
+// accepted, because it stands for no character. No recursion, no memory, one pass.
 bool fb_json_valid(fb_str bytes);
 
 #ifdef __cplusplus

@@ -1,5 +1,6 @@
-// An embedder may have called setlocale(): numbers are then read with a decimal comma and letters are
-// folded by another table. Parsing must not depend on that, so it names its locale in each call.
+// An embedder may have called setlocale(): numbers are then read with a decimal comma and letters
+// are folded by another table. Parsing must not depend on that, so it names its locale in each
+// call.
 
 #include "base/locale.h"
 

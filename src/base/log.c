@@ -1,8 +1,8 @@
 // Formats one event and hands it to the hook.
 //
-// An event is one line whatever its values hold: control bytes, which a hostile key could carry into
-// the log, become '?'. The text lives on the stack, so that "out of memory" can be logged. A line that
-// does not fit is cut between characters rather than inside one.
+// An event is one line whatever its values hold: control bytes, which a hostile key could carry
+// into the log, become '?'. The text lives on the stack, so that "out of memory" can be logged. A
+// line that does not fit is cut between characters rather than inside one.
 
 #include "base/log.h"
 

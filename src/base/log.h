@@ -9,9 +9,9 @@
 extern "C" {
 #endif
 
-// fb_log(FB_LOG_WARN, "source_failed", "class=%.*s ms=%lld", …). Fields are `name=value`, values with
-// a space or quote in double quotes (the caller sees to it); control bytes become '?'. Cut at 1,000 bytes.
-// Without a hook: one line on standard error, and nothing for FB_LOG_DEBUG.
+// fb_log(FB_LOG_WARN, "source_failed", "class=%.*s ms=%lld", …). Fields are `name=value`, values
+// with a space or quote in double quotes (the caller sees to it); control bytes become '?'. Cut at
+// 1,000 bytes. Without a hook: one line on standard error, and nothing for FB_LOG_DEBUG.
 FB_PRINTF(3, 4) void fb_log(fb_log_level level, const char *event, const char *format, ...);
 
 #ifdef __cplusplus

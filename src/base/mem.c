@@ -1,10 +1,11 @@
 // Memory, always through the hook.
 //
-// Idea: the hook is one function in the manner of realloc; here its corners are settled once. Size 0
-// never reaches it except to free, so "NULL" means "no memory" to every caller that asked for some.
+// Idea: the hook is one function in the manner of realloc; here its corners are settled once. Size
+// 0 never reaches it except to free, so "NULL" means "no memory" to every caller that asked for
+// some.
 //
-// Zeroed memory comes from calloc while the hook is the default: large tables then cost pages only as
-// they are touched. A replaced hook is honoured, with a memset.
+// Zeroed memory comes from calloc while the hook is the default: large tables then cost pages only
+// as they are touched. A replaced hook is honoured, with a memset.
 
 #include "base/mem.h"
 

@@ -9,8 +9,8 @@ const char *fb_result_name(int result) {
         return #name;
         FB_RESULTS(RESULT_NAME)
 #undef RESULT_NAME
-    default:
-        return "FB_?";
+        default:
+            return "FB_?";
     }
 }
 
@@ -21,7 +21,7 @@ const char *fb_result_text(int result) {
         return text;
         FB_RESULTS(RESULT_TEXT)
 #undef RESULT_TEXT
-    default:
-        return "unknown result";
+        default:
+            return "unknown result";
     }
 }

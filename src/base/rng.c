@@ -37,8 +37,8 @@ uint64_t fb_rng_next(fb_rng *rng) {
     return result;
 }
 
-// The high half of next × bound is uniform once the low halves that would favour some results, those
-// below 2^64 mod bound, are drawn again (Lemire 2019). The division is needed almost never.
+// The high half of next × bound is uniform once the low halves that would favour some results,
+// those below 2^64 mod bound, are drawn again (Lemire 2019). The division is needed almost never.
 uint64_t fb_rng_below(fb_rng *rng, uint64_t bound) {
     FB_ASSERT(bound > 0);
     unsigned __int128 product = (unsigned __int128)fb_rng_next(rng) * bound;

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 enum {
-    NUMBER_MAX = 511,  // the longest double read; the longest that is exact in binary has 1,075 digits
+    NUMBER_MAX = 511,  // longer ones are no use: a double has 17 digits that count
     NAME_MAX_LEN = 127,
 };
 

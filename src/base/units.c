@@ -1,8 +1,8 @@
 // Durations and byte counts.
 //
-// Everything is integers: a fraction is read as digits over a power of ten and multiplied out in 128
-// bits, so "0.1s" is 100,000,000 ns exactly. What does not come out even is rounded down, but never
-// to 0: a limit of 0 often means "none", which is not what "0.5ns" says.
+// Everything is integers: a fraction is read as digits over a power of ten and multiplied out in
+// 128 bits, so "0.1s" is 100,000,000 ns exactly. What does not come out even is rounded down, but
+// never to 0: a limit of 0 often means "none", which is not what "0.5ns" says.
 //
 // Both readers are a table of units and the same two steps: a number, then a name.
 
@@ -42,13 +42,20 @@ enum { WEEK, DAY, HOUR, MINUTE, SECOND, MILLI, MICRO, NANO };
 
 // Those before "K" are also for showing.
 static const unit byte_units[] = {
-    {FB_STR_INIT("TiB"), UINT64_C(1) << 40}, {FB_STR_INIT("GiB"), UINT64_C(1) << 30},
-    {FB_STR_INIT("MiB"), UINT64_C(1) << 20}, {FB_STR_INIT("KiB"), UINT64_C(1) << 10},
-    {FB_STR_INIT("TB"), UINT64_C(1000000000000)}, {FB_STR_INIT("GB"), UINT64_C(1000000000)},
-    {FB_STR_INIT("MB"), UINT64_C(1000000)}, {FB_STR_INIT("KB"), UINT64_C(1000)},
-    {FB_STR_INIT(""), 1}, {FB_STR_INIT("B"), 1},
-    {FB_STR_INIT("K"), UINT64_C(1) << 10}, {FB_STR_INIT("M"), UINT64_C(1) << 20},
-    {FB_STR_INIT("G"), UINT64_C(1) << 30}, {FB_STR_INIT("T"), UINT64_C(1) << 40},
+    {FB_STR_INIT("TiB"), UINT64_C(1) << 40},
+    {FB_STR_INIT("GiB"), UINT64_C(1) << 30},
+    {FB_STR_INIT("MiB"), UINT64_C(1) << 20},
+    {FB_STR_INIT("KiB"), UINT64_C(1) << 10},
+    {FB_STR_INIT("TB"), UINT64_C(1000000000000)},
+    {FB_STR_INIT("GB"), UINT64_C(1000000000)},
+    {FB_STR_INIT("MB"), UINT64_C(1000000)},
+    {FB_STR_INIT("KB"), UINT64_C(1000)},
+    {FB_STR_INIT(""), 1},
+    {FB_STR_INIT("B"), 1},
+    {FB_STR_INIT("K"), UINT64_C(1) << 10},
+    {FB_STR_INIT("M"), UINT64_C(1) << 20},
+    {FB_STR_INIT("G"), UINT64_C(1) << 30},
+    {FB_STR_INIT("T"), UINT64_C(1) << 40},
 };
 enum { BYTE_UNITS = sizeof(byte_units) / sizeof(byte_units[0]), BYTE_UNITS_SHOWN = 9 };
 
@@ -172,7 +179,8 @@ int fb_units_bytes(fb_str text, uint64_t *bytes) {
     return result;
 }
 
-// Writes "<whole>[.<fraction>]<name>" for amount / size, without trailing zeros; returns its length.
+// Writes "<whole>[.<fraction>]<name>" for amount / size, without trailing zeros; returns its
+// length.
 static size_t show_part(char *text, size_t text_size, uint64_t amount, size_t index) {
     uint64_t size = duration_units[index].size;
     uint64_t rest = amount % size;

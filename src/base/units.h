@@ -20,8 +20,8 @@ FB_CHECK_RESULT int fb_units_duration(fb_str text, int64_t *ns);
 // "512", "512B", "64KiB", "256MiB", "1.5GiB", and KB MB GB TB (powers of 1000), K M G T as KiB …; a
 // fraction of a byte is rounded down, but never to 0. FB_OK, FB_ETYPE, FB_ERANGE.
 FB_CHECK_RESULT int fb_units_bytes(fb_str text, uint64_t *bytes);
-// A short exact form ("1h30m", "1.5s", "256MiB") that is read back as the same number, except that a
-// negative duration has a '-' in front; returns text. 48 bytes are enough for any; less cuts it.
+// A short exact form ("1h30m", "1.5s", "256MiB") that is read back as the same number, except that
+// a negative duration has a '-' in front; returns text. 48 bytes are enough for any; less cuts it.
 const char *fb_units_show_duration(int64_t ns, char *text, size_t text_size);
 const char *fb_units_show_bytes(uint64_t bytes, char *text, size_t text_size);
 

@@ -1,8 +1,9 @@
 // Idea: one decoder, fb_utf8_next(), that takes a code point or says the next byte begins none; the
 // rest are loops over it. Runs of ASCII, which most text is, are passed eight bytes at a time.
 //
-// Folding is the C library's towlower() in a locale of our own (base/locale.h). It maps one code point
-// to one: that is Unicode's simple lower case. Full folding ("ß" to "ss") would change more than case.
+// Folding is the C library's towlower() in a locale of our own (base/locale.h). It maps one code
+// point to one: that is Unicode's simple lower case. Full folding ("ß" to "ss") would change more
+// than case.
 
 #include "base/utf8.h"
 
@@ -117,7 +118,8 @@ int fb_utf8_fold(fb_str bytes, fb_buf *out) {
     size_t before = out->len;
     size_t place = 0;
 
-    // A small letter may be longer than its capital by one byte; that room is found as it is needed.
+    // A small letter may be longer than its capital by one byte; that room is found as it is
+    // needed.
     int result = fb_buf_reserve(out, bytes.len);
     while (result == FB_OK && place < bytes.len) {
         fb_str rest = {bytes.ptr + place, bytes.len - place};
