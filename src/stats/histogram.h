@@ -1,8 +1,11 @@
 // stats/histogram.h -- log-linear histogram of non-negative 64-bit values (nanoseconds here).
 //
 // Buckets: 64 linear ones to each power of two, so that a bucket's middle is within 1 % (1/128) of
-// everything in it; as HdrHistogram has it. Values above FB_HISTOGRAM_MAX count as that.
-// Recording is one relaxed atomic add and does not allocate; any thread, at the same time.
+// everything in it; as HdrHistogram has it. Values above FB_HISTOGRAM_MAX count as that, negative
+// ones as 0. Memory: 19 KiB, all taken in new(). Threads: any call but free() may overlap any other.
+// Recording is two relaxed atomic adds (and a third write when the maximum rises); where several
+// threads record all the time, give each its own and merge them to read. What is read while others
+// record may lack their latest values; a reset may lose what is recorded meanwhile.
 
 #ifndef FB_STATS_HISTOGRAM_H
 #define FB_STATS_HISTOGRAM_H
@@ -19,16 +22,15 @@ typedef struct fb_histogram fb_histogram;
 
 FB_CHECK_RESULT int fb_histogram_new(fb_histogram **histogram);
 void fb_histogram_free(fb_histogram *histogram);
-// Negative values count as 0.
 void fb_histogram_record(fb_histogram *histogram, int64_t value);
 void fb_histogram_reset(fb_histogram *histogram);
-// Adds `from`'s values to `into`.
+// Adds the values of `from` to `into`, which is another histogram.
 void fb_histogram_merge(fb_histogram *into, const fb_histogram *from);
 
 uint64_t fb_histogram_count(const fb_histogram *histogram);
 double fb_histogram_mean(const fb_histogram *histogram);  // from the exact sum; 0 when empty
-// The smallest recorded bucket's middle that at least `quantile` (0 … 1) of all values are at or
-// under; 0 when empty.
+// The middle of the bucket of the smallest value that at least `quantile` (0 … 1) of all values are
+// at or under, but no more than the maximum; within 1 % of that value. 0 when empty.
 double fb_histogram_quantile(const fb_histogram *histogram, double quantile);
 double fb_histogram_max(const fb_histogram *histogram);  // exact; 0 when empty
 
