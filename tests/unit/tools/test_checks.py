@@ -50,9 +50,23 @@ class Tree(unittest.TestCase):
     def append(self, path, text):
         self.write(path, (self.root / path).read_text() + text)
 
-    def layers(self, *arguments):
-        return subprocess.run([str(ROOT / "tools/check-layers"), str(self.root), *arguments],
+    def run_check(self, name, *arguments):
+        return subprocess.run([str(ROOT / "tools" / name), str(self.root), *arguments],
                               capture_output=True, text=True)
+
+    def layers(self, *arguments):
+        return self.run_check("check-layers", *arguments)
+
+    def style(self):
+        return self.run_check("check-style", "--objects", str(self.root / "build"))
+
+    def assert_style_finding(self, *words):
+        result = self.style()
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        lines = [line for line in result.stdout.splitlines() if not line.startswith(("note: ", "style: "))]
+        self.assertEqual(len(lines), 1, result.stdout)
+        for word in words:
+            self.assertIn(word, lines[0])
 
     def assert_finding(self, *words):
         result = self.layers()
@@ -161,6 +175,56 @@ class Layers(Tree):
                                         "int fb_door_open(void) { return fb_public(1); }\n")
         result = self.layers("--objects", str(self.root / "build"))
         self.assertEqual(result.returncode, 0, result.stdout)
+
+
+class Style(Tree):
+    def test_style__passes_a_tree_that_keeps_the_rules(self):
+        self.compile("src/base/str.c", GOOD["src/base/str.c"])
+        result = self.style()
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        self.assertIn("0 findings", result.stdout)
+
+    def test_style__finds_a_header_that_needs_another_first(self):
+        self.write("src/base/str.h", "#ifndef __cplusplus\nsize_t fb_str_len(void);\n#endif\n")
+        self.assert_style_finding("src/base/str.h:1: does not compile alone as C", "size_t")
+
+    def test_style__finds_a_header_that_is_not_cpp(self):
+        self.write("src/base/str.h", "int fb_str_len(int class);\n")
+        self.assert_style_finding("src/base/str.h:1: does not compile alone as C++")
+
+    def test_style__finds_a_global_symbol_without_our_prefix(self):
+        self.write("src/base/str.h", "int str_len(void);\n")
+        self.compile("src/base/str.c", "int str_len(void) { return 1; }\n")
+        self.assert_style_finding("base: ", "str_len is not static and is not named fb_<module>_<verb>")
+
+    def test_style__finds_a_global_symbol_that_no_header_declares(self):
+        self.compile("src/base/str.c", "int fb_str_hidden(void) { return 1; }\n")
+        self.assert_style_finding("fb_str_hidden is not static, and no header of src/base/ declares it")
+
+    def test_style__finds_an_exported_symbol_that_no_public_header_declares(self):
+        self.compile("src/base/str.c", '#include "base/str.h"\n__attribute__((visibility("default")))'
+                                       " int fb_str_len(void) { return 1; }\n")
+        self.assert_style_finding("fb_str_len is exported, and no header of include/forebay declares it")
+
+    def test_style__finds_a_public_function_that_nobody_wrote(self):
+        self.write("include/forebay/base.h", "#define FB_API\nFB_API int fb_missing(void);\n")
+        self.assert_style_finding("include/forebay/base.h:2: fb_missing() is public and nowhere defined")
+
+    def test_style__finds_a_static_function_named_like_a_global_one(self):
+        self.append("src/base/str.c", "static int fb_str_take(void) {\n    return 1;\n}\n")
+        self.assert_style_finding("src/base/str.c:4: fb_str_take is static")
+
+    def test_style__finds_work_left_as_a_note(self):
+        self.append("src/base/str.c", "// TO" "DO: later\n")
+        self.assert_style_finding("src/base/str.c:4: work left as a note")
+
+    def test_style__reports_long_functions_without_failing(self):
+        self.append("src/base/str.c", "static int take(int a, int (*b)(int, int), int c, int d, int e, int f) {\n"
+                    + "    a++;\n" * 70 + "    return a;\n}\n")
+        result = self.style()
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertIn("note: src/base/str.c:4: 73 lines in take()", result.stdout)
+        self.assertIn("note: src/base/str.c:4: 6 parameters of take()", result.stdout)
 
 
 if __name__ == "__main__":
