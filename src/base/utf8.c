@@ -55,6 +55,11 @@ static size_t encode(uint32_t code, char out[4]) {
     return 4;
 }
 
+// How long a character is that starts with `byte`.
+static size_t announced(unsigned char byte) {
+    return byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+}
+
 int32_t fb_utf8_next(fb_str bytes, size_t *used) {
     // The smallest code point of each length: smaller ones are long forms.
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -68,7 +73,7 @@ int32_t fb_utf8_next(fb_str bytes, size_t *used) {
     if (at[0] < 0x80) {
         return at[0];
     }
-    size_t len = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
+    size_t len = announced(at[0]);
     if (at[0] < 0xc2 || at[0] > 0xf4 || bytes.len < len) {
         return -1;
     }
@@ -104,13 +109,13 @@ bool fb_utf8_valid(fb_str bytes) {
 }
 
 size_t fb_utf8_cut(const char *text, size_t len) {
-    size_t place = len;
-
-    while (place > 0 && len - place < 3 && ((unsigned char)text[place] & 0xc0) == 0x80) {
-        place--;
+    for (size_t back = 1; back <= 3 && back <= len; back++) {
+        unsigned char byte = (unsigned char)text[len - back];
+        if ((byte & 0xc0) != 0x80) {
+            return announced(byte) > back ? len - back : len;
+        }
     }
-    // Bytes that are no UTF-8 have no place that is better than another.
-    return ((unsigned char)text[place] & 0xc0) == 0x80 ? len : place;
+    return len;
 }
 
 int fb_utf8_fold(fb_str bytes, fb_buf *out) {

@@ -15,8 +15,8 @@ extern "C" {
 // valid one, or is empty (*used is then 1 or 0).
 int32_t fb_utf8_next(fb_str bytes, size_t *used);
 bool fb_utf8_valid(fb_str bytes);
-// The largest place <= `len` at which cutting `text` splits no character. `text` has more than
-// `len` bytes.
+// How much of `text` to keep when it is cut after `len` bytes: `len`, or less by the part of a
+// character that would be left at the end. Reads nothing after the cut.
 size_t fb_utf8_cut(const char *text, size_t len);
 // Appends `bytes` with every letter made small, one code point for one. Invalid bytes are copied as
 // they are. FB_OK or FB_ENOMEM (nothing appended). `bytes` is not part of `out`.
