@@ -65,10 +65,13 @@ typedef struct fb_class_options {
     char *file;
 } fb_class_options;
 
-extern const fb_option FB_CLASS_OPTIONS[];   // ended by a zeroed one
-extern const fb_option FB_PARAM_OPTIONS[];
-// Frees what the members point to, not the struct.
+extern const fb_option fb_class_options_table[];
+extern const fb_option fb_param_options_table[];
+
+// Frees what the members point to, not the struct, and zeroes them.
 void fb_class_options_release(fb_class_options *options);
+// Makes *to a copy of its own, to be released. FB_ENOMEM: nothing to release.
+FB_CHECK_RESULT int fb_class_options_copy(const fb_class_options *from, fb_class_options *to);
 
 #ifdef __cplusplus
 }
