@@ -14,7 +14,8 @@ extern "C" {
 #endif
 
 struct fb_loaded {
-    int result;              // FB_OK (value is set), FB_NEGATIVE, or < 0; set by whoever ran the load
+    // FB_OK (value is set), FB_NEGATIVE, or < 0; set by whoever ran the load, FB_ESOURCE until then.
+    int result;
     fb_blob *value;
     fb_kind kind;            // JSON or bytes, detected when the value is set
     int64_t ttl_ms;          // -1: the class's
@@ -27,8 +28,15 @@ struct fb_loaded {
     char error[256];
 };
 
+// Tags that begin with this byte are forebay's own (cache/class.h); fb_loaded_tag() refuses them.
+#define FB_TAG_OWN '\x01'
+
+// The struct may be moved: copy it and init the old place.
 void fb_loaded_init(fb_loaded *loaded);
+// Leaves it initialised.
 void fb_loaded_release(fb_loaded *loaded);
+// As fb_loaded_tag(), of forebay's own tags too.
+FB_CHECK_RESULT int fb_loaded_add_tag(fb_loaded *loaded, fb_str tag);
 fb_str fb_loaded_tag_at(const fb_loaded *loaded, size_t index);
 
 #ifdef __cplusplus
