@@ -155,7 +155,9 @@ FB_API FB_CHECK_RESULT int fb_fetch_start(fb_engine *engine, const fb_request *r
                                           fb_fetch_fn done, void *arg);
 
 // Runs `loader` once for all who ask for `key` while it runs, and shares the outcome with those who
-// ask within `window_ms` after it. Results as fb_fetch().
+// ask within `window_ms` after it. Results as fb_fetch(). The loader's load->key, and the key to
+// invalidate, is "dedupe:" and `key`. `loader_arg` must live until the loader has returned, which a
+// caller that timed out does not see: give such a caller's loader something that lives longer.
 FB_API FB_CHECK_RESULT int fb_dedupe(fb_engine *engine, fb_str key, int64_t window_ms,
                                      fb_load_fn loader, void *loader_arg, fb_value *value,
                                      fb_error *error);

@@ -14,6 +14,13 @@ extern "C" {
 
 __attribute__((noreturn)) void fb_panic(const char *file, int line, const char *expression);
 
+// For the rare call whose result does not matter; say why beside it.
+#define FB_IGNORE(call) \
+    do {                \
+        if (call) {     \
+        }               \
+    } while (0)
+
 #ifdef __cplusplus
 }
 #endif

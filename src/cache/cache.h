@@ -82,6 +82,10 @@ FB_CHECK_RESULT int fb_cache_edit(fb_cache *cache, fb_str key, int64_t now_ns, i
 FB_CHECK_RESULT int fb_cache_invalidate(fb_cache *cache, const fb_invalidation *what, int64_t now_ns,
                                         int64_t *removed);
 
+// Visits the keys that a reader would find, as fb_scan(); returns the next cursor.
+uint64_t fb_cache_scan(fb_cache *cache, uint64_t cursor, uint64_t count, fb_str match, int64_t now_ns,
+                       fb_key_fn fn, void *arg);
+
 // ---- loads under way, for the flights
 
 // One load of one key, from before its source is asked until its fill. Registered first, then the

@@ -8,6 +8,20 @@
 // same events give the same actions.
 //
 //   ask → (shared tier: GET → VALUE | LEASE | HELD) → LOAD → loaded → fill shared tier, fill memory → ANSWER
+//
+// A flight is joined by all who ask for its key, until it is over or an invalidation has overtaken it.
+// An overtaken (doomed) flight goes on, answers those who joined before and is stored nowhere; whoever
+// asks later begins a new one. Whoever cannot be answered with what a flight brought (a tag of it was
+// invalidated between the load's start and the reader's, or it wanted a load of its own time: `refresh`)
+// goes over to the next flight of that key, all of them to the same one.
+//
+// Who counts what (fb_cache_count, fb_cache_time): the machine counts every ask with a waiter as one
+// hit or one miss when it is answered or leaves: hits are those answered from what a tier holds (with
+// negative_hits, stale_hits, fallback_hits), misses all others (with coalesced, errors, timeouts,
+// overloads). It counts loads (one for each LOAD that was run, not those refused with FB_EOVERLOAD or
+// FB_ECLOSED), batches, load_failures and load_negatives (of a LOAD: at least one item), and by key doomed,
+// warmed and early_refreshes. It times misses that ended in an answer, and loads. Reads that needed
+// no ask are the engine's to count.
 
 #ifndef FB_CACHE_FLIGHT_H
 #define FB_CACHE_FLIGHT_H
@@ -51,24 +65,37 @@ typedef struct fb_ask {
     uint64_t waiter;         // the driver's name for who waits; 0: nobody (refresh, warming)
     uint64_t seq;            // fb_cache_seq() as it was when this caller's read began
     int64_t begin_ns;        // when it began (for its latency and deadline)
-    int64_t timeout_ns;      // 0: the class's hard time-out
+    int64_t timeout_ns;      // 0: the class's hard time-out (and where that is 0, none)
     fb_priority priority;
     bool refresh;            // does not want what is in the cache
     fb_loader loader;        // taken over, also after an error
     int64_t ttl_ns;          // -1: the class's; else the window of a deduplicated call (0: store nothing)
 } fb_ask;
 
-// FB_OK: an ANSWER for ask->waiter comes (perhaps already in this call's actions). FB_ENOMEM: none.
+// FB_OK: an ANSWER for ask->waiter comes (perhaps already in this call's actions), exactly one, at its
+// deadline at the latest. FB_ENOMEM: none.
+// Without a waiter: nothing happens where a flight of that key is on already, where the class's budget for
+// early refreshes is spent, or where there is nothing to do any more (fresh meanwhile; its source failed
+// a moment ago). `refresh` means something with a waiter, or with FB_PRIORITY_WARM.
+// A load that failed is remembered for a short time (0.25 s, doubling to 15 s), during which whoever has nothing
+// older to be answered with gets the same error; who has, gets that for 10 s, doubling to 5 min, without the
+// source being asked. Not so with `refresh`, or for deduplicated calls.
+// A caller who joins a load that was given out with a lesser priority does not raise it: what waits in the
+// bulkhead is the driver's.
 FB_CHECK_RESULT int fb_flights_ask(fb_flights *flights, const fb_ask *ask, int64_t now_ns);
 // That caller does not want its answer any more; the load goes on. No ANSWER will come for it.
 void fb_flights_leave(fb_flights *flights, uint64_t waiter);
 
-// The load asked for by a LOAD action ended; loaded[i] belongs to item i and is taken over (left initialised and empty).
+// The load asked for by a LOAD action ended; loaded[i] belongs to item i and is taken over (left initialised and
+// empty). To be called once for each LOAD, however late.
 void fb_flights_loaded(fb_flights *flights, uint64_t load, fb_loaded *loaded, size_t item_count, int64_t now_ns);
+
+// The same where no item could even be begun (no memory, no source, shutting down): all fail alike.
+void fb_flights_failed(fb_flights *flights, uint64_t load, int result, const char *text, int64_t now_ns);
 
 // Answers of the shared tier to a REMOTE action.
 typedef enum fb_remote_result {
-    FB_REMOTE_VALUE,    // `value` and its remaining lifetimes
+    FB_REMOTE_VALUE,    // `loaded` and its remaining lifetime
     FB_REMOTE_LEASE,    // `token`: load, and you may fill
     FB_REMOTE_HELD,     // someone else loads
     FB_REMOTE_DONE,     // a FILL was stored, an INVALIDATE is in force
@@ -82,6 +109,7 @@ typedef struct fb_remote_reply {
     int64_t fresh_for_ns;   // VALUE: what is left of its TTL
     int64_t age_ns;         // VALUE
 } fb_remote_reply;
+// To be called once for each REMOTE action.
 void fb_flights_remote(fb_flights *flights, uint64_t remote, fb_remote_reply *reply, int64_t now_ns);
 
 // Invalidates over both tiers: in memory at once, in the shared tier by a REMOTE_INVALIDATE action, in memory again
@@ -99,8 +127,8 @@ typedef enum fb_action_type {
     FB_ACTION_NONE,
     FB_ACTION_ANSWER,
     FB_ACTION_LOAD,
-    FB_ACTION_REMOTE_GET,         // key → VALUE, LEASE, HELD, FAILED
-    FB_ACTION_REMOTE_FILL,        // key, token, loaded, lifetimes → DONE, REFUSED, FAILED
+    FB_ACTION_REMOTE_GET,         // key, refresh, ttl_ns → VALUE, LEASE, HELD, FAILED
+    FB_ACTION_REMOTE_FILL,        // key, token, loaded, ttl_ns → DONE, REFUSED, FAILED
     FB_ACTION_REMOTE_INVALIDATE   // key → DONE, FAILED
 } fb_action_type;
 
@@ -113,7 +141,7 @@ typedef struct fb_action {
     fb_action_type type;
     // ANSWER
     uint64_t waiter;
-    int result;              // FB_OK, FB_NEGATIVE or < 0
+    int result;              // FB_OK, FB_NEGATIVE or < 0 (FB_ETIMEDOUT, FB_EOVERLOAD, or what the load ended with)
     fb_value value;          // with result FB_OK; value.owner holds a reference: fb_value_release() it
     const char *error;       // with result < 0: detail, good until the next call; may be ""
     // LOAD
@@ -128,7 +156,9 @@ typedef struct fb_action {
     fb_str key;
     uint64_t token;
     const fb_loaded *loaded; // FILL; good until the next call
-    int64_t ttl_ns;          // FILL: lifetime in the shared tier. GET: how long a lease should live
+    int64_t ttl_ns;          // FILL: lifetime in the shared tier; 0: store nothing, give the lease back.
+                             // GET: how long a lease should live
+    bool refresh;            // GET: no VALUE is wanted, but a lease beside the one that is there
 } fb_action;
 
 // The next thing to do; false: nothing. Good until the next call of any fb_flights function.

@@ -28,6 +28,18 @@ int fb_supply_new(const char *name, uint32_t running_max, uint32_t queue_max, fb
     return FB_OK;
 }
 
+void fb_supply_free(fb_supply *supply) {
+    if (supply == NULL) {
+        return;
+    }
+    if (supply->source != NULL) {
+        supply->source->type->close(supply->source);
+    }
+    pthread_mutex_destroy(&supply->lock);
+    fb_mem_free(supply->name);
+    fb_mem_free(supply);
+}
+
 static fb_supply *find_supply(fb_supply *list, const char *name) {
     while (list != NULL && strcmp(list->name, name) != 0) {
         list = list->next;
@@ -167,6 +179,23 @@ int fb_plan_make(const fb_settings *settings, fb_workers *workers, fb_supply *kn
     return result;
 }
 
+void fb_plan_merge(fb_plan *into, fb_plan *from) {
+    fb_supply **supply = &from->supplies;
+    while (*supply != NULL) {
+        supply = &(*supply)->next;
+    }
+    *supply = into->supplies;
+    into->supplies = from->supplies;
+    fb_statement **statement = &from->statements;
+    while (*statement != NULL) {
+        statement = &(*statement)->next;
+    }
+    *statement = into->statements;
+    into->statements = from->statements;
+    from->supplies = NULL;
+    from->statements = NULL;
+}
+
 void fb_plan_release(fb_plan *plan) {
     fb_catalog_free(plan->catalog);
     while (plan->statements != NULL) {
@@ -178,12 +207,7 @@ void fb_plan_release(fb_plan *plan) {
     while (plan->supplies != NULL) {
         fb_supply *supply = plan->supplies;
         plan->supplies = supply->next;
-        if (supply->source != NULL) {
-            supply->source->type->close(supply->source);
-        }
-        pthread_mutex_destroy(&supply->lock);
-        fb_mem_free(supply->name);
-        fb_mem_free(supply);
+        fb_supply_free(supply);
     }
     *plan = (fb_plan){0};
 }

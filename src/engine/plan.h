@@ -28,6 +28,8 @@ typedef struct fb_supply {
 
 FB_CHECK_RESULT int fb_supply_new(const char *name, uint32_t running_max, uint32_t queue_max,
                                   fb_supply **supply);
+// Closes its source. NULL is fine.
+void fb_supply_free(fb_supply *supply);
 
 // Every query ever prepared, to be given back to its source before that closes.
 typedef struct fb_statement {
@@ -47,6 +49,8 @@ typedef struct fb_plan {
 // force: a class keeps its id. After an error *plan is empty.
 FB_CHECK_RESULT int fb_plan_make(const fb_settings *settings, fb_workers *workers, fb_supply *known,
                                  const fb_catalog *before, fb_plan *plan, fb_error *error);
+// Moves what `from` opened into `into`, and leaves `from` without it; the catalogue is not moved.
+void fb_plan_merge(fb_plan *into, fb_plan *from);
 // Closes and frees what the plan holds.
 void fb_plan_release(fb_plan *plan);
 

@@ -32,6 +32,7 @@ struct fb_loop {
 static _Thread_local fb_loop *current;
 
 static void run_posted(evutil_socket_t fd, short what, void *arg) {
+    (void)what;
     fb_loop *loop = arg;
     uint64_t count;
     // The counter is reset before the stack is taken: a post that comes in between wakes us again.
@@ -111,16 +112,21 @@ static void stop(fb_post *post) {
     event_base_loopbreak(current->base);
 }
 
-void fb_loop_free(fb_loop *loop) {
-    if (loop == NULL) {
-        return;
-    }
+void fb_loop_stop(fb_loop *loop) {
     FB_ASSERT(current != loop);
     if (loop->started) {
         loop->stop.fn = stop;
         fb_loop_submit(loop, &loop->stop);
         pthread_join(loop->thread, NULL);
+        loop->started = false;
     }
+}
+
+void fb_loop_free(fb_loop *loop) {
+    if (loop == NULL) {
+        return;
+    }
+    fb_loop_stop(loop);
     if (loop->wake != NULL) {
         event_free(loop->wake);
     }

@@ -14,7 +14,10 @@ typedef struct fb_loop fb_loop;
 
 // FB_OK, FB_ENOMEM, FB_EIO. The thread (named "forebay-<index>") starts at once.
 FB_CHECK_RESULT int fb_loop_new(uint32_t index, fb_loop **loop);
-// Ends the loop after what was posted, joins the thread, frees. From another thread.
+// Ends the loop after what was posted and joins its thread; the base lives on, for events to be freed.
+// From another thread. Twice is fine.
+void fb_loop_stop(fb_loop *loop);
+// Stops and frees. NULL is fine.
 void fb_loop_free(fb_loop *loop);
 struct event_base *fb_loop_event_base(fb_loop *loop);
 // Runs fn(arg) on the loop's thread, in order. From any thread; wakes the loop only where it may sleep.

@@ -23,9 +23,12 @@ struct fb_workers {
     worker *threads;
 };
 
+static _Thread_local const fb_workers *current;
+
 static void *work(void *arg) {
     worker *self = arg;
     fb_workers *pool = self->pool;
+    current = pool;
     (void)pthread_setname_np(pthread_self(), "forebay-work");
     pthread_mutex_lock(&pool->lock);
     for (;;) {
@@ -105,4 +108,8 @@ void fb_workers_submit(fb_workers *pool, fb_task *task) {
 
 uint32_t fb_workers_count(const fb_workers *pool) {
     return pool->count;
+}
+
+bool fb_workers_is_current(const fb_workers *pool) {
+    return current == pool;
 }

@@ -25,6 +25,8 @@ FB_CHECK_RESULT int fb_workers_new(uint32_t count, fb_workers **workers);
 void fb_workers_free(fb_workers *workers);
 void fb_workers_submit(fb_workers *workers, fb_task *task);
 uint32_t fb_workers_count(const fb_workers *workers);
+// Whether the calling thread is one of them.
+bool fb_workers_is_current(const fb_workers *workers);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,271 @@
+// Opening, closing, reloading.
+//
+// What is opened is closed in the opposite order: first no new calls, then a wait for those under
+// way, then the workers (whose last jobs still find their lanes), then the lanes (which refuse
+// further loads), then callers who are still waiting are told FB_ECLOSED.
+
+#include "engine/engine.h"
+
+#include <event2/event.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "os/clock.h"
+
+enum { LOOPS_MAX = 64, WORKERS_MIN = 4, WORKERS_MAX = 32, CALLBACK_QUEUE_MAX = 65536 };
+
+const char *fb_version(void) {
+    return FB_VERSION;
+}
+
+// ---- what lanes and calls need
+
+void fb_engine_busy(fb_engine *engine) {
+    pthread_mutex_lock(&engine->idle_lock);
+    engine->busy++;
+    pthread_mutex_unlock(&engine->idle_lock);
+}
+
+void fb_engine_idle(fb_engine *engine) {
+    pthread_mutex_lock(&engine->idle_lock);
+    FB_ASSERT(engine->busy > 0);
+    if (--engine->busy == 0) {
+        pthread_cond_broadcast(&engine->idle);
+    }
+    pthread_mutex_unlock(&engine->idle_lock);
+}
+
+fb_lane *fb_engine_lane_of(fb_engine *engine, fb_str key) {
+    return &engine->lanes[fb_hash64(key, engine->seed) % engine->lane_count];
+}
+
+fb_lane *fb_engine_here(fb_engine *engine) {
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        if (fb_loop_is_current(engine->lanes[i].loop)) {
+            return &engine->lanes[i];
+        }
+    }
+    return NULL;
+}
+
+// ---- opening
+
+static uint32_t count_loops(const fb_settings *settings) {
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t count = settings->loops > 0 ? settings->loops : (uint32_t)(processors > 0 ? processors : 1);
+    return count < LOOPS_MAX ? count : LOOPS_MAX;
+}
+
+static uint32_t count_workers(const fb_settings *settings) {
+    if (settings->workers > 0) {
+        return settings->workers;
+    }
+    uint64_t wanted = 0;
+    for (size_t i = 0; i < settings->source_count; i++) {
+        wanted += settings->sources[i].concurrency;
+    }
+    wanted = wanted > WORKERS_MIN ? wanted : WORKERS_MIN;
+    return (uint32_t)(wanted < WORKERS_MAX ? wanted : WORKERS_MAX);
+}
+
+static void begin_upkeep(void *arg) {
+    static const struct timeval every = {0, 100000};
+    (void)event_add(((fb_lane *)arg)->upkeep, &every);
+}
+
+static int open_lanes(fb_engine *engine, const fb_settings *settings) {
+    uint32_t wanted = count_loops(settings);
+    engine->lanes = fb_mem_zero(wanted, sizeof *engine->lanes);
+    if (engine->lanes == NULL) {
+        return FB_ENOMEM;
+    }
+    while (engine->lane_count < wanted) {
+        fb_lane *lane = &engine->lanes[engine->lane_count];
+        engine->lane_count++;  // also a half-made one is released
+        int result = fb_lane_init(lane, engine, engine->lane_count - 1);
+        if (result < 0) {
+            return result;
+        }
+    }
+    return FB_OK;
+}
+
+static int open_cache(fb_engine *engine, const fb_settings *settings, fb_error *error) {
+    fb_plan plan;
+    int result = fb_plan_make(settings, engine->workers, NULL, NULL, &plan, error);
+    if (result < 0) {
+        return result;
+    }
+    fb_cache_options options = {
+        .memory_bytes = settings->memory_bytes, .seed = engine->seed, .catalog = plan.catalog};
+    result = fb_cache_new(&options, &engine->cache);  // takes the catalogue over
+    if (result == FB_OK) {
+        plan.catalog = NULL;
+    }
+    fb_plan_merge(&engine->opened, &plan);
+    fb_plan_release(&plan);
+    return result < 0 ? fb_error_set(error, result, "cannot make a cache of %llu bytes: %s",
+                                     (unsigned long long)settings->memory_bytes, fb_result_text(result))
+                      : FB_OK;
+}
+
+static int open_parts(fb_engine *engine, const fb_config *config, fb_error *error) {
+    int result = fb_config_copy(config, &engine->config);
+    if (result < 0) {
+        return fb_error_set(error, result, "out of memory");
+    }
+    const fb_settings *settings = fb_config_settings(engine->config);
+    engine->slow_ns = settings->slow_ns;
+    uint32_t workers = count_workers(settings);
+    result = fb_workers_new(workers, &engine->workers);
+    if (result == FB_OK) {
+        result = fb_supply_new("", workers, CALLBACK_QUEUE_MAX, &engine->callbacks);
+    }
+    if (result < 0) {
+        return fb_error_set(error, result, "cannot start %u worker threads: %s", workers, fb_result_text(result));
+    }
+    result = open_cache(engine, settings, error);
+    if (result < 0) {
+        return result;
+    }
+    result = open_lanes(engine, settings);
+    return result < 0 ? fb_error_set(error, result, "cannot start the event loops: %s", fb_result_text(result))
+                      : FB_OK;
+}
+
+int fb_open(const fb_config *config, fb_engine **out, fb_error *error) {
+    int result = fb_config_check(config, error);
+    if (result < 0) {
+        return result;
+    }
+    fb_engine *engine = fb_mem_zero(1, sizeof *engine);
+    if (engine == NULL) {
+        return fb_error_set(error, FB_ENOMEM, "out of memory");
+    }
+    pthread_mutex_init(&engine->config_lock, NULL);
+    pthread_mutex_init(&engine->idle_lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&engine->idle, &attributes);
+    pthread_condattr_destroy(&attributes);
+    engine->start_ns = fb_clock_now_ns();
+    if (getrandom(&engine->seed, sizeof engine->seed, 0) != (ssize_t)sizeof engine->seed) {
+        engine->seed = (uint64_t)engine->start_ns;
+    }
+    result = open_parts(engine, config, error);
+    if (result == FB_OK) {
+        result = fb_loop_post(engine, 0, begin_upkeep, &engine->lanes[0]);
+    }
+    if (result < 0) {
+        fb_close(engine, 0);
+        return result;
+    }
+    fb_warm_at_start(engine);
+    *out = engine;
+    return FB_OK;
+}
+
+int fb_check(const fb_config *config, fb_error *error) {
+    int result = fb_config_check(config, error);
+    if (result < 0) {
+        return result;
+    }
+    fb_plan plan;
+    result = fb_plan_make(fb_config_settings(config), NULL, NULL, NULL, &plan, error);
+    if (result == FB_OK) {
+        fb_plan_release(&plan);
+    }
+    return result;
+}
+
+// ---- closing
+
+static void wait_until_idle(fb_engine *engine, int64_t drain_ms) {
+    struct timespec until;
+    int64_t until_ns = fb_clock_now_ns() + drain_ms * 1000000;
+    until.tv_sec = (time_t)(until_ns / 1000000000);
+    until.tv_nsec = (long)(until_ns % 1000000000);
+    pthread_mutex_lock(&engine->idle_lock);
+    while (engine->busy > 0 && pthread_cond_timedwait(&engine->idle, &engine->idle_lock, &until) == 0) {
+    }
+    pthread_mutex_unlock(&engine->idle_lock);
+}
+
+void fb_close(fb_engine *engine, int64_t drain_ms) {
+    if (engine == NULL) {
+        return;
+    }
+    atomic_store(&engine->closing, true);
+    wait_until_idle(engine, drain_ms);
+    fb_workers_free(engine->workers);
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        if (engine->lanes[i].loop != NULL) {
+            fb_loop_stop(engine->lanes[i].loop);
+        }
+    }
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        fb_lane_abandon(&engine->lanes[i]);
+        fb_lane_release(&engine->lanes[i]);
+    }
+    fb_cache_free(engine->cache);
+    fb_plan_release(&engine->opened);
+    fb_supply_free(engine->callbacks);
+    fb_config_free(engine->config);
+    pthread_cond_destroy(&engine->idle);
+    pthread_mutex_destroy(&engine->idle_lock);
+    pthread_mutex_destroy(&engine->config_lock);
+    fb_mem_free(engine->lanes);
+    fb_mem_free(engine);
+}
+
+// ---- loops for others
+
+uint32_t fb_loop_count(const fb_engine *engine) {
+    return engine->lane_count;
+}
+
+struct event_base *fb_loop_base(const fb_engine *engine, uint32_t index) {
+    FB_ASSERT(index < engine->lane_count);
+    return fb_loop_event_base(engine->lanes[index].loop);
+}
+
+typedef struct errand {
+    fb_post post;
+    void (*fn)(void *arg);
+    void *arg;
+} errand;
+
+static void run_errand(fb_post *post) {
+    errand one = *FB_LIST_OF(post, errand, post);
+    fb_mem_free(FB_LIST_OF(post, errand, post));
+    one.fn(one.arg);
+}
+
+int fb_loop_post(fb_engine *engine, uint32_t index, void (*fn)(void *arg), void *arg) {
+    FB_ASSERT(index < engine->lane_count);
+    errand *one = fb_mem_zero(1, sizeof *one);
+    if (one == NULL) {
+        return FB_ENOMEM;
+    }
+    *one = (errand){.post.fn = run_errand, .fn = fn, .arg = arg};
+    fb_loop_submit(engine->lanes[index].loop, &one->post);
+    return FB_OK;
+}
+
+int fb_loop_current(const fb_engine *engine) {
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        if (fb_loop_is_current(engine->lanes[i].loop)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}

@@ -1,0 +1,138 @@
+// engine/engine.h -- the threads behind include/forebay: lanes, calls, and what they share.
+//
+//   caller's thread     look up; answered there, or ─┐ post
+//   lane (event loop)   flights of its share of keys ┴→ LOAD → dispatch → source or worker ─┐ post
+//                       ANSWER → the caller's lane, or wake the blocked caller  ←───────────┘
+//
+// A lane is one event loop and the flights of the keys that hash to it; only its thread touches them.
+
+#ifndef FB_ENGINE_ENGINE_H
+#define FB_ENGINE_ENGINE_H
+
+#include <forebay/forebay.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "cache/flight.h"
+#include "engine/plan.h"
+#include "os/loop.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct event;
+
+typedef struct fb_lane {
+    fb_engine *engine;
+    uint32_t index;
+    fb_loop *loop;
+    fb_flights *flights;
+    struct event *timer;       // at fb_flights_due()
+    struct event *upkeep;      // lane 0: sweeping, warming what is read most
+    int64_t timer_due_ns;      // INT64_MAX: not set
+    bool draining;             // fb_lane_drain() is on this thread's stack
+    fb_list calls;             // asked, not answered
+    uint32_t upkeep_turn;
+} fb_lane;
+
+struct fb_engine {
+    fb_config *config;         // as in force
+    pthread_mutex_t config_lock;
+    fb_cache *cache;
+    fb_workers *workers;
+    fb_supply *callbacks;      // the gate in front of callers' own loaders
+    fb_plan opened;            // all sources and queries, also those of earlier configurations
+    fb_lane *lanes;
+    uint32_t lane_count;
+    uint64_t seed;
+    int64_t start_ns;
+    _Atomic int64_t slow_ns;
+    _Atomic(bool) closing;
+    // What a close waits for: calls not answered and jobs not ended.
+    pthread_mutex_t idle_lock;
+    pthread_cond_t idle;
+    uint64_t busy;
+    _Atomic(uint64_t) jobs_running, jobs_waiting;
+};
+
+void fb_engine_busy(fb_engine *engine);
+void fb_engine_idle(fb_engine *engine);
+fb_lane *fb_engine_lane_of(fb_engine *engine, fb_str key);
+// The lane whose thread this is, or NULL.
+fb_lane *fb_engine_here(fb_engine *engine);
+
+// ---- calls (fetch.c): one question on its way
+
+typedef struct fb_call fb_call;
+struct fb_call {
+    fb_post post;         // to the owning lane, then back to the origin
+    fb_list list;         // in lane->calls
+    fb_engine *engine;
+    fb_lane *owner;
+    fb_lane *origin;      // where to answer; NULL: on the owner's thread
+    fb_ask ask;
+    fb_bound bound;       // ask.bound
+    void (*answered)(fb_call *call);  // takes the call over; NULL: nobody waits
+    // the answer
+    int result;
+    fb_value value;       // with FB_OK; owned
+    char error[256];
+    // of the public call behind it
+    fb_fetch_fn done;
+    void *done_arg;
+    struct fb_waiting *waiting;
+};
+
+// A call with the class, key and parameters of `bound` copied; NULL: no memory.
+fb_call *fb_call_new(fb_engine *engine, const fb_class *class_, const fb_bound *bound);
+void fb_call_free(fb_call *call);
+// Hands it to the owning lane (or asks at once, where this is its thread). The call is taken over.
+void fb_call_send(fb_call *call);
+// Loads in the background with nobody waiting; FB_OK or FB_ENOMEM.
+FB_CHECK_RESULT int fb_call_background(fb_engine *engine, const fb_class *class_, const fb_bound *bound,
+                                       fb_priority priority);
+
+// ---- lanes (lane.c)
+
+FB_CHECK_RESULT int fb_lane_init(fb_lane *lane, fb_engine *engine, uint32_t index);
+void fb_lane_release(fb_lane *lane);
+// On the lane's thread: asks the machine, then does what it says.
+void fb_lane_ask(fb_lane *lane, fb_call *call);
+// Does all that the machine wants done, and sets the timer.
+void fb_lane_drain(fb_lane *lane);
+// After the loops ended: answers what is left with FB_ECLOSED.
+void fb_lane_abandon(fb_lane *lane);
+
+// ---- dispatch (dispatch.c): LOAD actions → sources
+
+void fb_dispatch(fb_lane *lane, const fb_action *action);
+
+// ---- upkeep (warm.c)
+
+// A sample of the reads: remembers the parameters of what is read most.
+void fb_warm_note(fb_engine *engine, const fb_class *class_, const fb_bound *bound);
+void fb_warm_upkeep(fb_lane *lane, int64_t now_ns);
+void fb_warm_at_start(fb_engine *engine);
+
+// ---- per-thread scratch (scratch.c)
+
+typedef struct fb_scratch {
+    fb_buf bind;      // of fb_class_bind()
+    fb_buf copy;      // bytes of a hit
+    fb_rng rng;
+    uint32_t reads;   // counts up to the next one that is timed
+} fb_scratch;
+// The calling thread's; NULL: no memory.
+fb_scratch *fb_scratch_get(void);
+// Whether this read is one of the sample that is timed (the first, then one in sixteen).
+static inline bool fb_scratch_sample(fb_scratch *scratch) {
+    return scratch->reads++ % 16 == 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,155 @@
+// A lane: an event loop and its flights. Everything that reaches the flights comes through the loop's
+// queue, and what the flights want done is done here, in drain(), one action at a time. An action may
+// lead to another event of the same lane (an answered connection asks again): such an event only
+// adds to the machine's actions, and the drain that is on the stack already goes on with them.
+
+#include "engine/engine.h"
+
+#include <event2/event.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "os/clock.h"
+
+enum { UPKEEP_MS = 100 };
+
+static void set_timer(fb_lane *lane) {
+    int64_t due_ns = fb_flights_due(lane->flights);
+    if (due_ns == lane->timer_due_ns) {
+        return;
+    }
+    lane->timer_due_ns = due_ns;
+    if (due_ns == INT64_MAX) {
+        (void)event_del(lane->timer);
+        return;
+    }
+    int64_t wait_ns = due_ns - fb_clock_now_ns();
+    int64_t wait_us = wait_ns > 0 ? wait_ns / 1000 + 1 : 0;
+    struct timeval after = {wait_us / 1000000, wait_us % 1000000};
+    (void)event_add(lane->timer, &after);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    fb_lane *lane = arg;
+    lane->timer_due_ns = INT64_MAX;
+    fb_flights_tick(lane->flights, fb_clock_now_ns());
+    fb_lane_drain(lane);
+}
+
+static void on_upkeep(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    fb_lane *lane = arg;
+    fb_warm_upkeep(lane, fb_clock_now_ns());
+}
+
+static void answer_at_origin(fb_post *post) {
+    fb_call *call = FB_LIST_OF(post, fb_call, post);
+    call->answered(call);
+}
+
+static void answer(fb_call *call) {
+    fb_list_remove(&call->list);
+    if (call->answered == NULL) {
+        fb_value_release(&call->value);
+        fb_call_free(call);
+    } else if (call->origin == NULL || call->origin == call->owner) {
+        call->answered(call);
+    } else {
+        call->post.fn = answer_at_origin;
+        fb_loop_submit(call->origin->loop, &call->post);
+    }
+}
+
+static void take_answer(const fb_action *action) {
+    fb_call *call = (fb_call *)(uintptr_t)action->waiter;
+    call->result = action->result;
+    call->value = action->value;
+    fb_str text = fb_str_of(action->result < 0 ? action->error : "");
+    size_t len = text.len < sizeof call->error ? text.len : sizeof call->error - 1;
+    memcpy(call->error, text.ptr != NULL ? text.ptr : "", len);
+    call->error[len] = '\0';
+    answer(call);
+}
+
+void fb_lane_drain(fb_lane *lane) {
+    if (lane->draining) {
+        return;
+    }
+    lane->draining = true;
+    fb_action action;
+    while (fb_flights_next(lane->flights, &action)) {
+        if (action.type == FB_ACTION_ANSWER) {
+            take_answer(&action);
+        } else {
+            FB_ASSERT(action.type == FB_ACTION_LOAD);  // there is no shared tier to talk to yet
+            fb_dispatch(lane, &action);
+        }
+    }
+    lane->draining = false;
+    set_timer(lane);
+}
+
+void fb_lane_ask(fb_lane *lane, fb_call *call) {
+    bool waits = call->answered != NULL;
+    call->ask.bound = &call->bound;
+    call->ask.waiter = waits ? (uint64_t)(uintptr_t)call : 0;
+    if (waits) {
+        fb_list_insert(&lane->calls, &call->list);
+    }
+    int result = fb_flights_ask(lane->flights, &call->ask, fb_clock_now_ns());
+    call->ask.loader.free = NULL;  // taken over
+    if (result < 0) {
+        call->result = result;
+        answer(call);
+    } else if (!waits) {
+        fb_call_free(call);
+    }
+    fb_lane_drain(lane);
+}
+
+int fb_lane_init(fb_lane *lane, fb_engine *engine, uint32_t index) {
+    lane->engine = engine;
+    lane->index = index;
+    lane->timer_due_ns = INT64_MAX;
+    fb_list_init(&lane->calls);
+    fb_flights_options options = {.cache = engine->cache, .seed = engine->seed + index + 1};
+    int result = fb_flights_new(&options, &lane->flights);
+    if (result < 0) {
+        return result;
+    }
+    result = fb_loop_new(index, &lane->loop);
+    if (result < 0) {
+        return result;
+    }
+    // Nothing has been posted yet, so the loop's thread does not touch its base beside its own wake-up.
+    struct event_base *base = fb_loop_event_base(lane->loop);
+    lane->timer = evtimer_new(base, on_timer, lane);
+    lane->upkeep = index == 0 ? event_new(base, -1, EV_PERSIST, on_upkeep, lane) : NULL;
+    return lane->timer != NULL && (index != 0 || lane->upkeep != NULL) ? FB_OK : FB_ENOMEM;
+}
+
+void fb_lane_abandon(fb_lane *lane) {
+    FB_LIST_EACH_SAFE(node, after, &lane->calls) {
+        fb_call *call = FB_LIST_OF(node, fb_call, list);
+        call->result = FB_ECLOSED;
+        call->origin = NULL;
+        answer(call);
+    }
+}
+
+void fb_lane_release(fb_lane *lane) {
+    if (lane->loop != NULL) {
+        fb_loop_stop(lane->loop);
+    }
+    if (lane->timer != NULL) {
+        event_free(lane->timer);
+    }
+    if (lane->upkeep != NULL) {
+        event_free(lane->upkeep);
+    }
+    fb_loop_free(lane->loop);
+    fb_flights_free(lane->flights);
+}

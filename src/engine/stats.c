@@ -1,0 +1,29 @@
+// Figures: the cache's own, and what only the engine knows beside them.
+
+#include "engine/engine.h"
+
+#include "base/mem.h"
+#include "os/clock.h"
+
+int fb_stats_read(fb_engine *engine, fb_stats *stats) {
+    *stats = (fb_stats){0};
+    int result = fb_cache_stats(engine->cache, stats);
+    if (result < 0) {
+        return result;
+    }
+    stats->uptime_ms = (fb_clock_now_ns() - engine->start_ns) / 1000000;
+    stats->loads_running = atomic_load(&engine->jobs_running);
+    stats->loads_waiting = atomic_load(&engine->jobs_waiting);
+    stats->loops = engine->lane_count;
+    stats->workers = fb_workers_count(engine->workers);
+    return FB_OK;
+}
+
+void fb_stats_release(fb_stats *stats) {
+    fb_mem_free(stats->classes);
+    *stats = (fb_stats){0};
+}
+
+void fb_stats_reset(fb_engine *engine) {
+    fb_cache_stats_reset(engine->cache);
+}
