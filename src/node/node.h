@@ -1,0 +1,45 @@
+// node/node.h -- what all sessions and requests of one daemon share.
+//
+// The node is the service without I/O: bytes or requests in, bytes or responses out. It reaches the
+// engine through include/forebay alone; sockets, clocks and files are the doors' and the daemon's.
+// Threads: sessions and requests of different loops run at the same time; what is here is read only
+// or atomic.
+
+#ifndef FB_NODE_NODE_H
+#define FB_NODE_NODE_H
+
+#include <forebay/forebay.h>
+
+#include <stdatomic.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fb_node {
+    fb_engine *engine;
+    // CONFIG GET and the page: the configuration in force. Swapped on reload under `config_lock` by the daemon;
+    // read through fb_node_config_*.
+    const fb_config *config;
+    const char *http_prefix;         // "" or "/codette": the monitoring routes stand under it as well
+    const char *resp_address;        // for INFO and messages; may be ""
+    const char *http_address;
+    int64_t (*wall_us)(void);        // Unix time in microseconds: TIME, EXPIREAT, time stamps
+    // Asked for by a client (SHUTDOWN is not offered); NULL: not available.
+    int (*reload)(void *arg, fb_error *error);
+    void *reload_arg;
+    uint32_t connections_max;
+    char run_id[41];                 // 40 hex digits
+    // Live figures.
+    _Atomic uint64_t connections, connections_total, connections_refused;
+    _Atomic uint64_t commands, http_requests;
+    _Atomic uint64_t bytes_in, bytes_out;
+    _Atomic uint64_t next_client_id;
+    _Atomic bool draining;           // a stop is under way: readyz says no
+} fb_node;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
