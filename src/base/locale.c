@@ -4,6 +4,8 @@
 
 #include "base/locale.h"
 
+#include "base/log.h"
+
 #include <pthread.h>
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -12,6 +14,8 @@ static locale_t chosen;
 static void choose(void) {
     chosen = newlocale(LC_ALL_MASK, "C.UTF-8", (locale_t)0);
     if (chosen == (locale_t)0) {
+        fb_log(FB_LOG_WARN, "locale_missing",
+               "name=C.UTF-8 effect=\"only ASCII letters are made small\"");
         chosen = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     }
 }

@@ -18,6 +18,8 @@ typedef struct fb_http_header {
     char value[200];
 } fb_http_header;
 
+typedef struct fb_http_response fb_http_response;
+
 typedef struct fb_http_request {
     fb_str method;                            // "GET"
     fb_str path;                              // still percent-encoded: "/v1/keys/user%3A1"
@@ -27,16 +29,16 @@ typedef struct fb_http_request {
     fb_str content_type;
     fb_str if_none_match;
     // Where a response that comes later goes; called on the request's loop.
-    void (*respond)(void *arg, struct fb_http_response *response);
+    void (*respond)(void *arg, fb_http_response *response);
     void *arg;
 } fb_http_request;
 
-typedef struct fb_http_response {
+struct fb_http_response {
     int status;
     fb_http_header headers[FB_HTTP_HEADERS_MAX];
     size_t header_count;
     fb_buf body;
-} fb_http_response;
+};
 
 void fb_http_response_release(fb_http_response *response);
 

@@ -45,6 +45,8 @@ typedef bool (*fb_item_alive_fn)(void *arg, const fb_item *item);
 typedef struct fb_store_options {
     uint64_t limit_bytes;      // at least FB_STORE_LIMIT_MIN
     uint32_t shard_count;      // a power of two; 0: by the limit
+    uint64_t limit_max_bytes;  // resize() grows up to this: address space, not memory; 0: 16 × the
+                               // limit, or what can be reserved
     uint64_t seed;             // of the hash
     fb_item_alive_fn alive;    // may be NULL
     void *alive_arg;

@@ -61,6 +61,8 @@ static const golden goldens[] = {
      "FB_ESYNTAX: Protocol error: invalid bulk length\n"},
     {"argument longer than it said", FB_STR_INIT("*1\r\n$3\r\nPING\r\n"),
      "FB_ESYNTAX: Protocol error: expected CRLF after bulk\n"},
+    {"argument ended by LF alone", FB_STR_INIT("*1\r\n$3\r\nabcx\n"),
+     "FB_ESYNTAX: Protocol error: expected CRLF after bulk\n"},
 
     {"inline", FB_STR_INIT("GET key\r\n"), "'GET' 'key'\n"},
     {"inline, LF alone", FB_STR_INIT("GET key\nPING\n"), "'GET' 'key'\n'PING'\n"},
@@ -135,6 +137,9 @@ static void test_resp_command__limits_are_sharp(void **state) {
     assert_shown_cut_anywhere(FB_STR("*2\r\n$4\r\nabcd\r\n$4\r\nabcd\r\n"), &longer,
                               "'abcd' 'abcd'\n");
     longer.query_len_max = 23;
+    assert_shown_cut_anywhere(FB_STR("*2\r\n$4\r\nabcd\r\n$3\r\n"), &longer, "wants 5\n");
+    assert_shown_cut_anywhere(FB_STR("*2\r\n$4\r\nabcd\r\n$4\r\n"), &longer,
+                              "FB_ETOOBIG: Protocol error: too big request\n");
     assert_shown_cut_anywhere(FB_STR("*2\r\n$4\r\nabcd\r\n$4\r\nabcd\r\n"), &longer,
                               "FB_ETOOBIG: Protocol error: too big request\n");
 }
