@@ -5,9 +5,9 @@
 //   width         1    |    1     |     2     |     4     | …
 //   index       0 … 63 | 64 … 127 | 128 … 191 | 192 … 255 | …
 //
-// With `shift` the power by which a value exceeds 7 bits, its index is 64 × shift + (value >> shift).
-// The last bucket holds FB_HISTOGRAM_MAX alone. A value is half a width from its bucket's middle at
-// the most, and at least 64 widths from zero: so it is within 1/128 of it.
+// With `shift` the power by which a value exceeds 7 bits, its index is 64 × shift + (value >>
+// shift). The last bucket holds FB_HISTOGRAM_MAX alone. A value is half a width from its bucket's
+// middle at the most, and at least 64 widths from zero: so it is within 1/128 of it.
 //
 // The sum and the maximum are kept beside the buckets, because the mean and the maximum are to be
 // exact (the sum has room for 584 years). The count is what the buckets add up to: one counter less

@@ -2,10 +2,10 @@
 //
 // Buckets: 64 linear ones to each power of two, so that a bucket's middle is within 1 % (1/128) of
 // everything in it; as HdrHistogram has it. Values above FB_HISTOGRAM_MAX count as that, negative
-// ones as 0. Memory: 19 KiB, all taken in new(). Threads: any call but free() may overlap any other.
-// Recording is two relaxed atomic adds (and a third write when the maximum rises); where several
-// threads record all the time, give each its own and merge them to read. What is read while others
-// record may lack their latest values; a reset may lose what is recorded meanwhile.
+// ones as 0. Memory: 19 KiB, all taken in new(). Threads: any call but free() may overlap any
+// other. Recording is two relaxed atomic adds (and a third write when the maximum rises); where
+// several threads record all the time, give each its own and merge them to read. What is read while
+// others record may lack their latest values; a reset may lose what is recorded meanwhile.
 
 #ifndef FB_STATS_HISTOGRAM_H
 #define FB_STATS_HISTOGRAM_H

@@ -1,8 +1,8 @@
 // stats/tally.h -- counters that many threads raise without sharing a cache line.
 //
-// A tally has one row of counters per lane; a thread adds in its own lane (fb_tally_lane()), a reader
-// sums over lanes. Sums are exact once the adders have stopped; while they run a sum is some moment's
-// value of each counter. All memory is taken in new(). Threads: any.
+// A tally has one row of counters per lane; a thread adds in its own lane (fb_tally_lane()), a
+// reader sums over lanes. Sums are exact once the adders have stopped; while they run a sum is some
+// moment's value of each counter. All memory is taken in new(). Threads: any.
 
 #ifndef FB_STATS_TALLY_H
 #define FB_STATS_TALLY_H

@@ -31,8 +31,8 @@ typedef struct fb_resp_limits {
 
 extern const fb_resp_limits FB_RESP_LIMITS_DEFAULT;  // 1 Mi args, 512 MiB, 1 GiB, 64 KiB as Redis
 
-// Zero-initialise; release it. Its memory grows with what has arrived, never with what a peer merely
-// announces, and is kept for the next command while it is small.
+// Zero-initialise; release it. Its memory grows with what has arrived, never with what a peer
+// merely announces, and is kept for the next command while it is small.
 typedef struct fb_resp_command {
     fb_str *args;      // out: the arguments, good until the next call; into the input given to the
                        // call that returned > 0 (a quoted inline argument: into `unquoted`)
@@ -50,8 +50,9 @@ typedef struct fb_resp_command {
 
 // Reads one command, multi-bulk or inline (quoting as redis-cli). An empty line or a count of 0 or
 // less is a command of no arguments. After an error the connection is of no more use: FB_ESYNTAX or
-// FB_ETOOBIG (a limit), `error->text` being Redis's own "Protocol error: …" words without the leading
-// "ERR "; FB_ENOMEM may be tried again. Stricter than Redis in one thing: CR must be followed by LF.
+// FB_ETOOBIG (a limit), `error->text` being Redis's own "Protocol error: …" words without the
+// leading "ERR "; FB_ENOMEM may be tried again. Stricter than Redis in one thing: number lines
+// and arguments must end in CR LF.
 ssize_t fb_resp_command_read(fb_resp_command *command, fb_str input, const fb_resp_limits *limits,
                              fb_error *error);
 // Forgets progress, for the next command. (The reader does it itself after returning > 0.)
@@ -89,8 +90,8 @@ typedef struct fb_resp_value {
     size_t child_count;
 } fb_resp_value;
 
-// Reads values of at most `len_max` bytes each, nested at most `depth_max` deep (a value that holds no
-// other has depth 0; attributes count too).
+// Reads values of at most `len_max` bytes each, nested at most `depth_max` deep (a value that holds
+// no other has depth 0; attributes count too).
 typedef struct fb_resp_reply fb_resp_reply;
 FB_CHECK_RESULT int fb_resp_reply_new(uint32_t depth_max, uint64_t len_max, fb_resp_reply **reply);
 void fb_resp_reply_free(fb_resp_reply *reply);
@@ -98,8 +99,8 @@ void fb_resp_reply_free(fb_resp_reply *reply);
 void fb_resp_reply_reset(fb_resp_reply *reply);
 // Reads one value; *value (good until the next call with `reply`) points into `input`; it is NULL
 // unless the call returns > 0. Attributes (RESP3 '|') are read and passed over; "$-1" and "*-1" are
-// FB_RESP_NULL; the streamed types are refused. FB_ESYNTAX, FB_ETOOBIG (after both the connection is
-// of no more use), FB_ENOMEM (may be tried again).
+// FB_RESP_NULL; the streamed types are refused. FB_ESYNTAX, FB_ETOOBIG (after both the connection
+// is of no more use), FB_ENOMEM (may be tried again).
 ssize_t fb_resp_reply_read(fb_resp_reply *reply, fb_str input, const fb_resp_value **value,
                            fb_error *error);
 

@@ -1,9 +1,10 @@
 // Commands as a server reads them: a machine over a byte buffer that the caller owns.
 //
-// A command is either an array of bulk strings ("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n") or a line typed by
-// hand ("GET k\r\n"); its first byte tells which. The machine keeps positions, not pointers, because
-// the caller's buffer may move whenever it grows; only the call that completes a command turns the
-// positions into pointers. Until then args[i].ptr holds an offset: one array instead of two.
+// A command is either an array of bulk strings ("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n") or a line typed
+// by hand ("GET k\r\n"); its first byte tells which. The machine keeps positions, not pointers,
+// because the caller's buffer may move whenever it grows; only the call that completes a command
+// turns the positions into pointers. Until then args[i].ptr holds an offset: one array instead of
+// two.
 //
 // Invariants:
 //  - Bytes before `pos` are never looked at again, and those before `scanned` hold no line end: a
@@ -13,9 +14,9 @@
 //    tests the latter, answers one and the same input differently from one packet to the next.
 //  - `pos` advances only past what was accepted: after an error another call meets the same error.
 //
-// The number lines of ordinary clients are a few digits, wholly there: read_short_count() takes them
-// in one pass. All else (partial lines, signs, nonsense) goes through read_long_count(), which finds
-// the line's end first.
+// The number lines of ordinary clients are a few digits, wholly there: read_short_count() takes
+// them in one pass. All else (partial lines, signs, nonsense) goes through read_long_count(), which
+// finds the line's end first.
 
 #include "wire/resp.h"
 
@@ -82,8 +83,8 @@ static ssize_t finish(fb_resp_command *command) {
 
 // ---- number lines: a mark byte, a number, CR LF
 
-// A line of one to nine digits that is wholly there, at `line`. Returns its length, or 0 where it is
-// anything else.
+// A line of one to nine digits that is wholly there, at `line`. Returns its length, or 0 where it
+// is anything else.
 static inline size_t read_short_count(const char *line, size_t avail, size_t *number) {
     uint32_t sum = 0;
     size_t at = 1;
@@ -313,8 +314,8 @@ static bool read_quoted(splitter *words) {
     return false;
 }
 
-// One word, of which there is at least a byte. False: its quotes are not balanced. A word with quotes is written to `out`, another stays
-// where it is.
+// One word, of which there is at least a byte. False: its quotes are not balanced. A word with
+// quotes is written to `out`, another stays where it is.
 static bool read_word(splitter *words, fb_str *word) {
     const char *start = words->at;
     char *out = words->out;

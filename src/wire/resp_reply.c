@@ -1,19 +1,20 @@
-// Values as a client reads them: the same kind of machine as in resp_command.c, positions instead of
-// pointers, decisions on bytes alone.
+// Values as a client reads them: the same kind of machine as in resp_command.c, positions instead
+// of pointers, decisions on bytes alone.
 //
-// A value is a tree, and arrives in pre-order. Children of one parent are to lie side by side in the
-// end, but how many there are is only what the peer says: so nodes are collected in pre-order, one
-// as each arrives, and when the value is complete they are laid out in a second array of just as
-// many. (Children in arrays of their own, grown as they come, needed an allocation for each array
-// of a reply.) The open arrays are a stack of frames, as many as the depth allows: no recursion.
+// A value is a tree, and arrives in pre-order. Children of one parent are to lie side by side in
+// the end, but how many there are is only what the peer says: so nodes are collected in pre-order,
+// one as each arrives, and when the value is complete they are laid out in a second array of just
+// as many. (Children in arrays of their own, grown as they come, would need an allocation for
+// each array of a reply.) The open arrays are a stack of frames, as many as the depth allows: no
+// recursion.
 //
 // While an attribute is open (`skipping` > 0) its elements are checked and counted, not kept.
 //
 // Invariants:
 //  - nodes[i].text.ptr is an offset from the input's start; laid[i].text.ptr is a pointer.
 //  - Each open frame has `remaining` >= 1. A frame counts its elements as they end.
-//  - An element takes three bytes at the least. A count that could not fit into what `len_max` leaves
-//    is refused at once, which also keeps every product here within range.
+//  - An element takes three bytes at the least. A count that could not fit into what `len_max`
+//    leaves is refused at once, which also keeps every product here within range.
 //  - The machine sees no more than `len_max` bytes; to want more is FB_ETOOBIG.
 
 #include "wire/resp.h"
