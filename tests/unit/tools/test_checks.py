@@ -188,6 +188,11 @@ class Style(Tree):
         self.write("src/base/str.h", "#ifndef __cplusplus\nsize_t fb_str_len(void);\n#endif\n")
         self.assert_style_finding("src/base/str.h:1: does not compile alone as C", "size_t")
 
+    def test_style__lets_a_private_header_with_atomics_be_c_alone(self):
+        self.append("src/base/str.h", "#include <stdatomic.h>\nstruct a { _Atomic(int) b; _Atomic int c; };\n")
+        self.write("src/os/clock.h", '#include "base/str.h"\n')
+        self.assertEqual(self.style().returncode, 0, self.style().stdout)
+
     def test_style__finds_a_header_that_is_not_cpp(self):
         self.write("src/base/str.h", "int fb_str_len(int class);\n")
         self.assert_style_finding("src/base/str.h:1: does not compile alone as C++")
