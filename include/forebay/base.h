@@ -78,8 +78,8 @@ typedef struct fb_error {
 } fb_error;
 
 // Hooks for the whole process; set them before the first other call. Any member may be NULL (what
-// was set before, or the default, stays, with the `arg` it came with); fb_hooks_set(NULL) brings all
-// defaults back. `resize(arg, NULL, n)` allocates, `resize(arg, p, 0)` frees and returns NULL.
+// was set before, or the default, stays, with the `arg` it came with); fb_hooks_set(NULL) brings
+// the defaults back. `resize(arg, NULL, n)` allocates, `resize(arg, p, 0)` frees and returns NULL.
 typedef enum fb_log_level { FB_LOG_DEBUG, FB_LOG_INFO, FB_LOG_WARN, FB_LOG_ERROR } fb_log_level;
 
 typedef struct fb_hooks {

@@ -60,6 +60,33 @@ static size_t announced(unsigned char byte) {
     return byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
 }
 
+static int fold_ascii(fb_str bytes, fb_buf *out) {
+    int result = fb_buf_reserve(out, bytes.len);
+
+    if (result != FB_OK) {
+        return result;
+    }
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char byte = (unsigned char)bytes.ptr[i];
+        unsigned char small = (unsigned char)(byte | 0x20);
+        out->ptr[out->len + i] = (char)((unsigned char)(byte - 'A') < 26 ? small : byte);
+    }
+    out->len += bytes.len;
+    return FB_OK;
+}
+
+// The code point, or the byte that is none, at the start of `bytes`.
+static int fold_one(fb_str bytes, size_t *used, locale_t locale, fb_buf *out) {
+    char encoded[4];
+    int32_t code = fb_utf8_next(bytes, used);
+
+    if (code < 0 || locale == (locale_t)0) {
+        return fb_buf_append(out, (fb_str){bytes.ptr, *used});
+    }
+    size_t len = encode((uint32_t)towlower_l((wint_t)code, locale), encoded);
+    return fb_buf_append(out, (fb_str){encoded, len});
+}
+
 int32_t fb_utf8_next(fb_str bytes, size_t *used) {
     // The smallest code point of each length: smaller ones are long forms.
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -123,21 +150,15 @@ int fb_utf8_fold(fb_str bytes, fb_buf *out) {
     size_t before = out->len;
     size_t place = 0;
 
-    // A small letter may be longer than its capital by one byte; that room is found as it is
-    // needed.
+    // A small letter may be longer than its capital by a byte; that room is found as it is needed.
     int result = fb_buf_reserve(out, bytes.len);
     while (result == FB_OK && place < bytes.len) {
+        size_t used = ascii_run(bytes, place);
         fb_str rest = {bytes.ptr + place, bytes.len - place};
-        char encoded[4];
-        size_t used;
-        int32_t code = fb_utf8_next(rest, &used);
-        if (code >= 'A' && code <= 'Z') {
-            result = fb_buf_byte(out, (char)(code - 'A' + 'a'));
-        } else if (code < 0x80 || locale == (locale_t)0) {
-            result = fb_buf_append(out, (fb_str){rest.ptr, used});
+        if (used > 0) {
+            result = fold_ascii((fb_str){rest.ptr, used}, out);
         } else {
-            size_t len = encode((uint32_t)towlower_l((wint_t)code, locale), encoded);
-            result = fb_buf_append(out, (fb_str){encoded, len});
+            result = fold_one(rest, &used, locale, out);
         }
         place += used;
     }

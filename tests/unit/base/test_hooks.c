@@ -8,6 +8,10 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 typedef struct capture {
     int calls;
     fb_log_level level;
@@ -100,6 +104,59 @@ static void test_log__cuts_between_characters(void **state) {
     assert_true(fb_utf8_valid(fb_str_of(seen.fields)));
 }
 
+// Runs `act` in a process of its own with the default hooks; gives its standard error and its end.
+static int run_apart(void (*act)(void), char *text, size_t text_size) {
+    int ends[2];
+    int status = 0;
+    size_t len = 0;
+
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)dup2(ends[1], STDERR_FILENO);
+        (void)signal(SIGABRT, SIG_DFL);
+        fb_hooks_set(NULL);
+        act();
+        _exit(0);
+    }
+    close(ends[1]);
+    for (ssize_t got = 1; got > 0 && len + 1 < text_size; len += got > 0 ? (size_t)got : 0) {
+        got = read(ends[0], text + len, text_size - 1 - len);
+    }
+    text[len] = '\0';
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void log_some(void) {
+    fb_log(FB_LOG_DEBUG, "unseen", "a=%d", 1);
+    fb_log(FB_LOG_WARN, "source_failed", "ms=%d", 31);
+    fb_log(FB_LOG_INFO, "started", "%s", "");
+}
+
+static void break_a_rule(void) {
+    FB_ASSERT(log_some == NULL);
+}
+
+static void test_log__without_a_hook_is_lines_on_standard_error(void **state) {
+    char text[1000];
+
+    assert_int_equal(run_apart(log_some, text, sizeof(text)), 0);
+    assert_string_equal(text, "forebay: warn source_failed ms=31\nforebay: info started\n");
+}
+
+static void test_check__without_a_hook_says_where_and_aborts(void **state) {
+    char text[1000];
+    int status = run_apart(break_a_rule, text, sizeof(text));
+
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    assert_non_null(strstr(text, "forebay: panic "));
+    assert_non_null(strstr(text, "test_hooks.c:"));
+    assert_non_null(strstr(text, ": log_some == NULL\n"));
+}
+
 static void test_mem__corners(void **state) {
     char *piece = fb_mem_new(4);
 
@@ -143,6 +200,7 @@ static void test_mem__text_ends_with_nul(void **state) {
     assert_string_equal(empty, "");
     fb_mem_free(text);
     fb_mem_free(empty);
+    assert_null(fb_mem_text(fb_str_make("", SIZE_MAX)));
     test_memory_fail(1);
     assert_null(fb_mem_text(FB_STR("abc")));
     test_memory_fail(0);
@@ -213,6 +271,8 @@ int main(void) {
         TEST(test_log__formats_the_fields),
         TEST(test_log__an_event_stays_one_line),
         TEST(test_log__cuts_between_characters),
+        TEST(test_log__without_a_hook_is_lines_on_standard_error),
+        TEST(test_check__without_a_hook_says_where_and_aborts),
         TEST(test_mem__corners),
         TEST(test_mem__zero_is_zero_with_and_without_a_hook),
         TEST(test_mem__text_ends_with_nul),

@@ -232,12 +232,26 @@ static void test_utf8__folds_case(void **state) {
                            &out));
     assert_str(fb_buf_str(&out), "kßⱥ");
     out.len = 0;
+    assert_ok(fb_utf8_fold(FB_STR("\U00010400😀"), &out));
+    assert_str(fb_buf_str(&out), "\U00010428😀");
+    out.len = 0;
     assert_ok(fb_utf8_fold(FB_STR("A\xff\xc3"
                                   "B\xed\xa0\x80\0C"),
                            &out));
     assert_bytes(fb_buf_str(&out), FB_STR("a\xff\xc3"
                                           "b\xed\xa0\x80\0c"));
     fb_buf_release(&out);
+}
+
+static void test_utf8__next_takes_one(void **state) {
+    size_t used = 9;
+
+    assert_int_equal(fb_utf8_next(fb_str_make(NULL, 0), &used), -1);
+    assert_int_equal(used, 0);
+    assert_int_equal(fb_utf8_next(FB_STR("€x"), &used), 0x20ac);
+    assert_int_equal(used, 3);
+    assert_int_equal(fb_utf8_next(FB_STR("\xe2\x82x"), &used), -1);
+    assert_int_equal(used, 1);
 }
 
 static void test_utf8__folding_twice_changes_nothing_more(void **state) {
@@ -300,6 +314,7 @@ int main(void) {
         cmocka_unit_test(test_json__nests_so_deep_and_no_deeper),
         cmocka_unit_test(test_utf8__is_what_the_standard_says),
         cmocka_unit_test(test_utf8__folds_case),
+        cmocka_unit_test(test_utf8__next_takes_one),
         cmocka_unit_test(test_utf8__folding_twice_changes_nothing_more),
         cmocka_unit_test(test_utf8__cuts_between_characters),
         cmocka_unit_test(test_utf8__survives_any_failed_allocation),
