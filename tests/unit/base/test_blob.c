@@ -97,7 +97,7 @@ static void test_list__keeps_order(void **state) {
     assert_true(fb_list_empty(&head));
 }
 
-// The values of xxHash's own documentation; a change here would orphan what is stored.
+// Known values for the empty input; a change here would orphan what is stored.
 static void test_hash__is_xxh3(void **state) {
     static const uint8_t empty[16] = {0x99, 0xaa, 0x06, 0xd3, 0x01, 0x47, 0x98, 0xd8,
                                       0x60, 0x01, 0xc3, 0x24, 0x46, 0x8d, 0x49, 0x7f};
@@ -110,7 +110,7 @@ static void test_hash__is_xxh3(void **state) {
     assert_true(fb_hash64(FB_STR("abc"), 1) != fb_hash64(FB_STR("abc"), 2));
 }
 
-// State {1, 2, 3, 4} and its first outputs, as worked out from the published definition.
+// State {1, 2, 3, 4} and its first outputs, which can be worked out by hand.
 static void test_rng__is_xoshiro256starstar(void **state) {
     fb_rng rng = {{1, 2, 3, 4}};
 
