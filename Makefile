@@ -46,7 +46,7 @@ asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
 
 tsan: ## the tests with threads under ThreadSanitizer
 	@tools/bootstrap test
-	@SANITIZE=thread tools/test build-tsan $(ONLY)
+	@SANITIZE=thread SUITES=unit,system,stress tools/test build-tsan $(ONLY)
 
 fuzz: ## every fuzz target for SECONDS_EACH seconds
 	@tools/bootstrap dev

@@ -91,6 +91,7 @@ static int add_node(fb_resp_reply *reply, const fb_resp_value *node, fb_error *e
             return result;
         }
     }
+    FB_ASSERT(reply->nodes != NULL);
     reply->nodes[reply->node_count++] = *node;
     return FB_OK;
 }
