@@ -62,6 +62,7 @@ coverage: ## which lines the tests reach: a report, and build-coverage/coverage.
 
 install: build ## install program, library and headers below $(DESTDIR)$(PREFIX)
 	@meson install -C $(BUILD) --no-rebuild --quiet $(if $(DESTDIR),--destdir "$(abspath $(DESTDIR))")
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then ldconfig; fi
 	@echo "installed below $(DESTDIR)$(PREFIX)"
 
 clean: ## remove what was built (the catalogue of the quick start stays)
