@@ -14,10 +14,13 @@
 #ifndef FB_CACHE_FLIGHT_STATE_H
 #define FB_CACHE_FLIGHT_STATE_H
 
+#include "base/check.h"
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/rng.h"
+#include "base/rule.h"
+#include "base/units.h"
 #include "cache/flight.h"
 #include "cache/trouble.h"
 
@@ -53,6 +56,8 @@ typedef struct fb_waiter {
     bool refresh;
     bool leads;              // the flight was begun for it
     bool late;               // joined after the load was given out
+    bool is_read;            // an ask, and counted as one
+    bool answered;
     int64_t ttl_ns;          // ask.ttl_ns
     fb_loader loader;        // in case it has to lead later
     int result;
@@ -104,7 +109,8 @@ struct fb_flight {
     bool landed;              // `loaded` is the outcome
     bool from_source;
     fb_loaded loaded;
-    fb_value info;            // times and version, without the bytes
+    int64_t ttl_ms;           // as stored; 0: it is not
+    uint64_t version;         // likewise
     fb_blob *error;
 };
 
@@ -151,6 +157,9 @@ static inline int64_t fb_flight_after(int64_t now_ns, int64_t wait_ns) {
     return wait_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + wait_ns;
 }
 
+// ---- events (flight.c): the first thing that each does
+void fb_flights_begin(fb_flights *flights);
+
 // ---- parties (flight.c)
 FB_CHECK_RESULT int fb_party_init(fb_flights *flights, fb_party *party, fb_party_kind kind, uint64_t id);
 void fb_party_release(fb_flights *flights, fb_party *party);
@@ -167,6 +176,9 @@ void fb_flight_free(fb_flights *flights, fb_flight *flight);
 void fb_flight_rejoin(fb_flights *flights, fb_waiter *waiter, const fb_flight *from, int64_t now_ns);
 
 // ---- landing (landing.c)
+// Failures that say nothing about the thing asked for, only that the source cannot be asked now: they
+// excuse an answer that is older than the class wants it.
+bool fb_flight_excuses(int result);
 // The outcome is in flight->loaded.
 void fb_flight_land(fb_flights *flights, fb_flight *flight, int64_t now_ns);
 // The last step: into memory (where `store`), answers, and the flight is gone.
@@ -204,7 +216,6 @@ void fb_batch_loaded(fb_flights *flights, fb_flight *host, fb_loaded *loaded, si
 void fb_shared_get(fb_flights *flights, fb_flight *flight, bool refresh);
 void fb_shared_fill(fb_flights *flights, fb_flight *flight);
 void fb_shared_action(const fb_flights *flights, const fb_party *party, fb_action *action);
-void fb_shared_look_again(fb_flights *flights, fb_flight *flight, int64_t now_ns);
 void fb_change_free(fb_flights *flights, fb_change *change);
 
 #ifdef __cplusplus
