@@ -43,7 +43,10 @@ void fb_reply_bytes(fb_reply *reply, fb_str bytes);     // JSON: a string, or {"
 void fb_reply_text(fb_reply *reply, const char *text);
 // A value that is JSON already: RESP bulk; in JSON as it is.
 void fb_reply_json(fb_reply *reply, fb_str json);
+// Lines for people to read (INFO): RESP3's verbatim string, else a string.
+void fb_reply_verbatim(fb_reply *reply, fb_str text);
 void fb_reply_array(fb_reply *reply, size_t count);
+void fb_reply_set(fb_reply *reply, size_t count);       // an array where the encoding has no sets
 void fb_reply_map(fb_reply *reply, size_t pair_count);  // then key, value, key, value …
 // A reply encoded before by the same encoding, as it is.
 void fb_reply_raw(fb_reply *reply, fb_str encoded);
