@@ -322,7 +322,7 @@ static int lead(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask, const
     fb_cache_count(flights->cache, ask->class_->id, FB_COUNTER_warmed, ask->priority == FB_PRIORITY_WARM);
     bool shared = flights->remote && flight->live && ask->ttl_ns < 0 && ask->class_->id != FB_CLASS_PLAIN;
     if (shared) {
-        fb_shared_get(flights, flight, flight->refresh);
+        fb_lease_get(flights, flight, flight->refresh);
     } else {
         fb_batch_start(flights, flight, now_ns);
     }
@@ -463,7 +463,7 @@ static void tick_flight(fb_flights *flights, fb_flight *flight, int64_t now_ns) 
     }
     fb_flight_wake(flights, flight);
     if (step && flight->stage == FB_STAGE_HELD) {
-        fb_shared_get(flights, flight, flight->refresh);
+        fb_lease_get(flights, flight, flight->refresh);
     } else if (step && flight->stage == FB_STAGE_GATHERING) {
         fb_batch_issue(flights, flight, now_ns);
     }
@@ -506,7 +506,7 @@ bool fb_flights_next(fb_flights *flights, fb_action *action) {
     } else if (party->action == FB_ACTION_LOAD) {
         fb_batch_action(flights, FB_LIST_OF(party, fb_flight, party), action);
     } else {
-        fb_shared_action(flights, party, action);
+        fb_lease_action(flights, party, action);
     }
     return true;
 }

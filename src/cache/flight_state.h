@@ -5,7 +5,7 @@
 //   landing.c   what a load brought: stored, answered, remembered as trouble
 //   waiter.c    callers: answers, deadlines
 //   batch.c     LOAD: one key, or several of a class that gather
-//   shared.c    the shared tier: GET, FILL, INVALIDATE
+//   lease.c     the shared tier: GET, FILL, INVALIDATE
 //
 // Memory is taken when a caller asks and nowhere else: each object holds its own place in the queue of
 // actions, in the heap of timers, and its own load. (A timer that is not set stands in the heap
@@ -212,10 +212,10 @@ void fb_batch_issue(fb_flights *flights, fb_flight *host, int64_t now_ns);
 void fb_batch_action(const fb_flights *flights, const fb_flight *host, fb_action *action);
 void fb_batch_loaded(fb_flights *flights, fb_flight *host, fb_loaded *loaded, size_t item_count, int64_t now_ns);
 
-// ---- the shared tier (shared.c)
-void fb_shared_get(fb_flights *flights, fb_flight *flight, bool refresh);
-void fb_shared_fill(fb_flights *flights, fb_flight *flight);
-void fb_shared_action(const fb_flights *flights, const fb_party *party, fb_action *action);
+// ---- the shared tier (lease.c)
+void fb_lease_get(fb_flights *flights, fb_flight *flight, bool refresh);
+void fb_lease_fill(fb_flights *flights, fb_flight *flight);
+void fb_lease_action(const fb_flights *flights, const fb_party *party, fb_action *action);
 void fb_change_free(fb_flights *flights, fb_change *change);
 
 #ifdef __cplusplus

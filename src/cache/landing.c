@@ -107,7 +107,7 @@ static void fail(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
         flight->ticket = NULL;  // taken over
     }
     if (flight->has_token) {
-        fb_shared_fill(flights, flight);  // gives the lease back
+        fb_lease_fill(flights, flight);  // gives the lease back
     } else {
         fb_flight_free(flights, flight);
     }
@@ -181,7 +181,7 @@ void fb_flight_land(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
     }
     if (flight->has_token) {
         answer_satisfied(flights, flight, now_ns);
-        fb_shared_fill(flights, flight);
+        fb_lease_fill(flights, flight);
         return;
     }
     fb_flight_finish(flights, flight, true, now_ns);

@@ -34,13 +34,13 @@ static int64_t cost_ns(const fb_flight *flight) {
 
 // ---- flights
 
-void fb_shared_get(fb_flights *flights, fb_flight *flight, bool refresh) {
+void fb_lease_get(fb_flights *flights, fb_flight *flight, bool refresh) {
     flight->stage = FB_STAGE_GETTING;
     flight->refresh = refresh;
     fb_party_act(flights, &flight->party, FB_ACTION_REMOTE_GET);
 }
 
-void fb_shared_fill(fb_flights *flights, fb_flight *flight) {
+void fb_lease_fill(fb_flights *flights, fb_flight *flight) {
     flight->stage = FB_STAGE_FILLING;
     fb_party_act(flights, &flight->party, FB_ACTION_REMOTE_FILL);
 }
@@ -60,7 +60,7 @@ static int64_t keep_ns(const fb_flight *flight) {
     return loaded->ttl_ms >= 0 ? loaded->ttl_ms * FB_NS_PER_MS : options->ttl_ns;
 }
 
-void fb_shared_action(const fb_flights *flights, const fb_party *party, fb_action *action) {
+void fb_lease_action(const fb_flights *flights, const fb_party *party, fb_action *action) {
     action->remote = party->id;
     if (party->kind == FB_PARTY_CHANGE) {
         action->key = FB_LIST_OF(party, fb_change, party)->key;
@@ -137,7 +137,7 @@ static void got(fb_flights *flights, fb_flight *flight, fb_remote_reply *reply, 
             if (wanted(flight, reply, now_ns)) {
                 adopt(flights, flight, reply, now_ns);
             } else if (!flight->refresh) {
-                fb_shared_get(flights, flight, true);
+                fb_lease_get(flights, flight, true);
             } else {
                 fb_batch_start(flights, flight, now_ns);  // it was asked for a lease
             }
