@@ -57,7 +57,7 @@ typedef struct fb_class {
     fb_class_options options;  // a copy of its own
     fb_class_param *params;    // of the key pattern first, in its order, then the others by name
     size_t param_count;
-    // Has {hash}, no query and declares no parameters: takes any beside those of the pattern.
+    // Has {hash}, no query, and declares no parameter that {hash} would cover: takes any.
     bool open;
     fb_key_pattern *pattern;   // NULL for plain keys
     fb_tag_template *tags;
@@ -101,6 +101,11 @@ FB_CHECK_RESULT int fb_class_bind(const fb_class *class_, const fb_param *params
 // never makes. FB_ENOMEM. *bound points into `scratch` (cleared first), `key` and the class.
 FB_CHECK_RESULT int fb_class_unbind(const fb_class *class_, fb_str key, fb_buf *scratch,
                                     fb_bound *bound);
+// The parameters that stand in `key` by themselves, normalised where they can be: also of patterns
+// with {hash}, and of keys that fb_class_bind() never makes. None where the class does not own `key`.
+// FB_OK or FB_ENOMEM.
+FB_CHECK_RESULT int fb_class_params_of_key(const fb_class *class_, fb_str key, fb_buf *scratch,
+                                           fb_bound *bound);
 // Whether `key` has the shape of the pattern: its text, and 32 hex digits for {hash}. Types and
 // normalisation of values do not matter.
 bool fb_class_owns(const fb_class *class_, fb_str key);
@@ -130,6 +135,8 @@ FB_CHECK_RESULT int fb_class_row_tags(const fb_class *class_, const fb_bound *bo
 // fb_catalog_of_key()'s, the plain one too. No memory is touched where there are none.
 FB_CHECK_RESULT int fb_class_key_tags(const fb_class *class_, fb_str key, fb_buf *scratch,
                                       fb_loaded *loaded);
+// The index tags alone.
+FB_CHECK_RESULT int fb_catalog_key_tags(const fb_catalog *catalog, fb_str key, fb_loaded *loaded);
 
 // ---- all classes of a configuration
 
