@@ -39,6 +39,15 @@ typedef struct fb_settings {
     size_t class_count;
 } fb_settings;
 
+extern const fb_option fb_settings_table[];
+extern const fb_option fb_source_options_table[];
+
+// Works out what one option takes from another: a `memory_ttl` that nobody set follows a shorter
+// `ttl`. Called after each change.
+void fb_settings_finish(fb_config *config);
+// What only the whole shows; see fb_config_check().
+FB_CHECK_RESULT int fb_settings_check(const fb_config *config, fb_error *error);
+
 // Good until the configuration changes or is freed.
 const fb_settings *fb_config_settings(const fb_config *config);
 // A copy of its own, to be freed.

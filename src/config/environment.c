@@ -1,0 +1,108 @@
+// Variables of the environment.
+//
+// The variable of an option is its path in capitals with "_" for ".", after FOREBAY_. Names have
+// "_" in them too, so a variable is not taken apart: it is compared with the variable that each
+// option in force would have, classes and sources included. Where two options would have the same
+// one (classes "a" and "a_stale": A_STALE_TTL), using it is refused and both are named.
+
+#include "config/environment.h"
+
+#include "base/error.h"
+#include "base/str.h"
+#include "config/state.h"
+#include "config/tree.h"
+#include "config/values.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// Variables that are the program's own, not options of a configuration.
+static const fb_str of_program[] = {
+    FB_STR_INIT("FOREBAY_CONFIG"),  // which file is read
+    FB_STR_INIT("FOREBAY_URL"),     // the server that the command line talks to
+};
+
+static const fb_str prefix = FB_STR_INIT("FOREBAY_");
+
+typedef struct search {
+    fb_str name;  // of the variable, without the prefix
+    fb_path found, second;
+    fb_path nearest;
+    size_t least;
+} search;
+
+// The path as the variable has it, without the prefix.
+static fb_str variable_of(const fb_path *path, char *text) {
+    for (size_t i = 0; i < path->len; i++) {
+        char byte = path->text[i];
+        text[i] = (char)(byte == '.' ? '_' : byte >= 'a' && byte <= 'z' ? byte - 'a' + 'A' : byte);
+    }
+    return fb_str_make(text, path->len);
+}
+
+static int compare(void *arg, const fb_path *path, const fb_option *row, const void *holder) {
+    search *s = arg;
+    char text[FB_PATH_SIZE];
+    fb_str variable = variable_of(path, text);
+
+    (void)row;
+    (void)holder;
+    if (fb_str_equal(variable, s->name)) {
+        *(s->found.len == 0 ? &s->found : &s->second) = *path;
+    }
+    size_t distance = fb_read_distance(s->name, variable);
+    if (distance < s->least) {
+        s->least = distance;
+        s->nearest = *path;
+    }
+    return FB_OK;
+}
+
+static bool is_of_program(fb_str name) {
+    for (size_t i = 0; i < sizeof(of_program) / sizeof(of_program[0]); i++) {
+        if (fb_str_equal(name, of_program[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int refuse_unknown(const fb_reading *reading, const char *name, const search *s) {
+    char text[FB_PATH_SIZE];
+
+    if (s->least == SIZE_MAX) {
+        return fb_error_set(reading->error, FB_EINVAL, "%s: names no option", name);
+    }
+    fb_str nearest = variable_of(&s->nearest, text);
+    return fb_error_set(reading->error, FB_EINVAL,
+                        "%s: names no option; did you mean FOREBAY_%.*s?", name,
+                        FB_STR_ARG(nearest));
+}
+
+int fb_environment_read(const fb_reading *reading, fb_str variable) {
+    fb_str name = {variable.ptr, fb_str_find(variable, '=')};
+    char label[FB_VALUE_SHOWN_SIZE];
+    search s = {.least = SIZE_MAX};
+
+    if (!fb_str_starts(name, prefix) || is_of_program(name) || name.len + 1 >= variable.len) {
+        return FB_OK;
+    }
+    fb_str value = {variable.ptr + name.len + 1, variable.len - name.len - 1};
+    s.name = fb_str_make(name.ptr + prefix.len, name.len - prefix.len);
+    (void)fb_value_shown(name, label);
+    int result =
+        fb_tree_walk(fb_settings_table, &reading->config->settings, compare, &s);
+    if (result != FB_OK) {
+        return result;
+    }
+    if (s.found.len == 0) {
+        return refuse_unknown(reading, label, &s);
+    }
+    if (s.second.len > 0) {
+        return fb_error_set(reading->error, FB_EINVAL, "%s: could mean %.*s or %.*s", label,
+                            (int)s.found.len, s.found.text, (int)s.second.len, s.second.text);
+    }
+    fb_reading labelled = *reading;
+    labelled.label = label;
+    return fb_read_path(&labelled, fb_path_str(&s.found), value);
+}
