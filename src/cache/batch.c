@@ -163,27 +163,51 @@ static void tally(fb_flights *flights, const fb_flight *host, const fb_loaded *l
     fb_cache_time(cache, class_id, FB_TIMING_LOAD, loaded[0].took_ns);
 }
 
-void fb_batch_loaded(fb_flights *flights, fb_flight *host, fb_loaded *loaded, size_t item_count,
-                     int64_t now_ns) {
-    FB_ASSERT(host->stage == FB_STAGE_LOADING && item_count == host->member_count);
-    fb_list landing;
-    fb_list_init(&landing);
-    for (size_t i = 0; i < item_count; i++) {
-        normalise(&loaded[i]);
-    }
-    tally(flights, host, loaded, item_count);
-    for (size_t i = 0; i < item_count; i++) {
-        fb_flight *flight = FB_LIST_OF(host->members.next, fb_flight, member);
-        fb_list_remove(&flight->member);
-        fb_list_insert(&landing, &flight->member);
-        flight->loaded = loaded[i];
-        fb_loaded_init(&loaded[i]);
-    }
-    host->member_count = 0;
-    while (!fb_list_empty(&landing)) {
-        fb_flight *flight = FB_LIST_OF(landing.next, fb_flight, member);
+// All members of the load leave it and land, in the order of its items.
+static void land(fb_flights *flights, fb_list *landing, int64_t now_ns) {
+    while (!fb_list_empty(landing)) {
+        fb_flight *flight = FB_LIST_OF(landing->next, fb_flight, member);
         fb_list_remove(&flight->member);
         flight->from_source = true;
         fb_flight_land(flights, flight, now_ns);
     }
+}
+
+static void take_members(fb_flight *host, fb_list *landing) {
+    FB_ASSERT(host->stage == FB_STAGE_LOADING);
+    fb_list_init(landing);
+    while (!fb_list_empty(&host->members)) {
+        fb_list *member = host->members.next;
+        fb_list_remove(member);
+        fb_list_insert(landing, member);
+    }
+    host->member_count = 0;
+}
+
+void fb_batch_loaded(fb_flights *flights, fb_flight *host, fb_loaded *loaded, size_t item_count,
+                     int64_t now_ns) {
+    FB_ASSERT(item_count == host->member_count);
+    for (size_t i = 0; i < item_count; i++) {
+        normalise(&loaded[i]);
+    }
+    tally(flights, host, loaded, item_count);
+    fb_list landing;
+    take_members(host, &landing);
+    FB_LIST_EACH(node, &landing) {
+        FB_LIST_OF(node, fb_flight, member)->loaded = *loaded;
+        fb_loaded_init(loaded++);
+    }
+    land(flights, &landing, now_ns);
+}
+
+void fb_batch_failed(fb_flights *flights, fb_flight *host, int result, fb_str text, int64_t now_ns) {
+    FB_ASSERT(result < 0);
+    fb_list landing;
+    take_members(host, &landing);
+    FB_LIST_EACH(node, &landing) {
+        fb_loaded *loaded = &FB_LIST_OF(node, fb_flight, member)->loaded;
+        loaded->result = result;
+        fb_loaded_error(loaded, text);
+    }
+    land(flights, &landing, now_ns);
 }

@@ -19,11 +19,11 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "cache/flight_state.h"
 
 static const int64_t WATCHDOG_MIN_NS = 30 * FB_NS_PER_S;
-static const double EARLY_TOKENS_MAX = 16;
-static const double EARLY_REACH = 20;  // early refreshes begin at fresh_until − 20·β·cost
+static const double EARLY_REACH = 20;  // early refreshes begin at fresh_until − 20·β·cost (read.c)
 
 // ---- parties
 
@@ -190,7 +190,7 @@ static int new_flight(fb_flights *flights, const fb_ask *ask, const fb_found *fo
 // The flight of `key` that can be joined. One that was overtaken goes on by itself.
 static fb_flight *live_flight(fb_flights *flights, fb_str key) {
     fb_flight *flight = fb_map_get(&flights->live, key);
-    if (flight != NULL && FB_RULE(detach) && fb_ticket_doomed(flight->ticket)) {
+    if (flight != NULL && fb_ticket_doomed(flight->ticket)) {
         fb_flight_detach(flights, flight);
         return NULL;
     }
@@ -206,9 +206,7 @@ static fb_class_state *class_state(fb_flights *flights, uint16_t class_id) {
         if (classes == NULL) {
             return NULL;
         }
-        for (size_t i = flights->class_cap; i < cap; i++) {
-            classes[i] = (fb_class_state){.early_tokens = EARLY_TOKENS_MAX};
-        }
+        memset(classes + flights->class_cap, 0, (cap - flights->class_cap) * sizeof *classes);
         flights->classes = classes;
         flights->class_cap = cap;
     }
@@ -312,14 +310,11 @@ static int lead(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask, const
         waiter->leads = true;
         fb_waiter_join(flights, waiter, flight);
     }
-    fb_class_state *state = &flights->classes[ask->class_->id];
     if (ask->priority == FB_PRIORITY_EARLY) {
-        state->early_tokens -= 1;
         fb_cache_count(flights->cache, ask->class_->id, FB_COUNTER_early_refreshes, 1);
-    } else if (state->early_tokens < EARLY_TOKENS_MAX) {
-        state->early_tokens += ask->class_->options.early_budget;
+    } else if (ask->priority == FB_PRIORITY_WARM) {
+        fb_cache_count(flights->cache, ask->class_->id, FB_COUNTER_warmed, 1);
     }
-    fb_cache_count(flights->cache, ask->class_->id, FB_COUNTER_warmed, ask->priority == FB_PRIORITY_WARM);
     bool shared = flights->remote && flight->live && ask->ttl_ns < 0 && ask->class_->id != FB_CLASS_PLAIN;
     if (shared) {
         fb_lease_get(flights, flight, flight->refresh);
@@ -332,13 +327,11 @@ static int lead(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask, const
 // An ask without a waiter. Its loader is gone afterwards, to the flight or for good.
 static int ask_alone(fb_flights *flights, fb_ask *ask, const fb_found *found, const fb_trouble *trouble,
                      int64_t now_ns) {
-    bool spent = ask->priority == FB_PRIORITY_EARLY &&
-                 flights->classes[ask->class_->id].early_tokens < 1;
     int result = FB_OK;
     if (ask->priority != FB_PRIORITY_WARM) {
         ask->refresh = false;
     }
-    if (!spent && live_flight(flights, ask->bound->key) == NULL && !is_idle(ask, found, trouble, now_ns)) {
+    if (live_flight(flights, ask->bound->key) == NULL && !is_idle(ask, found, trouble, now_ns)) {
         result = lead(flights, NULL, ask, found, now_ns);
         if (result == FB_OK) {
             return FB_OK;
@@ -436,12 +429,21 @@ void fb_flights_leave(fb_flights *flights, uint64_t name) {
     fb_waiter_free(flights, waiter);
 }
 
+static fb_flight *find_load(fb_flights *flights, uint64_t load) {
+    fb_party *party = fb_map_get(&flights->steps, (fb_str){(const char *)&load, sizeof load});
+    FB_ASSERT(party != NULL && party->kind == FB_PARTY_FLIGHT);
+    return FB_LIST_OF(party, fb_flight, party);
+}
+
 void fb_flights_loaded(fb_flights *flights, uint64_t load, fb_loaded *loaded, size_t item_count,
                        int64_t now_ns) {
     fb_flights_begin(flights);
-    fb_party *party = fb_map_get(&flights->steps, (fb_str){(const char *)&load, sizeof load});
-    FB_ASSERT(party != NULL && party->kind == FB_PARTY_FLIGHT);
-    fb_batch_loaded(flights, FB_LIST_OF(party, fb_flight, party), loaded, item_count, now_ns);
+    fb_batch_loaded(flights, find_load(flights, load), loaded, item_count, now_ns);
+}
+
+void fb_flights_failed(fb_flights *flights, uint64_t load, int result, const char *text, int64_t now_ns) {
+    fb_flights_begin(flights);
+    fb_batch_failed(flights, find_load(flights, load), result, fb_str_of(text), now_ns);
 }
 
 // ---- time

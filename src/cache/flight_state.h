@@ -124,7 +124,6 @@ struct fb_change {
 
 typedef struct fb_class_state {
     fb_flight *gathering;   // the host of the batch that is open
-    double early_tokens;    // early refreshes it may still begin
 } fb_class_state;
 
 struct fb_flights {
@@ -211,6 +210,7 @@ void fb_batch_start(fb_flights *flights, fb_flight *flight, int64_t now_ns);
 void fb_batch_issue(fb_flights *flights, fb_flight *host, int64_t now_ns);
 void fb_batch_action(const fb_flights *flights, const fb_flight *host, fb_action *action);
 void fb_batch_loaded(fb_flights *flights, fb_flight *host, fb_loaded *loaded, size_t item_count, int64_t now_ns);
+void fb_batch_failed(fb_flights *flights, fb_flight *host, int result, fb_str text, int64_t now_ns);
 
 // ---- the shared tier (lease.c)
 void fb_lease_get(fb_flights *flights, fb_flight *flight, bool refresh);
