@@ -65,7 +65,8 @@ FB_CHECK_RESULT int fb_store_peek(fb_store *store, fb_str key, int64_t now_ns, f
 void fb_store_get_many(fb_store *store, const fb_str *keys, size_t key_count, int64_t now_ns,
                        fb_item_fn fn, void *const *args, int *results);
 
-// Stores or replaces. FB_OK; FB_ETOOBIG (above fb_store_value_max(), or key or extra too long).
+// Stores or replaces. FB_OK; FB_ETOOBIG (above fb_store_value_max(), or key or extra too long);
+// FB_ENOMEM (room for a large value was taken by others again and again).
 // *version may be NULL. A refused or failed put leaves what was there.
 FB_CHECK_RESULT int fb_store_put(fb_store *store, const fb_item *item, int64_t now_ns, uint64_t *version);
 // FB_OK: it was there. FB_MISS.
@@ -73,12 +74,14 @@ FB_CHECK_RESULT int fb_store_del(fb_store *store, fb_str key, int64_t now_ns);
 
 // One atomic read-modify-write under the shard's lock. `fn` sees the item or NULL and fills *next
 // (pre-filled from it; next->key must stay): what it returns (>= 0 the outcome, < 0 an error, which
-// changes nothing) is returned; *action says what to do.
+// changes nothing) is returned, or FB_ETOOBIG or FB_ENOMEM as put() has them; *action says what to do.
+// next->version is the one it will have if it is put (META keeps the item's). Where room for a large
+// value must come from other shards, `fn` is called again with what is there then: the last counts.
 typedef enum fb_store_action {
     FB_STORE_KEEP,
     FB_STORE_PUT,     // store *next
     FB_STORE_DELETE,
-    FB_STORE_META     // only expires_ns, flags, class_id and the bytes of extra (same length) change, in place
+    FB_STORE_META     // only expires_ns, flags, class_id and the bytes of extra (same length) change
 } fb_store_action;
 typedef int (*fb_store_edit_fn)(void *arg, const fb_item *item, fb_item *next, fb_store_action *action);
 FB_CHECK_RESULT int fb_store_edit(fb_store *store, fb_str key, int64_t now_ns, fb_store_edit_fn fn,
@@ -95,11 +98,12 @@ uint64_t fb_store_remove_if(fb_store *store, int64_t now_ns, fb_item_pick_fn fn,
 // Removes all. Returns how many there were.
 uint64_t fb_store_clear(fb_store *store);
 
-// Bounded upkeep: looks at up to `item_budget` items for expired (and not-alive) ones and frees what
-// they held. Called now and then by whoever owns the store. Returns how many it removed.
+// Bounded upkeep: looks at about `item_budget` items (to the end of a segment) for expired and
+// not-alive ones and frees what they held. Called now and then by whoever owns the store. Returns how many it removed.
 uint64_t fb_store_sweep(fb_store *store, int64_t now_ns, uint64_t item_budget);
 // Changes the limit at run time; shrinking evicts and gives memory back to the system.
-// FB_OK, FB_EINVAL, FB_ENOMEM (then the old limit holds).
+// FB_OK; FB_EINVAL: too little for as many shards and as large segments as the store was made with
+// (about a fiftieth of the first limit); FB_ENOMEM: above limit_max_bytes. Then the old limit holds.
 FB_CHECK_RESULT int fb_store_resize(fb_store *store, uint64_t limit_bytes);
 
 // The largest key + value that fits.
@@ -107,7 +111,7 @@ uint64_t fb_store_value_max(const fb_store *store);
 
 typedef struct fb_store_stats {
     uint64_t items;        // expired ones not yet swept included
-    uint64_t used_bytes;   // in use, overhead included
+    uint64_t used_bytes;   // of items and their overhead, and of the index
     uint64_t limit_bytes;
     uint64_t evictions;    // live items pushed out for room
     uint64_t expirations;  // items that left by age (or as not alive)

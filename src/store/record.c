@@ -1,0 +1,64 @@
+// Records: reading and writing them. A field that few items need (the expiry) is there only where it
+// is set, and a flag tells; everything a lookup compares lies in the first bytes.
+
+#include "store/record.h"
+
+void fb_record_read(const fb_record *record, fb_item *item) {
+    const char *bytes = fb_record_bytes(record);
+    item->key = (fb_str){bytes, record->key_len};
+    item->extra = (fb_str){bytes + record->key_len, record->extra_len};
+    item->value = (fb_str){item->extra.ptr + record->extra_len, fb_record_value_len(record)};
+    item->expires_ns = fb_record_expires(record);
+    item->version = (uint64_t)record->version_high << 32 | record->version_low;
+    item->class_id = record->class_id;
+    item->flags = record->flags;
+}
+
+static char *place(char *to, fb_str bytes) {
+    if (bytes.len > 0 && bytes.ptr != to) {
+        memcpy(to, bytes.ptr, bytes.len);
+    }
+    return to + bytes.len;
+}
+
+void fb_record_write(fb_record *record, const fb_item *item, uint64_t version) {
+    record->value_word = (uint32_t)item->value.len | (item->expires_ns != 0 ? FB_RECORD_EXPIRES : 0);
+    record->key_len = (uint16_t)item->key.len;
+    record->class_id = item->class_id;
+    record->version_low = (uint32_t)version;
+    record->version_high = (uint16_t)(version >> 32);
+    record->extra_len = (uint8_t)item->extra.len;
+    record->flags = item->flags;
+    if (item->expires_ns != 0) {
+        memcpy(record + 1, &item->expires_ns, sizeof(item->expires_ns));
+    }
+    char *to = (char *)record + fb_record_head(record);
+    place(place(place(to, item->key), item->extra), item->value);
+}
+
+static bool lies_well(const fb_record *record, fb_str bytes, const char *to) {
+    const char *start = (const char *)record;
+    const char *end = start + fb_record_size(record);
+    return bytes.len == 0 || bytes.ptr == to || bytes.ptr >= end || bytes.ptr + bytes.len <= start;
+}
+
+bool fb_record_fits(const fb_record *record, const fb_item *item) {
+    if (fb_record_size(record) != fb_record_size_for(item)) {
+        return false;
+    }
+    const char *to = (const char *)record + (item->expires_ns != 0 ? 24 : 16);
+    return lies_well(record, item->key, to) && lies_well(record, item->extra, to + item->key.len) &&
+           lies_well(record, item->value, to + item->key.len + item->extra.len);
+}
+
+bool fb_record_wanted(const fb_store *store, const fb_record *record, int64_t now_ns) {
+    if (fb_record_expired(record, now_ns)) {
+        return false;
+    }
+    if (store->alive == NULL) {
+        return true;
+    }
+    fb_item item;
+    fb_record_read(record, &item);
+    return store->alive(store->alive_arg, &item);
+}

@@ -1,0 +1,180 @@
+// store/region.h -- how the arena lies in memory, and the accessors every part of the store uses.
+//
+// One mapping, in this order: the header (fb_region), the shards, one fb_segment for every segment,
+// the map of segments in use, then for every shard its buckets, overflow buckets and ghosts, then the
+// segments themselves. Everything is found by offset from the start, so the region means the same at
+// any address. Address space is reserved for the largest limit; memory is counted when it is used
+// (store/budget.h).
+//
+// Locks, in the order they are taken: the lock of a shard; of one more shard, by trylock only; the
+// pool lock, which is always the last.
+
+#ifndef FB_STORE_REGION_H
+#define FB_STORE_REGION_H
+
+#include "store/store.h"
+
+#include "base/check.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    FB_REGION_FORMAT = 1,
+    FB_BUCKET_SLOTS = 7,
+    FB_LINE = 64,
+    FB_GHOST_LINE = 16,  // fingerprints to a line
+};
+#define FB_REGION_MAGIC UINT64_C(0x3159414245524f46)
+
+typedef enum fb_queue_id { FB_PROBATION, FB_MAIN, FB_QUEUES } fb_queue_id;
+
+// One index line. `version` of the first bucket of a chain is odd while a writer changes the chain.
+// Empty slots are 0; only the last bucket of a chain has any.
+typedef struct fb_bucket {
+    _Atomic uint32_t version;
+    uint32_t next;  // overflow bucket, from 1; 0: the last
+    _Atomic uint64_t slots[FB_BUCKET_SLOTS];
+} fb_bucket;
+_Static_assert(sizeof(fb_bucket) == FB_LINE, "a bucket is one cache line");
+
+// A slot: 16 bits of the hash, 2 bits of frequency, the record's offset in units of 8 bytes.
+#define FB_SLOT_TAG_SHIFT 48
+#define FB_SLOT_FREQUENCY_SHIFT 46
+#define FB_SLOT_FREQUENCY_ONE (UINT64_C(1) << FB_SLOT_FREQUENCY_SHIFT)
+#define FB_SLOT_FREQUENCY_MAX 3U
+#define FB_SLOT_OFFSET_MASK (FB_SLOT_FREQUENCY_ONE - 1)
+
+typedef enum fb_segment_state {
+    FB_SEGMENT_FREE,    // resident or not
+    FB_SEGMENT_OPEN,    // records are appended to it; in no list
+    FB_SEGMENT_SEALED,  // full; in the list of its queue
+    FB_SEGMENT_RUN,     // the first segment of a run that holds one large record; listed as SEALED is
+    FB_SEGMENT_TAIL,    // the others of a run
+    FB_SEGMENT_SPARE    // held by a shard, so that reclaiming has a place to move records to
+} fb_segment_state;
+
+typedef struct fb_segment {
+    uint32_t next, prev;  // towards the newest and the oldest; of the free list; 0: none
+    uint32_t used;        // bytes from its start that hold records
+    uint32_t live;        // bytes of records that are not dead
+    uint32_t largest;     // bytes of the largest record it ever held
+    uint32_t resident;    // bytes counted against the limit (of a whole run in its first segment)
+    uint32_t run;         // segments of the run
+    uint32_t swept;       // the round of sweeping that saw it last
+    uint16_t shard;
+    uint8_t state;
+    uint8_t queue;
+    int64_t due_ns;       // nothing in it expires before
+} fb_segment;
+
+// A piece of the region that is in use from its start up to `committed`.
+typedef struct fb_zone {
+    uint64_t offset, size, committed;
+} fb_zone;
+
+typedef struct fb_queue {
+    uint32_t oldest, newest, open;
+    uint64_t bytes;  // resident bytes, those of `open` included
+} fb_queue;
+
+typedef struct fb_shard {
+    _Alignas(2 * FB_LINE) pthread_mutex_t lock;
+    // Buckets in the low half; the high half counts every change of them.
+    _Atomic uint64_t geometry;
+    fb_zone buckets, overflow, ghosts;
+    uint64_t items;
+    uint64_t version;        // of the newest store
+    int64_t now_ns;          // the latest seen
+    uint32_t overflow_free;  // list of overflow buckets, from 1
+    uint32_t overflow_high;  // overflow buckets ever taken
+    uint32_t overflow_live;
+    uint32_t spare;
+    uint32_t pinned;         // a segment that must neither be reclaimed nor moved just now
+    uint32_t sweep_round;
+    fb_queue queues[FB_QUEUES];
+    _Atomic uint64_t bytes;  // resident bytes of its segments
+    uint64_t live_bytes;     // of records; runs count as what they keep resident
+    uint64_t evictions, expirations, puts, dels;
+} fb_shard;
+
+typedef struct fb_region {
+    uint64_t magic;
+    uint32_t format;
+    uint32_t page_size;
+    uint64_t size, limit_max, seed;
+    uint32_t shard_count, shard_bits;
+    uint32_t segment_shift, segment_count;  // ids are 1 … segment_count
+    uint64_t shards_at, log_at;
+    // Under pool_lock; the atomic ones are read without it too.
+    _Alignas(FB_LINE) pthread_mutex_t pool_lock;
+    _Atomic uint64_t limit, committed;
+    fb_zone segments, used_map;
+    uint32_t warm;        // free segments that are resident
+    uint32_t low;         // no segment below is free and not resident
+    uint64_t warm_bytes;
+    _Atomic uint32_t sweep_shard;  // where the next sweep goes on
+} fb_region;
+
+// What one process knows of a region: no more than where it is mapped.
+struct fb_store {
+    uint8_t *base;
+    fb_region *region;
+    fb_shard *shards;
+    fb_segment *segments;
+    uint64_t seed;
+    uint32_t segment_size, segment_shift, shard_shift;
+    fb_item_alive_fn alive;
+    void *alive_arg;
+};
+
+// Maps a region and lays it out; FB_OK, FB_EINVAL, FB_ENOMEM.
+FB_CHECK_RESULT int fb_region_map(fb_store *store, const fb_store_options *options);
+void fb_region_unmap(fb_store *store);
+// The smallest limit that leaves every shard room to work.
+uint64_t fb_region_floor(const fb_store *store);
+
+static inline uint64_t fb_round_up(uint64_t bytes, uint64_t unit) {
+    return (bytes + unit - 1) & ~(unit - 1);
+}
+static inline fb_shard *fb_shard_of(const fb_store *store, uint64_t hash) {
+    return &store->shards[store->shard_shift < 64 ? hash >> store->shard_shift : 0];
+}
+static inline fb_segment *fb_segment_at(const fb_store *store, uint32_t id) {
+    return &store->segments[id];
+}
+// Records larger than this lie in runs of their own.
+static inline uint32_t fb_record_small_max(const fb_store *store) {
+    return store->segment_size / 4;
+}
+static inline uint64_t fb_segment_offset(const fb_store *store, uint32_t id) {
+    return store->region->log_at + ((uint64_t)(id - 1) << store->segment_shift);
+}
+static inline uint32_t fb_segment_of(const fb_store *store, uint64_t offset) {
+    return (uint32_t)((offset - store->region->log_at) >> store->segment_shift) + 1;
+}
+static inline uint64_t fb_shard_buckets(const fb_shard *shard) {
+    return atomic_load_explicit(&shard->geometry, memory_order_relaxed) & UINT32_MAX;
+}
+// Linear hashing (Litwin, 1980): `count` places, the first of them split already to twice as many.
+static inline uint64_t fb_split_address(uint64_t hash, uint64_t count) {
+    uint64_t mask = UINT64_MAX >> __builtin_clzll(count);
+    uint64_t place = hash & mask;
+    return place < count ? place : place & (mask >> 1);
+}
+// Time only moves forward, also where threads read the clock in one order and come here in another.
+static inline void fb_shard_see(fb_shard *shard, int64_t now_ns) {
+    if (now_ns > shard->now_ns) {
+        shard->now_ns = now_ns;
+    }
+}
+static inline void fb_shard_lock(fb_shard *shard) {
+    int result = pthread_mutex_lock(&shard->lock);
+    FB_ASSERT(result == 0);
+}
+static inline void fb_shard_unlock(fb_shard *shard) {
+    int result = pthread_mutex_unlock(&shard->lock);
+    FB_ASSERT(result == 0);
+}
+
+#endif

@@ -1,0 +1,221 @@
+// Work on the store as a whole: sweeping, changing the limit, clearing, statistics.
+//
+// A sweep goes round the shards. A segment knows when the first of its records may expire, so only
+// those that are due are looked into; where the layer above can say that an item is not worth keeping
+// (which no due time tells) every segment has its turn too, and each shard counts rounds to know which
+// it has seen. Locks are held for a bounded number of items.
+
+#include "store/upkeep.h"
+
+#include "store/bucket.h"
+#include "store/budget.h"
+#include "store/evict.h"
+#include "store/segment.h"
+
+enum {
+    HOLD_ITEMS = 4096,     // swept under one lock
+    SEGMENTS_PER_ITEM = 8, // looking at a segment's dates costs an eighth of looking at an item
+    TRIM_MIN = 128,        // overflow buckets, below which they are not worth moving
+    CROWDED_MORE = 6       // items a bucket at which the index is worth evicting for
+};
+
+// The index must grow even if the limit is reached: chains would get longer without end.
+static bool grow_by_force(fb_store *store, fb_shard *shard) {
+    uint64_t buckets = fb_shard_buckets(shard);
+    if (shard->items < buckets * CROWDED_MORE) {
+        return false;
+    }
+    // As large as both zones could need for one bucket more.
+    return fb_evict_grow(store, shard, &shard->buckets, (buckets + 1) * FB_LINE) &&
+           fb_evict_grow(store, shard, &shard->ghosts, (buckets / 4 + 1) * FB_LINE) &&
+           fb_bucket_split(store, shard);
+}
+
+void fb_upkeep_index(fb_store *store, fb_shard *shard, uint64_t steps) {
+    for (uint64_t i = 0; i < steps; i++) {
+        if (fb_bucket_crowded(shard)) {
+            if (!fb_bucket_split(store, shard) && !grow_by_force(store, shard)) {
+                break;
+            }
+        } else if (!fb_bucket_sparse(shard) || !fb_bucket_merge(store, shard)) {
+            break;
+        }
+    }
+    if (shard->overflow_high >= TRIM_MIN && shard->overflow_live < shard->overflow_high / 4) {
+        fb_bucket_trim(store, shard);
+    }
+}
+
+// What a sweep has left to do.
+typedef struct broom {
+    int64_t now_ns;
+    uint64_t budget, removed;
+} broom;
+
+static void spend(broom *work, uint64_t cost) {
+    work->budget -= cost < work->budget ? cost : work->budget;
+}
+
+// The first segment of the shard that is to be swept; 0: none. Queues oldest first, then open ones.
+static uint32_t find_due(const fb_store *store, const fb_shard *shard, broom *work) {
+    uint64_t seen = 0;
+    uint32_t due = 0;
+    for (unsigned queue = 0; queue < FB_QUEUES && due == 0; queue++) {
+        uint32_t ids[] = {shard->queues[queue].open, shard->queues[queue].oldest};
+        for (unsigned i = 0; i < 2 && due == 0; i++) {
+            for (uint32_t id = ids[i]; id != 0 && due == 0; id = fb_segment_at(store, id)->next) {
+                const fb_segment *segment = fb_segment_at(store, id);
+                bool turn = store->alive != NULL && segment->swept != shard->sweep_round;
+                due = segment->due_ns <= work->now_ns || turn ? id : 0;
+                seen++;
+            }
+        }
+    }
+    spend(work, seen / SEGMENTS_PER_ITEM);
+    return due;
+}
+
+static uint64_t count_live(const fb_store *store, uint32_t id) {
+    uint64_t count = 0;
+    uint32_t at = 0;
+    while (fb_segment_walk(store, id, &at) != 0) {
+        count++;
+    }
+    return count;
+}
+
+// Sweeps until the hold is over or the shard is done; whether it is done.
+static bool sweep_hold(fb_store *store, fb_shard *shard, broom *work) {
+    uint64_t items = 0;
+    uint64_t removed = 0;
+    bool done = false;
+    fb_shard_lock(shard);
+    fb_shard_see(shard, work->now_ns);
+    while (!done && items < HOLD_ITEMS && work->budget > 0) {
+        uint32_t id = find_due(store, shard, work);
+        done = id == 0;
+        if (!done) {
+            uint64_t count = count_live(store, id) + 1;
+            fb_segment_at(store, id)->swept = shard->sweep_round;
+            removed += fb_evict_sweep(store, shard, id, work->now_ns);
+            items += count;
+            spend(work, count);
+        }
+    }
+    shard->sweep_round += done;
+    fb_upkeep_index(store, shard, removed);
+    fb_shard_unlock(shard);
+    work->removed += removed;
+    return done;
+}
+
+uint64_t fb_store_sweep(fb_store *store, int64_t now_ns, uint64_t item_budget) {
+    fb_region *region = store->region;
+    broom work = {.now_ns = now_ns, .budget = item_budget};
+    uint32_t start = atomic_load_explicit(&region->sweep_shard, memory_order_relaxed);
+    uint32_t visited = 0;
+    while (visited < region->shard_count && work.budget > 0) {
+        fb_shard *shard = &store->shards[(start + visited) & (region->shard_count - 1)];
+        visited += sweep_hold(store, shard, &work);
+        spend(&work, 1);
+    }
+    atomic_store_explicit(&region->sweep_shard, start + visited, memory_order_relaxed);
+    return work.removed;
+}
+
+static fb_shard *fullest(fb_store *store) {
+    fb_shard *fullest = &store->shards[0];
+    for (uint32_t i = 1; i < store->region->shard_count; i++) {
+        fb_shard *shard = &store->shards[i];
+        if (atomic_load_explicit(&shard->bytes, memory_order_relaxed) >
+            atomic_load_explicit(&fullest->bytes, memory_order_relaxed)) {
+            fullest = shard;
+        }
+    }
+    return fullest;
+}
+
+// Evicts from whoever has most until what is committed is within the limit.
+static bool shrink(fb_store *store) {
+    uint64_t before = UINT64_MAX;
+    unsigned rounds = 0;
+    while (!fb_budget_settle(store)) {
+        uint64_t now = atomic_load_explicit(&store->region->committed, memory_order_relaxed);
+        rounds = now < before ? 0 : rounds + 1;
+        before = now;
+        if (rounds > 4 * FB_EVICT_ALL) {
+            return false;
+        }
+        fb_shard *shard = fullest(store);
+        fb_shard_lock(shard);
+        (void)fb_evict_one(store, shard, rounds);
+        fb_upkeep_index(store, shard, UINT64_MAX);
+        fb_shard_unlock(shard);
+    }
+    return true;
+}
+
+int fb_store_resize(fb_store *store, uint64_t limit_bytes) {
+    fb_region *region = store->region;
+    if (limit_bytes > region->limit_max) {
+        return FB_ENOMEM;
+    }
+    if (limit_bytes < FB_STORE_LIMIT_MIN || limit_bytes < fb_region_floor(store)) {
+        return FB_EINVAL;
+    }
+    uint64_t old = atomic_exchange_explicit(&region->limit, limit_bytes, memory_order_relaxed);
+    if (!shrink(store)) {
+        atomic_store_explicit(&region->limit, old, memory_order_relaxed);
+        return FB_ENOMEM;
+    }
+    return FB_OK;
+}
+
+static uint64_t clear_shard(fb_store *store, fb_shard *shard) {
+    uint64_t items = shard->items;
+    for (unsigned queue = 0; queue < FB_QUEUES; queue++) {
+        while (shard->queues[queue].oldest != 0) {
+            fb_segment_free(store, shard, shard->queues[queue].oldest);
+        }
+        if (shard->queues[queue].open != 0) {
+            fb_segment_free(store, shard, shard->queues[queue].open);
+        }
+    }
+    shard->live_bytes = 0;
+    bool room = fb_bucket_reset(store, shard);
+    FB_ASSERT(room);
+    return items;
+}
+
+uint64_t fb_store_clear(fb_store *store) {
+    uint64_t items = 0;
+    for (uint32_t i = 0; i < store->region->shard_count; i++) {
+        fb_shard *shard = &store->shards[i];
+        fb_shard_lock(shard);
+        items += clear_shard(store, shard);
+        fb_shard_unlock(shard);
+    }
+    return items;
+}
+
+void fb_store_stats_read(fb_store *store, fb_store_stats *stats) {
+    fb_region *region = store->region;
+    *stats = (fb_store_stats){
+        .limit_bytes = atomic_load_explicit(&region->limit, memory_order_relaxed)};
+    pthread_mutex_lock(&region->pool_lock);
+    stats->used_bytes =
+        region->segments.offset + region->segments.committed + region->used_map.committed;
+    pthread_mutex_unlock(&region->pool_lock);
+    for (uint32_t i = 0; i < region->shard_count; i++) {
+        fb_shard *shard = &store->shards[i];
+        fb_shard_lock(shard);
+        stats->items += shard->items;
+        stats->used_bytes += shard->buckets.committed + shard->overflow.committed +
+                             shard->ghosts.committed + shard->live_bytes;
+        stats->evictions += shard->evictions;
+        stats->expirations += shard->expirations;
+        stats->puts += shard->puts;
+        stats->dels += shard->dels;
+        fb_shard_unlock(shard);
+    }
+}

@@ -1,0 +1,11 @@
+// store/upkeep.h -- what keeps a shard in shape beside its items.
+
+#ifndef FB_STORE_UPKEEP_H
+#define FB_STORE_UPKEEP_H
+
+#include "store/region.h"
+
+// Under the shard's lock: up to `steps` buckets more or less, as the items ask for.
+void fb_upkeep_index(fb_store *store, fb_shard *shard, uint64_t steps);
+
+#endif
