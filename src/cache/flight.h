@@ -74,9 +74,9 @@ typedef struct fb_ask {
 
 // FB_OK: an ANSWER for ask->waiter comes (perhaps already in this call's actions), exactly one, at its
 // deadline at the latest. FB_ENOMEM: none.
-// Without a waiter: nothing happens where a flight of that key is on already, where the class's budget for
-// early refreshes is spent, or where there is nothing to do any more (fresh meanwhile; its source failed
-// a moment ago). `refresh` means something with a waiter, or with FB_PRIORITY_WARM.
+// Without a waiter: nothing happens where a flight of that key is on already, or where there is nothing to do
+// any more (fresh meanwhile; its source failed a moment ago). `refresh` means something with a waiter, or
+// with FB_PRIORITY_WARM.
 // A load that failed is remembered for a short time (0.25 s, doubling to 15 s), during which whoever has nothing
 // older to be answered with gets the same error; who has, gets that for 10 s, doubling to 5 min, without the
 // source being asked. Not so with `refresh`, or for deduplicated calls.

@@ -32,8 +32,7 @@ bool fb_flight_satisfies(const fb_flights *flights, const fb_flight *flight, con
     if (FB_RULE(refresh) && waiter->refresh && (waiter->late || !flight->from_source)) {
         return false;
     }
-    return !FB_RULE(answers) ||
-           fb_cache_answers(flights->cache, flight->ticket, &flight->loaded, waiter->seq);
+    return fb_cache_answers(flights->cache, flight->ticket, &flight->loaded, waiter->seq);
 }
 
 static void count_answer(fb_flights *flights, const fb_flight *flight, const fb_waiter *waiter,
@@ -115,12 +114,15 @@ static void fail(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
 
 // ---- success
 
-// The cost of this load, smoothed over those before it.
-static uint32_t smooth_cost(const fb_flight *flight, int64_t now_ns) {
+// What the load cost; fb_cache_fill() smooths it over those before. That of an adopted value is not
+// known, so what was stays.
+static uint32_t cost_us(const fb_flight *flight, int64_t now_ns) {
+    if (!flight->from_source) {
+        return flight->cost_us;
+    }
     int64_t took_ns = flight->loaded.took_ns > 0 ? flight->loaded.took_ns : now_ns - flight->issued_ns;
-    uint64_t took_us = (uint64_t)(took_ns > 0 ? took_ns : 0) / FB_NS_PER_US;
-    uint64_t cost_us = flight->cost_us > 0 ? (3 * (uint64_t)flight->cost_us + took_us) / 4 : took_us;
-    return cost_us == 0 ? 1 : cost_us > UINT32_MAX ? UINT32_MAX : (uint32_t)cost_us;
+    int64_t took_us = took_ns / FB_NS_PER_US;
+    return took_us < 1 ? 1 : took_us > UINT32_MAX ? UINT32_MAX : (uint32_t)took_us;
 }
 
 // The window of a deduplicated call takes the place of the class's times. False: keep nothing.
@@ -140,13 +142,14 @@ static void store(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
     if ((FB_RULE(watchdog) && flight->abandoned) || !set_window(flight)) {
         return;
     }
-    uint32_t cost_us = flight->from_source ? smooth_cost(flight, now_ns) : flight->cost_us;
     double jitter = 1 - fb_rng_unit(&flights->rng);
-    int result = fb_cache_fill(flights->cache, flight->ticket, &flight->loaded, cost_us, jitter, now_ns,
-                               &info);
+    int result = fb_cache_fill(flights->cache, flight->ticket, &flight->loaded, cost_us(flight, now_ns),
+                               jitter, now_ns, &info);
     if (result == FB_OK) {
         flight->ttl_ms = info.ttl_ms;
         flight->version = info.version;
+    } else if (result == FB_DOOMED) {
+        fb_cache_count(flights->cache, flight->class_->id, FB_COUNTER_doomed, 1);
     }
     // Too big, or no memory: it is answered all the same.
 }
@@ -154,8 +157,7 @@ static void store(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
 void fb_flight_finish(fb_flights *flights, fb_flight *flight, bool may_store, int64_t now_ns) {
     if (may_store && flight->loaded.result >= 0) {
         store(flights, flight, now_ns);
-    }
-    if (flight->ticket != NULL && fb_ticket_doomed(flight->ticket)) {
+    } else if (flight->loaded.result >= 0) {
         fb_cache_count(flights->cache, flight->class_->id, FB_COUNTER_doomed, 1);
     }
     fb_flight_detach(flights, flight);

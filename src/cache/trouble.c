@@ -4,8 +4,7 @@
 // be served instead, the next attempt waits longer still.
 //
 // An invalidation means that the next reader must see the source, so it clears a key's trouble. It may come
-// on any thread and does not pass here: therefore the failed load's ticket is kept registered, which
-// learns of it (as does the comparison of the tag sequence, for classes and namespaces).
+// on any thread and does not pass here: therefore the failed load's ticket is kept, which learns of it.
 //
 // Everything here is a hint in memory: that an entry is missing (no memory, too many) costs one more load.
 
@@ -26,7 +25,6 @@ static const double JITTER = 0.2;
 void fb_trouble_init(fb_trouble_table *table, fb_cache *cache, uint64_t seed) {
     *table = (fb_trouble_table){.cache = cache, .map = {.seed = seed}};
     fb_list_init(&table->list);
-    fb_loaded_init(&table->nothing);
 }
 
 static void drop(fb_trouble_table *table, fb_trouble *trouble) {
@@ -42,12 +40,6 @@ void fb_trouble_release(fb_trouble_table *table) {
         drop(table, FB_LIST_OF(node, fb_trouble, list));
     }
     fb_map_release(&table->map);
-    fb_loaded_release(&table->nothing);
-}
-
-static bool overtaken(const fb_trouble_table *table, const fb_ticket *ticket) {
-    return fb_ticket_doomed(ticket) || !fb_cache_answers(table->cache, ticket, &table->nothing,
-                                                         fb_cache_seq(table->cache));
 }
 
 fb_trouble *fb_trouble_find(fb_trouble_table *table, fb_str key, int64_t now_ns) {
@@ -55,7 +47,7 @@ fb_trouble *fb_trouble_find(fb_trouble_table *table, fb_str key, int64_t now_ns)
     if (trouble == NULL) {
         return NULL;
     }
-    if (overtaken(table, trouble->ticket) || now_ns - trouble->failed_ns > HISTORY_NS) {
+    if (fb_ticket_doomed(trouble->ticket) || now_ns - trouble->failed_ns > HISTORY_NS) {
         drop(table, trouble);
         return NULL;
     }
@@ -97,7 +89,7 @@ static fb_trouble *add(fb_trouble_table *table, fb_str key) {
 void fb_trouble_note(fb_trouble_table *table, fb_str key, fb_ticket *ticket, int result, fb_blob *text,
                      fb_rng *rng, int64_t now_ns) {
     fb_trouble *trouble = fb_trouble_find(table, key, now_ns);
-    if (overtaken(table, ticket)) {
+    if (fb_ticket_doomed(ticket)) {
         fb_cache_end(table->cache, ticket);
         return;
     }

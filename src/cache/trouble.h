@@ -34,7 +34,6 @@ typedef struct fb_trouble_table {
     fb_cache *cache;
     fb_map map;
     fb_list list;   // that which failed longest ago first
-    fb_loaded nothing;
 } fb_trouble_table;
 
 void fb_trouble_init(fb_trouble_table *table, fb_cache *cache, uint64_t seed);
