@@ -18,8 +18,8 @@ extern "C" {
 
 typedef struct fb_node {
     fb_engine *engine;
-    // CONFIG GET and the page: the configuration in force. Swapped on reload under `config_lock` by the daemon;
-    // read through fb_node_config_*.
+    // CONFIG GET and the page: the configuration in force; may be NULL. While sessions and requests
+    // run it is read and swapped only through fb_node_config_*.
     const fb_config *config;
     const char *http_prefix;         // "" or "/codette": the monitoring routes stand under it as well
     const char *resp_address;        // for INFO and messages; may be ""
@@ -30,13 +30,27 @@ typedef struct fb_node {
     void *reload_arg;
     uint32_t connections_max;
     char run_id[41];                 // 40 hex digits
+    uint32_t process_id;             // for INFO; 0: not said
     // Live figures.
     _Atomic uint64_t connections, connections_total, connections_refused;
     _Atomic uint64_t commands, http_requests;
     _Atomic uint64_t bytes_in, bytes_out;
     _Atomic uint64_t next_client_id;
     _Atomic bool draining;           // a stop is under way: readyz says no
+    // Private: what CLIENT LIST and CONFIG GET walk, each under its lock.
+    struct fb_session *sessions;
+    _Atomic bool sessions_locked, config_locked;
 } fb_node;
+
+// The configuration in force (NULL where there is none), kept as it is until the give. Hold it for a
+// walk through the options and no longer: who swaps waits actively.
+const fb_config *fb_node_config_take(fb_node *node);
+void fb_node_config_give(fb_node *node);
+// Puts another in force; the one returned is nobody's any more but the caller's.
+const fb_config *fb_node_config_swap(fb_node *node, const fb_config *config);
+// For the list of sessions: short holds only.
+void fb_node_sessions_lock(fb_node *node);
+void fb_node_sessions_unlock(fb_node *node);
 
 #ifdef __cplusplus
 }
