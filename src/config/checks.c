@@ -106,9 +106,9 @@ static int check_default(const checker *c, const fb_param_options *param) {
 
 static int check_parameter(const checker *c, const fb_param_options *param) {
     if (param->type != FB_PARAM_INTEGER) {
-        const char *bound = is_set(c, "min") ? "min" : "max";
-        if (is_set(c, bound)) {
-            return refuse(c, bound, FB_ECONFLICT, "only a parameter of type integer has it");
+        if (param->min != INT64_MIN || param->max != INT64_MAX) {
+            return refuse(c, param->min != INT64_MIN ? "min" : "max", FB_ECONFLICT,
+                          "only a parameter of type integer has it");
         }
     }
     if (param->min > param->max) {

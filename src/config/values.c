@@ -329,18 +329,28 @@ static const char *ratio_text(double value, char *text, size_t text_size) {
     return text;
 }
 
-// A text as YAML's double-quoted form, which can hold any byte that a text can.
+// Whether YAML takes a character as it is in double quotes, and as nothing but itself: no control
+// character, none that counts as the end of a line, no byte order mark.
+static bool is_plain_in_yaml(int32_t code) {
+    return code >= 0x20 && (code < 0x7F || code > 0x9F) && code != '"' && code != '\\' &&
+           code != 0x2028 && code != 0x2029 && code != 0xFEFF && code != 0xFFFE && code != 0xFFFF;
+}
+
+// A text in YAML's double quotes, which can hold whatever came out of a YAML text.
 static int show_quoted(fb_str text, fb_buf *out) {
     int result = fb_buf_byte(out, '"');
+    size_t used = 0;
 
-    for (size_t i = 0; i < text.len && result == FB_OK; i++) {
-        unsigned char byte = (unsigned char)text.ptr[i];
-        if (byte == '"' || byte == '\\') {
-            result = fb_buf_printf(out, "\\%c", byte);
-        } else if (byte < 0x20 || byte == 0x7F) {
-            result = fb_buf_printf(out, "\\x%02x", byte);
+    for (size_t i = 0; i < text.len && result == FB_OK; i += used) {
+        fb_str rest = {text.ptr + i, text.len - i};
+        int32_t code = fb_utf8_next(rest, &used);
+        if (is_plain_in_yaml(code)) {
+            result = fb_buf_append(out, fb_str_make(rest.ptr, used));
+        } else if (code == '"' || code == '\\') {
+            result = fb_buf_printf(out, "\\%c", (char)code);
         } else {
-            result = fb_buf_byte(out, (char)byte);
+            FB_ASSERT(code >= 0);
+            result = fb_buf_printf(out, "\\u%04x", (unsigned)code);
         }
     }
     return result == FB_OK ? fb_buf_byte(out, '"') : result;
