@@ -5,6 +5,7 @@
 // they doom the loads under way that they overtake, then change the store. A fill stores only a load
 // that is not doomed, under the same lock that dooms; so no order of the two leaves an old value behind.
 //
+// No call counts anything by itself: fb_cache_count() is for those who know what the call was for.
 // Time: now_ns, monotonic. Threads: every call may overlap with every other but free().
 
 #ifndef FB_CACHE_CACHE_H
@@ -28,14 +29,16 @@ typedef struct fb_cache_options {
     uint64_t memory_bytes;   // for the store
     uint32_t tag_slots;      // a power of two; 0: 16,384
     uint64_t seed;
-    fb_catalog *catalog;     // taken over, freed with the cache (also after a swap)
+    fb_catalog *catalog;     // taken over (not after an error), freed with the cache
 } fb_cache_options;
 
 FB_CHECK_RESULT int fb_cache_new(const fb_cache_options *options, fb_cache **cache);
 void fb_cache_free(fb_cache *cache);
 const fb_catalog *fb_cache_catalog(const fb_cache *cache);
 // Puts another catalogue in force; the old one lives on until the cache is freed, since loads and
-// readers may still hold its classes. Ids of equal names are equal (the caller saw to it).
+// readers may still hold its classes. Ids of equal names are equal (the caller saw to it). Dooms the
+// loads under way and drops entries whose key now belongs to another class. What a class's new query
+// would give is not known to be different: invalidate that class. FB_ENOMEM: nothing changed.
 FB_CHECK_RESULT int fb_cache_swap(fb_cache *cache, fb_catalog *catalog);
 fb_store *fb_cache_store(fb_cache *cache);
 
@@ -67,14 +70,22 @@ fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, 
                       fb_found *found);
 // The same without counting as a use (EXISTS, TTL, explain).
 fb_find fb_cache_peek(fb_cache *cache, fb_str key, int64_t now_ns, fb_found *found);
+// Visits keys that a plain read would answer with, as fb_scan(); returns the next cursor. An empty
+// `match` matches all. `fn` must not call into the cache.
+uint64_t fb_cache_scan(fb_cache *cache, uint64_t cursor, uint64_t count, fb_str match, int64_t now_ns,
+                       fb_key_fn fn, void *arg);
 
 // ---- callers' own values (plain SET, DEL, INCR …): each dooms the loads of that key first
 
-// ttl_ns 0: the class's memory TTL (the plain class has none), < 0: no TTL.
+// ttl_ns 0: the class's memory TTL (the plain class has none) and stale time, < 0: no TTL. A TTL of the
+// caller's own is literal: the key goes then. FB_OK; FB_ETOOBIG; FB_EINVAL (tags); FB_ENOMEM.
 FB_CHECK_RESULT int fb_cache_put(fb_cache *cache, fb_str key, fb_str value, int64_t ttl_ns,
                                  const fb_str *tags, size_t tag_count, int64_t now_ns);
+// FB_OK: it was there, fresh or stale. FB_MISS: it was not, or negative.
 FB_CHECK_RESULT int fb_cache_del(fb_cache *cache, fb_str key, int64_t now_ns);
 // As fb_edit_key(); `wall_ms` is the Unix time now, to turn expires_ms into monotonic time and back.
+// What is negative, stale or invalidated counts as not there. A key that is not there is shown with
+// the expiry that its class would give it; expires_ms left as it was shown changes no time.
 FB_CHECK_RESULT int fb_cache_edit(fb_cache *cache, fb_str key, int64_t now_ns, int64_t wall_ms,
                                   fb_edit_fn fn, void *arg);
 
@@ -94,7 +105,8 @@ uint64_t fb_cache_scan(fb_cache *cache, uint64_t cursor, uint64_t count, fb_str 
 typedef struct fb_ticket fb_ticket;
 FB_CHECK_RESULT int fb_cache_begin(fb_cache *cache, const fb_class *class_, fb_str key, int64_t now_ns,
                                    fb_ticket **ticket);
-// Whether a key invalidation has overtaken it; such a load must not be joined any more.
+// Whether an invalidation of its key, class or namespace, or of everything, has overtaken it; such a
+// load must not be joined any more. (Its tags are known only when it is there: fb_cache_answers().)
 bool fb_ticket_doomed(const fb_ticket *ticket);
 // The tag sequence as it was when the load began, and as it is now (for those who join).
 uint64_t fb_ticket_seq(const fb_ticket *ticket);
@@ -103,7 +115,9 @@ uint64_t fb_cache_seq(const fb_cache *cache);
 // one of its tags (class and namespace included) was invalidated after the load began and before the reader did, as far as
 // can be told (never true by mistake).
 bool fb_cache_answers(const fb_cache *cache, const fb_ticket *ticket, const fb_loaded *loaded, uint64_t reader_seq);
-// Stores what was loaded, unless doomed: FB_OK (*value_info: times and version as stored), FB_DOOMED, FB_ETOOBIG, FB_ENOMEM.
+// Stores what was loaded (result FB_OK or FB_NEGATIVE), unless doomed or one of its tags was invalidated since:
+// FB_OK (*value_info: times and version as stored; ttl_ms 0: not kept), FB_DOOMED, FB_ETOOBIG, FB_ENOMEM. After
+// the last two what was there is gone, too. Index tags are added here. `cost_us` is smoothed with what was there.
 // `jitter_unit` in [0, 1) shortens the lifetimes by that part of the class's jitter.
 FB_CHECK_RESULT int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded,
                                   uint32_t cost_us, double jitter_unit, int64_t now_ns, fb_value *value_info);

@@ -1,0 +1,300 @@
+// What all threads share of a cache, put together: the store with the entries, the tags' stamps, the
+// tickets of the loads under way, the figures. Each is a noun with a file of its own, where its
+// argument stands; the calls are in read.c, write.c, invalidate.c, fill.c and explain.c.
+//
+// Catalogues. A reload puts another one in force. Classes of the old one may still be held by loads
+// and readers, so it lives as long as the cache; swaps are rare, and a catalogue is small. What was
+// stored under the old one must not be served wrongly by the new one: a swap dooms the loads under
+// way, then drops the entries whose key now belongs to another class (their stamps would be looked
+// for in the wrong slots). A write that races with a swap looks again afterwards which catalogue is in
+// force, and is done again if that changed: either it sees the new one, or the swap's walk sees its
+// entry.
+
+#include "cache/cache.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/units.h"
+#include "cache/shared.h"
+
+enum { HOT_MIN = 128, HOT_MAX = 65536 };
+
+// ---- catalogues
+
+const fb_class *fb_view_class(const fb_view *view, uint16_t class_id) {
+    return fb_catalog_by_id(view->catalog, class_id);
+}
+
+static int cover_hot(fb_cache *cache, const fb_catalog *catalog) {
+    for (size_t i = 0; i < fb_catalog_count(catalog); i++) {
+        const fb_class *class_ = fb_catalog_at(catalog, i);
+        if (atomic_load(&cache->hots[class_->id]) != NULL) {
+            continue;
+        }
+        uint64_t wanted = 2 * (uint64_t)class_->options.warm_top;
+        uint64_t capacity = wanted < HOT_MIN ? HOT_MIN : wanted > HOT_MAX ? HOT_MAX : wanted;
+        fb_hot *hot;
+        if (fb_hot_new((uint32_t)capacity, cache->seed, &hot) < 0) {
+            return FB_ENOMEM;
+        }
+        atomic_store(&cache->hots[class_->id], hot);
+    }
+    return FB_OK;
+}
+
+typedef struct owners {
+    const fb_catalog *catalog;
+} owners;
+
+static bool has_other_owner(void *arg, const fb_item *item) {
+    const owners *now = arg;
+    return fb_catalog_of_key(now->catalog, item->key)->id != item->class_id;
+}
+
+int fb_cache_swap(fb_cache *cache, fb_catalog *catalog) {
+    fb_view *view = fb_mem_zero(1, sizeof *view);
+    if (view == NULL) {
+        return FB_ENOMEM;
+    }
+    pthread_mutex_lock(&cache->swap_lock);
+    if (fb_figures_cover(cache->figures, catalog) < 0 || cover_hot(cache, catalog) < 0) {
+        pthread_mutex_unlock(&cache->swap_lock);
+        fb_mem_free(view);
+        return FB_ENOMEM;
+    }
+    view->catalog = catalog;
+    view->older = fb_cache_view(cache);
+    fb_catalog_succeed(catalog, view->older->catalog);
+    atomic_store(&cache->view, view);
+    fb_tickets_doom_all(cache->tickets, NULL, NULL);
+    owners now = {catalog};
+    (void)fb_store_remove_if(cache->store, 0, has_other_owner, &now);
+    pthread_mutex_unlock(&cache->swap_lock);
+    return FB_OK;
+}
+
+const fb_catalog *fb_cache_catalog(const fb_cache *cache) {
+    return fb_cache_view(cache)->catalog;
+}
+
+// ---- making
+
+// Asked by the store while it sweeps and evicts: an entry that was invalidated by a stamp goes first.
+static bool alive(void *arg, const fb_item *item) {
+    const fb_cache *cache = arg;
+    const fb_view *view = fb_cache_view(cache);
+    fb_entry entry;
+    fb_miss_reason why;
+    if (view == NULL || !fb_entry_unpack(item, &entry)) {
+        return view == NULL;
+    }
+    const fb_class *class_ = fb_view_class(view, entry.class_id);
+    return class_ != NULL && ((entry.flags & FB_ENTRY_SEQ) == 0 ||
+                              !fb_entry_overtaken(&entry, class_, cache->tags, entry.seq, &why));
+}
+
+static int make_parts(fb_cache *cache, const fb_cache_options *options) {
+    fb_store_options store = {.limit_bytes = options->memory_bytes, .seed = options->seed,
+                              .alive = alive, .alive_arg = cache};
+    int result = fb_store_new(&store, &cache->store);
+    if (result == FB_OK) {
+        result = fb_tags_new(options->tag_slots, options->seed, &cache->tags);
+    }
+    if (result == FB_OK) {
+        result = fb_tickets_new(options->seed, &cache->tickets);
+    }
+    if (result == FB_OK) {
+        result = fb_figures_new(&cache->figures);
+    }
+    if (result == FB_OK) {
+        result = fb_misses_new(options->seed, &cache->misses);
+    }
+    if (result == FB_OK) {
+        result = fb_figures_cover(cache->figures, options->catalog);
+    }
+    return result == FB_OK ? cover_hot(cache, options->catalog) : result;
+}
+
+int fb_cache_new(const fb_cache_options *options, fb_cache **cache) {
+    FB_ASSERT(options->catalog != NULL);
+    *cache = NULL;
+    fb_cache *made = fb_mem_zero(1, sizeof *made);
+    if (made == NULL) {
+        return FB_ENOMEM;
+    }
+    made->seed = options->seed;
+    pthread_mutex_init(&made->swap_lock, NULL);
+    int result = make_parts(made, options);
+    // The view comes last: with it the catalogue is the cache's.
+    fb_view *view = result == FB_OK ? fb_mem_zero(1, sizeof *view) : NULL;
+    if (view == NULL) {
+        fb_cache_free(made);
+        return result < 0 ? result : FB_ENOMEM;
+    }
+    view->catalog = options->catalog;
+    atomic_store(&made->view, view);
+    *cache = made;
+    return FB_OK;
+}
+
+void fb_cache_free(fb_cache *cache) {
+    if (cache == NULL) {
+        return;
+    }
+    fb_tickets_free(cache->tickets);
+    fb_store_free(cache->store);
+    fb_tags_free(cache->tags);
+    fb_figures_free(cache->figures);
+    fb_misses_free(cache->misses);
+    for (size_t i = 0; i < FB_CLASS_MAX; i++) {
+        fb_hot_free(atomic_load(&cache->hots[i]));
+    }
+    fb_view *view = fb_cache_view(cache);
+    while (view != NULL) {
+        fb_view *older = view->older;
+        fb_catalog_free(view->catalog);
+        fb_mem_free(view);
+        view = older;
+    }
+    pthread_mutex_destroy(&cache->swap_lock);
+    fb_mem_free(cache);
+}
+
+fb_store *fb_cache_store(fb_cache *cache) {
+    return cache->store;
+}
+
+uint64_t fb_cache_seq(const fb_cache *cache) {
+    return fb_tags_seq(cache->tags);
+}
+
+// ---- entries
+
+void fb_entry_start(fb_entry *entry, const fb_cache *cache, const fb_class *class_,
+                    int64_t now_ns) {
+    entry->flags = class_->id != FB_CLASS_PLAIN ? FB_ENTRY_SEQ : 0;
+    entry->class_id = class_->id;
+    entry->born_ms = now_ns / FB_NS_PER_MS;
+    entry->fresh_until_ns = INT64_MAX;
+    entry->dead_ns = INT64_MAX;
+    entry->seq = fb_tags_seq(cache->tags);
+    entry->cost_us = 0;
+    entry->tag_count = 0;
+}
+
+void fb_entry_live(fb_entry *entry, const fb_class *class_, int64_t ttl_ns, bool grace,
+                   int64_t now_ns) {
+    const fb_class_options *options = &class_->options;
+    entry->fresh_until_ns = ttl_ns == INT64_MAX ? INT64_MAX : fb_time_add(now_ns, ttl_ns);
+    entry->dead_ns = entry->fresh_until_ns;
+    entry->flags &= (uint8_t)~FB_ENTRY_GRACE;
+    if (grace && (options->stale_ttl_ns > 0 || options->fallback_ttl_ns > 0)) {
+        entry->flags |= FB_ENTRY_GRACE;
+        entry->dead_ns = fb_time_add(fb_time_add(entry->dead_ns, options->stale_ttl_ns),
+                                     options->fallback_ttl_ns);
+    }
+}
+
+int64_t fb_class_ttl_ns(const fb_class *class_) {
+    return class_->options.memory_ttl_ns > 0 ? class_->options.memory_ttl_ns : INT64_MAX;
+}
+
+int fb_entry_take_tag(fb_entry *entry, fb_cache *cache, fb_str tag) {
+    uint32_t slot = fb_tags_slot(cache->tags, tag);
+    if (!fb_entry_add_tag(entry, slot)) {
+        return FB_EINVAL;
+    }
+    entry->flags |= FB_ENTRY_SEQ;
+    fb_tags_note_name(cache->tags, slot, tag);
+    return FB_OK;
+}
+
+int fb_entry_take_loaded(fb_entry *entry, fb_cache *cache, const fb_loaded *loaded) {
+    for (size_t i = 0; i < loaded->tag_count; i++) {
+        if (fb_entry_take_tag(entry, cache, fb_loaded_tag_at(loaded, i)) < 0) {
+            return FB_EINVAL;
+        }
+    }
+    return FB_OK;
+}
+
+bool fb_cache_judge(const fb_cache *cache, const fb_view *view, const fb_item *item, int64_t now_ns,
+                    fb_entry *entry, fb_judged *judged) {
+    *judged = (fb_judged){.find = FB_FIND_NOTHING};
+    if (fb_entry_unpack(item, entry)) {
+        fb_entry_judge(entry, fb_view_class(view, entry->class_id), cache->tags, now_ns, judged);
+    }
+    return judged->find != FB_FIND_NOTHING;
+}
+
+void fb_cache_show(const fb_item *item, const fb_entry *entry, const fb_judged *judged,
+                   int64_t now_ns, fb_value *value) {
+    int64_t age_ms = now_ns / FB_NS_PER_MS - entry->born_ms;
+    int64_t left_ns = judged->fresh_until_ns - now_ns;
+    *value = (fb_value){
+        .data = item->value,
+        .kind = entry->flags & FB_ENTRY_JSON ? FB_KIND_JSON : FB_KIND_BYTES,
+        .tier = FB_TIER_MEMORY,
+        .freshness = judged->find == FB_FIND_STALE      ? FB_STALE
+                     : judged->find == FB_FIND_FALLBACK ? FB_FALLBACK
+                                                        : FB_FRESH,
+        .age_ms = age_ms > 0 ? age_ms : 0,
+        .version = item->version,
+    };
+    if (judged->fresh_until_ns == INT64_MAX) {
+        value->ttl_ms = -1;
+    } else if (left_ns > 0) {
+        value->ttl_ms = (left_ns - 1) / FB_NS_PER_MS + 1;
+    }
+}
+
+// ---- figures, hot keys, misses
+
+void fb_cache_count(fb_cache *cache, uint16_t class_id, fb_counter counter, uint64_t amount) {
+    fb_figures_count(cache->figures, class_id, counter, amount);
+}
+
+void fb_cache_time(fb_cache *cache, uint16_t class_id, fb_timing timing, int64_t ns) {
+    fb_figures_time(cache->figures, class_id, timing, ns);
+}
+
+int fb_cache_stats(fb_cache *cache, fb_stats *stats) {
+    int result = fb_figures_stats(cache->figures, fb_cache_catalog(cache), stats);
+    if (result < 0) {
+        return result;
+    }
+    fb_store_stats store;
+    fb_store_stats_read(cache->store, &store);
+    stats->entries = store.items;
+    stats->memory_bytes = store.used_bytes;
+    stats->memory_limit_bytes = store.limit_bytes;
+    stats->evictions = store.evictions;
+    stats->expirations = store.expirations;
+    return FB_OK;
+}
+
+void fb_cache_stats_reset(fb_cache *cache) {
+    fb_figures_reset(cache->figures);
+}
+
+void fb_cache_note_read(fb_cache *cache, const fb_class *class_, fb_str key) {
+    fb_hot *hot = atomic_load_explicit(&cache->hots[class_->id], memory_order_acquire);
+    if (hot != NULL) {
+        fb_hot_note(hot, key);
+    }
+}
+
+void fb_cache_hot(fb_cache *cache, uint16_t class_id, uint32_t count, fb_hot_fn fn, void *arg) {
+    fb_hot *hot = class_id < FB_CLASS_MAX ? atomic_load(&cache->hots[class_id]) : NULL;
+    if (hot != NULL) {
+        fb_hot_top(hot, count, fn, arg);
+    }
+}
+
+void fb_cache_note_miss(fb_cache *cache, fb_str key, fb_miss_reason reason) {
+    fb_misses_note(cache->misses, key, reason,
+                   atomic_load_explicit(&cache->seen_ns, memory_order_relaxed));
+}

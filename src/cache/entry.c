@@ -1,0 +1,212 @@
+// The bytes beside a value, in this order, each there only where its flag says so:
+//
+//     born 5 (milliseconds) | GRACE: fresh_until 8 | SEQ: sequence 6 | COST: microseconds 4 | tags 3 each
+//
+// The store keeps when an entry is gone, its class and its flags. So a plain key without TTL or tags
+// costs 5 bytes here, one with a TTL the same, an entry of a class with stale_ttl and no tags 23.
+//
+// An entry's life: FRESH until fresh_until, STALE for the class's stale_ttl, FALLBACK for its
+// fallback_ttl, gone; the store drops it at the end. The two spans are read from the class in force, so
+// that a reload that shortens them holds at once; one that lengthens them does for new entries.
+// Entries that a caller gave a TTL of its own have no GRACE: they go when the caller said. Negative
+// and hit-for-miss entries have none either: a stale "does not exist" helps nobody.
+//
+// A soft invalidation ends the fresh time at the moment it was made. Whether it has happened is told by a
+// number (the slot's) or a flag, never by comparing times: readers' clocks are read at other moments,
+// and one that is a little behind must not see the entry fresh again. Where nothing may be served stale
+// the entry is then gone, because the same rules lead there.
+
+#include "cache/entry.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/units.h"
+
+enum { BORN_LEN = 5, GRACE_LEN = 8, SEQ_LEN = 6, COST_LEN = 4, TAG_LEN = 3 };
+
+_Static_assert((int)FB_ENTRY_PACKED_MAX <= (int)FB_STORE_EXTRA_MAX, "an entry fits the store's extra bytes");
+
+static uint8_t *put_number(uint8_t *place, uint64_t number, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        place[i] = (uint8_t)(number >> (8 * i));
+    }
+    return place + len;
+}
+
+static const uint8_t *get_number(const uint8_t *place, uint64_t *number, size_t len) {
+    *number = 0;
+    for (size_t i = 0; i < len; i++) {
+        *number |= (uint64_t)place[i] << (8 * i);
+    }
+    return place + len;
+}
+
+void fb_entry_pack(const fb_entry *entry, uint8_t bytes[FB_ENTRY_PACKED_MAX], fb_item *item) {
+    FB_ASSERT(entry->tag_count <= FB_ENTRY_TAGS_MAX);
+    FB_ASSERT((entry->flags & FB_ENTRY_GRACE) != 0 || entry->fresh_until_ns == entry->dead_ns);
+    uint8_t *place = put_number(bytes, (uint64_t)entry->born_ms, BORN_LEN);
+    if (entry->flags & FB_ENTRY_GRACE) {
+        place = put_number(place, (uint64_t)entry->fresh_until_ns, GRACE_LEN);
+    }
+    if (entry->flags & FB_ENTRY_SEQ) {
+        place = put_number(place, entry->seq, SEQ_LEN);
+    }
+    if (entry->flags & FB_ENTRY_COST) {
+        place = put_number(place, entry->cost_us, COST_LEN);
+    }
+    for (size_t i = 0; i < entry->tag_count; i++) {
+        place = put_number(place, entry->tags[i], TAG_LEN);
+    }
+    item->extra = (fb_str){(const char *)bytes, (size_t)(place - bytes)};
+    item->flags = entry->flags;
+    item->class_id = entry->class_id;
+    item->expires_ns = entry->dead_ns == INT64_MAX ? 0 : entry->dead_ns;
+}
+
+static size_t fixed_len(uint8_t flags) {
+    return BORN_LEN + (flags & FB_ENTRY_GRACE ? (size_t)GRACE_LEN : 0) +
+           (flags & FB_ENTRY_SEQ ? (size_t)SEQ_LEN : 0) +
+           (flags & FB_ENTRY_COST ? (size_t)COST_LEN : 0);
+}
+
+bool fb_entry_unpack(const fb_item *item, fb_entry *entry) {
+    size_t len = item->extra.len;
+    size_t fixed = fixed_len(item->flags);
+    if (len < fixed || (len - fixed) % TAG_LEN != 0 ||
+        (len - fixed) / TAG_LEN > FB_ENTRY_TAGS_MAX) {
+        return false;
+    }
+    uint64_t number;
+    const uint8_t *place = get_number((const uint8_t *)item->extra.ptr, &number, BORN_LEN);
+    entry->flags = item->flags;
+    entry->class_id = item->class_id;
+    entry->born_ms = (int64_t)number;
+    entry->dead_ns = item->expires_ns == 0 ? INT64_MAX : item->expires_ns;
+    entry->fresh_until_ns = entry->dead_ns;
+    entry->seq = 0;
+    entry->cost_us = 0;
+    if (item->flags & FB_ENTRY_GRACE) {
+        place = get_number(place, &number, GRACE_LEN);
+        entry->fresh_until_ns = (int64_t)number;
+    }
+    if (item->flags & FB_ENTRY_SEQ) {
+        place = get_number(place, &entry->seq, SEQ_LEN);
+    }
+    if (item->flags & FB_ENTRY_COST) {
+        place = get_number(place, &number, COST_LEN);
+        entry->cost_us = (uint32_t)number;
+    }
+    entry->tag_count = (uint32_t)((len - fixed) / TAG_LEN);
+    for (size_t i = 0; i < entry->tag_count; i++) {
+        place = get_number(place, &number, TAG_LEN);
+        entry->tags[i] = (uint32_t)number;
+    }
+    return true;
+}
+
+bool fb_entry_add_tag(fb_entry *entry, uint32_t slot) {
+    for (size_t i = 0; i < entry->tag_count; i++) {
+        if (entry->tags[i] == slot) {
+            return true;
+        }
+    }
+    if (entry->tag_count == FB_ENTRY_TAGS_MAX) {
+        return false;
+    }
+    entry->tags[entry->tag_count++] = slot;
+    return true;
+}
+
+// ---- judging
+
+bool fb_entry_overtaken(const fb_entry *entry, const fb_class *class_, const fb_tags *tags,
+                        uint64_t seq, fb_miss_reason *why) {
+    *why = FB_MISS_CLEARED;
+    if (fb_tags_hard_after(tags, fb_tags_clear_slot(tags), seq)) {
+        return true;
+    }
+    *why = FB_MISS_INVALIDATED;
+    if (class_->id != FB_CLASS_PLAIN &&
+        (fb_tags_hard_after(tags, fb_tags_class_slot(tags, class_->id), seq) ||
+         fb_tags_hard_after(tags, fb_tags_namespace_slot(tags, class_->namespace_id), seq))) {
+        return true;
+    }
+    *why = FB_MISS_TAG;
+    for (size_t i = 0; i < entry->tag_count; i++) {
+        if (fb_tags_hard_after(tags, entry->tags[i], seq)) {
+            return true;
+        }
+    }
+    *why = FB_MISS_UNKNOWN;
+    return false;
+}
+
+// Takes *until back to the last soft invalidation of one slot, if there was one.
+static void soften(const fb_tags *tags, uint32_t slot, uint64_t seq, int64_t *until) {
+    int64_t soft_ns;
+    if (fb_tags_soft_after(tags, slot, seq, &soft_ns) && soft_ns < *until) {
+        *until = soft_ns;
+    }
+}
+
+static int64_t softened(const fb_entry *entry, const fb_class *class_, const fb_tags *tags,
+                        int64_t now_ns) {
+    int64_t until = INT64_MAX;
+    soften(tags, fb_tags_clear_slot(tags), entry->seq, &until);
+    if (class_->id != FB_CLASS_PLAIN) {
+        soften(tags, fb_tags_class_slot(tags, class_->id), entry->seq, &until);
+        soften(tags, fb_tags_namespace_slot(tags, class_->namespace_id), entry->seq, &until);
+    }
+    for (size_t i = 0; i < entry->tag_count; i++) {
+        soften(tags, entry->tags[i], entry->seq, &until);
+    }
+    return until == INT64_MAX || until < now_ns ? until : now_ns;
+}
+
+// What is left of an entry that is not fresh any more.
+static void judge_old(const fb_entry *entry, const fb_class *class_, int64_t now_ns,
+                      fb_judged *judged) {
+    bool grace = (entry->flags & FB_ENTRY_GRACE) != 0;
+    const fb_class_options *options = &class_->options;
+    if (grace && now_ns < judged->stale_until_ns) {
+        judged->find = FB_FIND_STALE;
+    } else if (grace && now_ns < fb_time_add(judged->stale_until_ns, options->fallback_ttl_ns)) {
+        judged->find = FB_FIND_FALLBACK;
+        judged->why = FB_MISS_EXPIRED;
+    } else {
+        judged->why = entry->fresh_until_ns > now_ns ? FB_MISS_INVALIDATED : FB_MISS_EXPIRED;
+    }
+}
+
+void fb_entry_judge(const fb_entry *entry, const fb_class *class_, const fb_tags *tags,
+                    int64_t now_ns, fb_judged *judged) {
+    *judged = (fb_judged){.find = FB_FIND_NOTHING, .why = FB_MISS_EXPIRED};
+    if (class_ == NULL || entry->dead_ns <= now_ns) {
+        return;
+    }
+    int64_t fresh_until = entry->fresh_until_ns;
+    if ((entry->flags & FB_ENTRY_SEQ) != 0 && entry->seq != fb_tags_seq(tags)) {
+        if (fb_entry_overtaken(entry, class_, tags, entry->seq, &judged->why)) {
+            return;
+        }
+        int64_t soft = softened(entry, class_, tags, now_ns);
+        fresh_until = soft < fresh_until ? soft : fresh_until;
+    }
+    if ((entry->flags & FB_ENTRY_SOFT) != 0 && fresh_until > now_ns) {
+        fresh_until = now_ns;
+    }
+    int64_t stale_until = fresh_until;
+    if (entry->flags & FB_ENTRY_GRACE) {
+        stale_until = fb_time_add(fresh_until, class_->options.stale_ttl_ns);
+    }
+    judged->fresh_until_ns = fresh_until;
+    judged->stale_until_ns = stale_until < entry->dead_ns ? stale_until : entry->dead_ns;
+    judged->dead_ns = entry->dead_ns;
+    judged->why = FB_MISS_UNKNOWN;
+    if (now_ns >= fresh_until) {
+        judge_old(entry, class_, now_ns, judged);
+    } else {
+        judged->find = entry->flags & FB_ENTRY_UNCACHEABLE ? FB_FIND_HIT_FOR_MISS : FB_FIND_FRESH;
+    }
+}

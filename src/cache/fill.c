@@ -1,0 +1,234 @@
+// Loads: begin, fill, end. Why a fill cannot leave an old value behind is told in tickets.c for keys,
+// patterns and clear, and in tags.c for tags, classes and namespaces. Here both meet:
+//
+//     begin:  register the ticket; capture the tag sequence           (then the source is asked)
+//     fill:   lock the stripe; doomed, or one of its tags raised since -> FB_DOOMED; else store; unlock
+//
+// Either may come first in begin(), as long as both come before the source is asked. The check of the
+// tags in fill() is for the sake of memory: an entry that is stored although its tag was raised is invalid by
+// the sequence it carries.
+//
+// Lifetimes count from the fill, the age from the load's begin: a load that takes longer than its TTL would
+// otherwise never be kept. A load whose outcome is not to be kept (a TTL of 0, a refused size) takes away
+// what was there before: those who read next must not see something older than this answer.
+//
+// The cost kept is smoothed over loads (3 parts old, 1 part new), so that one slow load does not make
+// a whole lifetime eager.
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/rule.h"
+#include "base/units.h"
+#include "cache/shared.h"
+
+static const int64_t HIT_FOR_MISS_NS = 120 * FB_NS_PER_S;
+
+int fb_cache_begin(fb_cache *cache, const fb_class *class_, fb_str key, int64_t now_ns,
+                   fb_ticket **ticket) {
+    fb_ticket *made = fb_ticket_new(cache->tickets, key);
+    *ticket = made;
+    if (made == NULL) {
+        return FB_ENOMEM;
+    }
+    made->class_ = class_;
+    made->tags = cache->tags;
+    made->begin_ns = now_ns;
+    if (FB_RULE(ticket_first)) {
+        fb_ticket_register(made);
+    }
+    made->seq = fb_tags_seq(cache->tags);
+    atomic_store_explicit(&cache->seen_ns, now_ns, memory_order_relaxed);
+    return FB_OK;
+}
+
+void fb_cache_end(fb_cache *cache, fb_ticket *ticket) {
+    if (ticket->registered) {
+        fb_ticket_unregister(ticket);
+    }
+    fb_ticket_free(ticket);
+}
+
+uint64_t fb_ticket_seq(const fb_ticket *ticket) {
+    return ticket->seq;
+}
+
+bool fb_cache_loading(fb_cache *cache, fb_str key) {
+    return fb_tickets_any(cache->tickets, key);
+}
+
+// ---- overtaken?
+
+// Whether a slot was invalidated, hard or soft, after `seq`.
+static bool raised(const fb_tags *tags, uint32_t slot, uint64_t seq) {
+    int64_t soft_ns;
+    return fb_tags_hard_after(tags, slot, seq) || fb_tags_soft_after(tags, slot, seq, &soft_ns);
+}
+
+// The same for everything, the ticket's class and its namespace.
+static bool scope_raised(const fb_ticket *ticket) {
+    const fb_class *class_ = ticket->class_;
+    const fb_tags *tags = ticket->tags;
+    return raised(tags, fb_tags_clear_slot(tags), ticket->seq) ||
+           (class_->id != FB_CLASS_PLAIN &&
+            (raised(tags, fb_tags_class_slot(tags, class_->id), ticket->seq) ||
+             raised(tags, fb_tags_namespace_slot(tags, class_->namespace_id), ticket->seq)));
+}
+
+bool fb_ticket_doomed(const fb_ticket *ticket) {
+    return FB_RULE(detach) && (atomic_load(&ticket->doomed) || scope_raised(ticket));
+}
+
+bool fb_cache_answers(const fb_cache *cache, const fb_ticket *ticket, const fb_loaded *loaded,
+                      uint64_t reader_seq) {
+    if (!FB_RULE(reader_seq) || reader_seq <= ticket->seq) {
+        return true;
+    }
+    // Only the last invalidation of a slot is known. One after the load began may be after the reader too,
+    // but then an earlier one may have been between them.
+    if (scope_raised(ticket)) {
+        return false;
+    }
+    for (size_t i = 0; i < loaded->tag_count; i++) {
+        uint32_t slot = fb_tags_slot(cache->tags, fb_loaded_tag_at(loaded, i));
+        if (raised(cache->tags, slot, ticket->seq)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// ---- fill
+
+static int64_t lifetime(const fb_class *class_, const fb_loaded *loaded, double jitter_unit) {
+    if (loaded->uncacheable) {
+        return HIT_FOR_MISS_NS;
+    }
+    int64_t ttl_ns = loaded->result == FB_NEGATIVE ? class_->options.negative_ttl_ns
+                                                   : fb_class_ttl_ns(class_);
+    if (loaded->ttl_ms >= 0 && __builtin_mul_overflow(loaded->ttl_ms, FB_NS_PER_MS, &ttl_ns)) {
+        ttl_ns = INT64_MAX;
+    }
+    if (ttl_ns == INT64_MAX) {
+        return ttl_ns;
+    }
+    return ttl_ns - (int64_t)((double)ttl_ns * class_->options.jitter * jitter_unit);
+}
+
+static void read_cost(void *arg, const fb_item *item) {
+    fb_entry entry;
+    uint32_t *cost_us = arg;
+    *cost_us = fb_entry_unpack(item, &entry) ? entry.cost_us : 0;
+}
+
+static uint32_t smooth_cost(const fb_cache *cache, fb_str key, uint32_t cost_us, int64_t now_ns) {
+    uint32_t old_us = 0;
+    if (fb_store_peek(cache->store, key, now_ns, read_cost, &old_us) != FB_OK || old_us == 0) {
+        return cost_us;
+    }
+    return (uint32_t)((3 * (uint64_t)old_us + cost_us) / 4);
+}
+
+typedef struct filling {
+    const fb_view *view;
+    fb_entry entry;
+    fb_item item;
+    int64_t ttl_ns;
+    uint8_t bytes[FB_ENTRY_PACKED_MAX];
+} filling;
+
+// Index tags follow from the key: a load by a caller's own loader has them too.
+static int take_tags(fb_cache *cache, const fb_view *view, const fb_ticket *ticket,
+                     const fb_loaded *loaded, fb_entry *entry) {
+    fb_loaded more;
+    fb_loaded_init(&more);
+    int result = fb_catalog_key_tags(view->catalog, fb_ticket_key(ticket), &more);
+    if (result == FB_OK) {
+        result = fb_entry_take_loaded(entry, cache, &more);
+    }
+    fb_loaded_release(&more);
+    return result == FB_OK ? fb_entry_take_loaded(entry, cache, loaded) : result;
+}
+
+static int prepare(fb_cache *cache, const fb_ticket *ticket, const fb_loaded *loaded,
+                   uint32_t cost_us, filling *job) {
+    fb_entry *entry = &job->entry;
+    fb_entry_start(entry, cache, ticket->class_, ticket->begin_ns);
+    if (FB_RULE(tag_stamp)) {
+        entry->seq = ticket->seq;
+    }
+    int result = take_tags(cache, job->view, ticket, loaded, entry);
+    bool has_value = loaded->result == FB_OK && !loaded->uncacheable;
+    if (has_value) {
+        job->item.value = fb_blob_str(loaded->value);
+        entry->flags |= loaded->kind == FB_KIND_JSON ? FB_ENTRY_JSON : 0;
+    } else {
+        entry->flags |= loaded->uncacheable ? FB_ENTRY_UNCACHEABLE : FB_ENTRY_NEGATIVE;
+    }
+    if (cost_us > 0) {
+        entry->flags |= FB_ENTRY_COST;
+        entry->cost_us = cost_us;
+    }
+    job->item.key = fb_ticket_key(ticket);
+    return result;
+}
+
+// Whether a swap of catalogues gave the key to another class since the load was asked for.
+static bool is_foreign(const fb_view *view, const fb_ticket *ticket) {
+    uint16_t id = ticket->class_->id;
+    return id != FB_CLASS_PLAIN &&
+           fb_catalog_of_key(view->catalog, fb_ticket_key(ticket))->id != id;
+}
+
+// Under the stripe's lock.
+static int store(fb_cache *cache, fb_ticket *ticket, filling *job, int64_t now_ns,
+                 fb_judged *judged) {
+    fb_entry_judge(&job->entry, ticket->class_, ticket->tags, now_ns, judged);
+    if ((FB_RULE(doom) && atomic_load(&ticket->doomed)) ||
+        (job->ttl_ns > 0 && judged->find == FB_FIND_NOTHING) || is_foreign(job->view, ticket)) {
+        return FB_DOOMED;
+    }
+    fb_str key = job->item.key;
+    if (job->ttl_ns <= 0) {
+        int deleted = fb_store_del(cache->store, key, now_ns);
+        return deleted < 0 ? deleted : FB_OK;
+    }
+    int result = fb_store_put(cache->store, &job->item, now_ns, &job->item.version);
+    if (result == FB_OK) {
+        fb_misses_stored(cache->misses, key, job->entry.dead_ns);
+    } else {
+        int deleted = fb_store_del(cache->store, key, now_ns);
+        (void)deleted;
+    }
+    return result;
+}
+
+int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded, uint32_t cost_us,
+                  double jitter_unit, int64_t now_ns, fb_value *value_info) {
+    FB_ASSERT(loaded->result == FB_OK || loaded->result == FB_NEGATIVE);
+    *value_info = (fb_value){.kind = loaded->kind, .tier = FB_TIER_SOURCE};
+    filling job = {.view = fb_cache_view(cache),
+                   .ttl_ns = lifetime(ticket->class_, loaded, jitter_unit)};
+    int result = prepare(cache, ticket, loaded,
+                         smooth_cost(cache, fb_ticket_key(ticket), cost_us, now_ns), &job);
+    if (result < 0) {
+        return result;
+    }
+    bool grace = (job.entry.flags & (FB_ENTRY_NEGATIVE | FB_ENTRY_UNCACHEABLE)) == 0;
+    fb_entry_live(&job.entry, ticket->class_, job.ttl_ns, grace, now_ns);
+    fb_entry_pack(&job.entry, job.bytes, &job.item);
+    if (!ticket->registered) {  // only where the rule ticket_first is taken out
+        fb_ticket_register(ticket);
+    }
+    fb_judged judged;
+    fb_stripe *stripe = fb_ticket_lock(ticket);
+    result = store(cache, ticket, &job, now_ns, &judged);
+    fb_stripe_unlock(stripe);
+    fb_cache_show(&job.item, &job.entry, &judged, now_ns, value_info);
+    value_info->tier = FB_TIER_SOURCE;
+    value_info->data = (fb_str){NULL, 0};
+    if (result != FB_OK || job.ttl_ns <= 0) {
+        value_info->ttl_ms = 0;
+    }
+    return result;
+}

@@ -1,0 +1,246 @@
+// Invalidation. Two ways: what names keys (a key, a pattern, everything) dooms loads, then changes the
+// store; what names a tag, a class or a namespace raises a stamp (tags.c). Everything does both: the
+// stamp tells readers who joined a load meanwhile.
+//
+// Soft ones keep what may be served stale. Entries that may not are treated as by a hard one: for stamps
+// that is how entries are judged; by key or pattern they are removed. Loads under way are overtaken all the same: what
+// they bring is as old as what was softened.
+//
+// A pattern that stands for an index tag raises that tag: every entry that it can match has it,
+// whoever stored it (class.h). Any other walks the store. A soft one cannot change entries during the walk, so it collects keys in
+// batches and softens each; without the memory for that it removes them, which is safe.
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/glob.h"
+#include "base/str.h"
+#include "cache/shared.h"
+
+typedef struct job {
+    fb_cache *cache;
+    const fb_view *view;
+    fb_str glob;
+    int64_t now_ns;
+    bool soft;
+    int64_t removed;
+} job;
+
+// ---- one key
+
+static bool judge(const job *work, const fb_item *item, fb_entry *entry, fb_judged *judged) {
+    return fb_cache_judge(work->cache, work->view, item, work->now_ns, entry, judged);
+}
+
+// Softens the entry in `next`, if there is anything left of it then.
+static bool soften(const job *work, fb_entry *entry, uint8_t bytes[FB_ENTRY_PACKED_MAX],
+                   fb_item *next) {
+    if ((entry->flags & FB_ENTRY_GRACE) == 0) {
+        return false;
+    }
+    entry->flags |= FB_ENTRY_SOFT;
+    if (entry->fresh_until_ns > work->now_ns) {
+        entry->fresh_until_ns = work->now_ns;
+    }
+    fb_judged judged;
+    const fb_class *class_ = fb_view_class(work->view, entry->class_id);
+    fb_entry_judge(entry, class_, work->cache->tags, work->now_ns, &judged);
+    fb_entry_pack(entry, bytes, next);
+    return judged.find != FB_FIND_NOTHING;
+}
+
+typedef struct drop {
+    job *work;
+    uint8_t bytes[FB_ENTRY_PACKED_MAX];
+} drop;
+
+static int drop_item(void *arg, const fb_item *item, fb_item *next, fb_store_action *action) {
+    drop *one = arg;
+    job *work = one->work;
+    if (item == NULL) {
+        return FB_MISS;
+    }
+    fb_entry entry;
+    fb_judged judged;
+    bool there = judge(work, item, &entry, &judged);
+    if (there && work->soft && soften(work, &entry, one->bytes, next)) {
+        *action = FB_STORE_META;
+        return FB_OK;
+    }
+    *action = FB_STORE_DELETE;
+    work->removed += there;
+    return FB_OK;
+}
+
+static void drop_key(job *work, fb_str key) {
+    drop one = {.work = work};
+    fb_stripe *stripe = fb_tickets_lock(work->cache->tickets, key);
+    fb_stripe_doom(stripe, key);
+    int result = fb_store_edit(work->cache->store, key, work->now_ns, drop_item, &one);
+    (void)result;  // there or not: it is gone now
+    fb_stripe_unlock(stripe);
+    fb_misses_gone(work->cache->misses, key, FB_MISS_INVALIDATED);
+}
+
+// ---- patterns
+
+static bool matches(void *arg, fb_str key) {
+    const job *work = arg;
+    return fb_glob_match(work->glob, key);
+}
+
+static bool pick_match(void *arg, const fb_item *item) {
+    job *work = arg;
+    if (!matches(work, item->key)) {
+        return false;
+    }
+    fb_entry entry;
+    fb_judged judged;
+    work->removed += judge(work, item, &entry, &judged);
+    fb_misses_gone(work->cache->misses, item->key, FB_MISS_INVALIDATED);
+    return true;
+}
+
+// Keys found in one step of a walk: length, bytes, length, bytes …
+typedef struct batch {
+    const job *work;
+    fb_buf keys;
+    bool failed;
+} batch;
+
+static void collect(void *arg, const fb_item *item) {
+    batch *found = arg;
+    if (!fb_glob_match(found->work->glob, item->key)) {
+        return;
+    }
+    uint32_t len = (uint32_t)item->key.len;
+    size_t before = found->keys.len;
+    if (fb_buf_append(&found->keys, fb_str_make((const char *)&len, sizeof len)) < 0 ||
+        fb_buf_append(&found->keys, item->key) < 0) {
+        found->keys.len = before;
+        found->failed = true;
+    }
+}
+
+static void drop_batch(job *work, batch *found) {
+    const char *place = found->keys.ptr;
+    const char *end = found->keys.len > 0 ? place + found->keys.len : place;
+    while (place < end) {
+        uint32_t len;
+        memcpy(&len, place, sizeof len);
+        drop_key(work, fb_str_make(place + sizeof len, len));
+        place += sizeof len + len;
+    }
+    found->keys.len = 0;
+}
+
+// false: no memory.
+static bool soften_matches(job *work) {
+    enum { STEP = 512 };
+    batch found = {.work = work};
+    uint64_t cursor = 0;
+    do {
+        cursor = fb_store_scan(work->cache->store, cursor, STEP, work->now_ns, collect, &found);
+        drop_batch(work, &found);
+    } while (cursor != 0 && !found.failed);
+    fb_buf_release(&found.keys);
+    return !found.failed;
+}
+
+static void walk(job *work) {
+    fb_tickets_doom_all(work->cache->tickets, matches, work);
+    if (!work->soft || !soften_matches(work)) {
+        (void)fb_store_remove_if(work->cache->store, work->now_ns, pick_match, work);
+    }
+}
+
+static int invalidate_pattern(job *work) {
+    fb_buf tag = {0};
+    int result = fb_catalog_index_tag(work->view->catalog, work->glob, &tag);
+    if (result == FB_OK) {
+        uint32_t slot = fb_tags_slot(work->cache->tags, fb_buf_str(&tag));
+        fb_tags_bump(work->cache->tags, slot, work->soft, work->now_ns);
+        work->removed = -1;
+    } else {
+        walk(work);  // also without the memory for the tag's name
+    }
+    fb_buf_release(&tag);
+    return FB_OK;
+}
+
+// ---- tags, classes, namespaces, everything
+
+static int bump(job *work, uint32_t slot) {
+    fb_tags_bump(work->cache->tags, slot, work->soft, work->now_ns);
+    work->removed = -1;
+    return FB_OK;
+}
+
+static int invalidate_class(job *work, fb_str name) {
+    const fb_class *class_ = fb_catalog_find(work->view->catalog, name);
+    if (class_ == NULL || class_->id == FB_CLASS_PLAIN) {
+        return FB_ENOCLASS;
+    }
+    return bump(work, fb_tags_class_slot(work->cache->tags, class_->id));
+}
+
+static int invalidate_namespace(job *work, fb_str name) {
+    const fb_catalog *catalog = work->view->catalog;
+    for (size_t i = 0; i < fb_catalog_count(catalog); i++) {
+        const fb_class *class_ = fb_catalog_at(catalog, i);
+        if (class_->id != FB_CLASS_PLAIN && fb_str_equal(class_->namespace_name, name)) {
+            return bump(work, fb_tags_namespace_slot(work->cache->tags, class_->namespace_id));
+        }
+    }
+    return FB_ENOCLASS;
+}
+
+// Entries that carry no stamp cannot be told by one, and none of them may be served stale.
+static bool pick_unstamped(void *arg, const fb_item *item) {
+    job *work = arg;
+    bool unstamped = (item->flags & FB_ENTRY_SEQ) == 0;
+    work->removed += unstamped;
+    return unstamped;
+}
+
+static int invalidate_all(job *work) {
+    fb_cache *cache = work->cache;
+    fb_tags_bump(cache->tags, fb_tags_clear_slot(cache->tags), work->soft, work->now_ns);
+    fb_tickets_doom_all(cache->tickets, NULL, NULL);
+    if (work->soft) {
+        (void)fb_store_remove_if(cache->store, work->now_ns, pick_unstamped, work);
+    } else {
+        work->removed = (int64_t)fb_store_clear(cache->store);
+    }
+    return FB_OK;
+}
+
+static int dispatch(job *work, const fb_invalidation *what) {
+    switch (what->scope) {
+    case FB_SCOPE_KEY:
+        drop_key(work, what->name);
+        return FB_OK;
+    case FB_SCOPE_PATTERN:
+        return invalidate_pattern(work);
+    case FB_SCOPE_TAG:
+        return bump(work, fb_tags_slot(work->cache->tags, what->name));
+    case FB_SCOPE_CLASS:
+        return invalidate_class(work, what->name);
+    case FB_SCOPE_NAMESPACE:
+        return invalidate_namespace(work, what->name);
+    case FB_SCOPE_ALL:
+        return invalidate_all(work);
+    }
+    return FB_EINVAL;
+}
+
+int fb_cache_invalidate(fb_cache *cache, const fb_invalidation *what, int64_t now_ns,
+                        int64_t *removed) {
+    job work = {.cache = cache, .view = fb_cache_view(cache), .glob = what->name,
+                .now_ns = now_ns, .soft = what->soft};
+    int result = dispatch(&work, what);
+    if (removed != NULL) {
+        *removed = work.removed;
+    }
+    return result;
+}

@@ -1,0 +1,130 @@
+// Reading: find the item, judge it, show it. Nothing is allocated, and nothing shared is written but
+// what the store itself writes; only a read that finds nothing leaves a note of why.
+//
+// The store calls back without a lock and perhaps with bytes that are being overwritten; it then calls
+// again, and the last call counts. So each call judges from scratch, and copes with any bytes.
+//
+// Early refresh is XFetch (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede
+// Prevention", VLDB 2015): refresh when now - cost x beta x ln(U) >= fresh_until. -ln(U) is above 20 once in
+// 5 x 10^8 draws: before fresh_until - 20 x beta x cost no random number is drawn. The budget is
+// looked at last, since it sums counters.
+
+#include <math.h>
+
+#include "base/glob.h"
+#include "base/units.h"
+#include "cache/shared.h"
+
+static const double EARLY_SPAN = 20;
+
+typedef struct look {
+    const fb_cache *cache;
+    const fb_view *view;
+    int64_t now_ns;
+    fb_rng *rng;
+    fb_value_fn fn;
+    void *arg;
+    fb_found *found;
+    fb_miss_reason why;
+} look;
+
+static bool within_budget(const fb_cache *cache, const fb_class *class_) {
+    uint64_t loads = fb_figures_sum(cache->figures, class_->id, FB_COUNTER_loads);
+    uint64_t early = fb_figures_sum(cache->figures, class_->id, FB_COUNTER_early_refreshes);
+    uint64_t ordinary = loads > early ? loads - early : 0;
+    return (double)(early + 1) <= class_->options.early_budget * (double)ordinary;
+}
+
+static bool is_early(const look *job, const fb_entry *entry, int64_t fresh_until_ns) {
+    if (job->rng == NULL || entry->cost_us == 0 || fresh_until_ns == INT64_MAX) {
+        return false;
+    }
+    const fb_class *class_ = fb_view_class(job->view, entry->class_id);
+    double unit = class_ != NULL
+                      ? class_->options.early_beta * entry->cost_us * (double)FB_NS_PER_US
+                      : 0;
+    double left = (double)(fresh_until_ns - job->now_ns);
+    return left < EARLY_SPAN * unit && left <= -log(fb_rng_unit(job->rng)) * unit &&
+           within_budget(job->cache, class_);
+}
+
+static void see(void *arg, const fb_item *item) {
+    look *job = arg;
+    fb_entry entry;
+    fb_judged judged;
+    *job->found = (fb_found){.find = FB_FIND_NOTHING};
+    bool there = fb_cache_judge(job->cache, job->view, item, job->now_ns, &entry, &judged);
+    job->why = judged.why;
+    if (!there) {
+        return;
+    }
+    fb_found *found = job->found;
+    found->find = judged.find;
+    if (judged.find == FB_FIND_FRESH && is_early(job, &entry, judged.fresh_until_ns)) {
+        found->find = FB_FIND_EARLY;
+    }
+    found->negative = (entry.flags & FB_ENTRY_NEGATIVE) != 0;
+    found->fresh_until_ns = judged.fresh_until_ns;
+    found->stale_until_ns = judged.stale_until_ns;
+    found->dead_at_ns = judged.dead_ns;
+    found->cost_us = entry.cost_us;
+    found->class_id = entry.class_id;
+    fb_cache_show(item, &entry, &judged, job->now_ns, &found->value);
+    if (job->fn != NULL && !found->negative && found->find != FB_FIND_HIT_FOR_MISS) {
+        job->fn(job->arg, &found->value);
+    }
+    found->value.data = (fb_str){NULL, 0};
+}
+
+fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, fb_value_fn fn,
+                      void *arg, fb_found *found) {
+    look job = {.cache = cache, .view = fb_cache_view(cache), .now_ns = now_ns, .rng = rng,
+                .fn = fn, .arg = arg, .found = found};
+    if (fb_store_get(cache->store, key, now_ns, see, &job) != FB_OK) {
+        *found = (fb_found){.find = FB_FIND_NOTHING};
+    }
+    if (found->find == FB_FIND_NOTHING || found->find == FB_FIND_FALLBACK) {
+        if (job.why != FB_MISS_UNKNOWN) {
+            fb_misses_gone(cache->misses, key, job.why);
+        }
+        atomic_store_explicit(&cache->seen_ns, now_ns, memory_order_relaxed);
+    }
+    return found->find;
+}
+
+fb_find fb_cache_peek(fb_cache *cache, fb_str key, int64_t now_ns, fb_found *found) {
+    look job = {.cache = cache, .view = fb_cache_view(cache), .now_ns = now_ns, .found = found};
+    if (fb_store_peek(cache->store, key, now_ns, see, &job) != FB_OK) {
+        *found = (fb_found){.find = FB_FIND_NOTHING};
+    }
+    return found->find;
+}
+
+// ---- the key space
+
+typedef struct visit {
+    const fb_cache *cache;
+    const fb_view *view;
+    int64_t now_ns;
+    fb_str match;
+    fb_key_fn fn;
+    void *arg;
+} visit;
+
+static void visit_item(void *arg, const fb_item *item) {
+    const visit *job = arg;
+    fb_entry entry;
+    fb_judged judged;
+    if ((job->match.len == 0 || fb_glob_match(job->match, item->key)) &&
+        fb_cache_judge(job->cache, job->view, item, job->now_ns, &entry, &judged) &&
+        (judged.find == FB_FIND_FRESH || judged.find == FB_FIND_STALE) &&
+        (entry.flags & FB_ENTRY_NEGATIVE) == 0) {
+        job->fn(job->arg, item->key);
+    }
+}
+
+uint64_t fb_cache_scan(fb_cache *cache, uint64_t cursor, uint64_t count, fb_str match,
+                       int64_t now_ns, fb_key_fn fn, void *arg) {
+    visit job = {cache, fb_cache_view(cache), now_ns, match, fn, arg};
+    return fb_store_scan(cache->store, cursor, count, now_ns, visit_item, &job);
+}

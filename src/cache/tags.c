@@ -1,0 +1,199 @@
+// One counter, `seq`, numbers all invalidations that do not name a key. Each slot holds the number of
+// its last one. An entry carries the number that stood when its load began ("captured"); it is valid
+// iff no slot of its own holds a higher one. Two kinds of invalidation, two numbers a slot: hard ones
+// end an entry, soft ones make it stale.
+//
+// Order inside a bump: the counter first, then the slot. A load that captures the new number before
+// the slot has it was begun after the invalidation was called, so it asks its source after whatever
+// the caller changed there: that its entry counts as valid is right. A load that captured a lower
+// number is caught as soon as the slot is written, which is before the call returns. (Slot first and
+// counter second would need a number that nobody has yet.)
+//
+// What lets a reader skip the slots: captured == seq means that nothing at all was invalidated since;
+// captured >= newest_hard, or newest_soft, that nothing of that kind was. They are raised before
+// bump() returns, so a reader that begins afterwards sees them.
+//
+// Slots of tags are hashed, and two tags in one slot are invalidated together: a miss too many, never
+// a stale hit. Classes and namespaces have slots of their own (ids beyond the table wrap, to the same
+// effect). The dictionary of names is for people only: nothing is decided by it.
+
+#include "cache/tags.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cache/class.h"
+
+enum { EXACT_COUNT = 2 * FB_CLASS_MAX + 1, NAMES_MAX = 4096, NAME_LOCKS = 16 };
+
+_Static_assert(FB_TAGS_SLOTS_MAX + EXACT_COUNT < 1 << 24, "a slot's number fits 3 bytes");
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit stamps without a lock");
+
+typedef struct name {
+    uint32_t slot;
+    uint32_t len;
+    char text[];
+} name;
+
+struct fb_tag_names {
+    pthread_mutex_t locks[NAME_LOCKS];  // of the places of equal remainder
+    name *places[NAMES_MAX];
+};
+
+static uint32_t slot_count(const fb_tags *tags) {
+    return tags->hashed_count + EXACT_COUNT;
+}
+
+static int make_names(fb_tags *tags) {
+    tags->names = fb_mem_zero(1, sizeof *tags->names);
+    if (tags->names == NULL) {
+        return FB_ENOMEM;
+    }
+    for (size_t i = 0; i < NAME_LOCKS; i++) {
+        pthread_mutex_init(&tags->names->locks[i], NULL);
+    }
+    return FB_OK;
+}
+
+static void free_names(fb_tag_names *names) {
+    if (names == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < NAMES_MAX; i++) {
+        fb_mem_free(names->places[i]);
+    }
+    for (size_t i = 0; i < NAME_LOCKS; i++) {
+        pthread_mutex_destroy(&names->locks[i]);
+    }
+    fb_mem_free(names);
+}
+
+static void raise_to(_Atomic(uint64_t) *number, uint64_t seq) {
+    uint64_t old = atomic_load(number);
+    while (old < seq && !atomic_compare_exchange_weak(number, &old, seq)) {
+    }
+}
+
+int fb_tags_new(uint32_t slots, uint64_t seed, fb_tags **tags) {
+    *tags = NULL;
+    slots = slots == 0 ? FB_TAGS_SLOTS_DEFAULT : slots;
+    if ((slots & (slots - 1)) != 0 || slots > FB_TAGS_SLOTS_MAX) {
+        return FB_EINVAL;
+    }
+    fb_tags *made = fb_mem_zero(1, sizeof *made);
+    if (made == NULL) {
+        return FB_ENOMEM;
+    }
+    made->hashed_count = slots;
+    made->seed = seed;
+    atomic_init(&made->seq, 1);
+    made->hard = fb_mem_zero(slot_count(made), sizeof *made->hard);
+    made->soft = fb_mem_zero(slot_count(made), sizeof *made->soft);
+    made->soft_ns = fb_mem_zero(slot_count(made), sizeof *made->soft_ns);
+    if (made->hard == NULL || made->soft == NULL || made->soft_ns == NULL || make_names(made) < 0) {
+        fb_tags_free(made);
+        return FB_ENOMEM;
+    }
+    *tags = made;
+    return FB_OK;
+}
+
+void fb_tags_free(fb_tags *tags) {
+    if (tags == NULL) {
+        return;
+    }
+    free_names(tags->names);
+    fb_mem_free((void *)tags->hard);
+    fb_mem_free((void *)tags->soft);
+    fb_mem_free((void *)tags->soft_ns);
+    fb_mem_free(tags);
+}
+
+uint32_t fb_tags_slot(const fb_tags *tags, fb_str tag) {
+    return (uint32_t)(fb_hash64(tag, tags->seed) & (tags->hashed_count - 1));
+}
+
+uint32_t fb_tags_clear_slot(const fb_tags *tags) {
+    return tags->hashed_count;
+}
+
+uint32_t fb_tags_class_slot(const fb_tags *tags, uint16_t class_id) {
+    return tags->hashed_count + 1 + class_id % FB_CLASS_MAX;
+}
+
+uint32_t fb_tags_namespace_slot(const fb_tags *tags, uint16_t namespace_id) {
+    return tags->hashed_count + 1 + FB_CLASS_MAX + namespace_id % FB_CLASS_MAX;
+}
+
+void fb_tags_bump(fb_tags *tags, uint32_t slot, bool soft, int64_t now_ns) {
+    FB_ASSERT(slot < slot_count(tags));
+    uint64_t seq = atomic_fetch_add(&tags->seq, 1) + 1;
+    if (soft) {
+        // The time first: whoever sees the number finds a time that is not older than it.
+        atomic_store(&tags->soft_ns[slot], now_ns);
+        raise_to(&tags->soft[slot], seq);
+        raise_to(&tags->newest_soft, seq);
+    } else {
+        raise_to(&tags->hard[slot], seq);
+        raise_to(&tags->newest_hard, seq);
+    }
+}
+
+bool fb_tags_hard_after(const fb_tags *tags, uint32_t slot, uint64_t seq) {
+    if (seq >= atomic_load_explicit(&tags->newest_hard, memory_order_acquire)) {
+        return false;
+    }
+    return slot >= slot_count(tags) ||
+           atomic_load_explicit(&tags->hard[slot], memory_order_acquire) > seq;
+}
+
+bool fb_tags_soft_after(const fb_tags *tags, uint32_t slot, uint64_t seq, int64_t *soft_ns) {
+    if (seq >= atomic_load_explicit(&tags->newest_soft, memory_order_acquire) ||
+        slot >= slot_count(tags) ||
+        atomic_load_explicit(&tags->soft[slot], memory_order_acquire) <= seq) {
+        return false;
+    }
+    *soft_ns = atomic_load_explicit(&tags->soft_ns[slot], memory_order_acquire);
+    return true;
+}
+
+// ---- names
+
+void fb_tags_note_name(fb_tags *tags, uint32_t slot, fb_str tag) {
+    fb_tag_names *names = tags->names;
+    name **place = &names->places[slot % NAMES_MAX];
+    pthread_mutex_t *lock = &names->locks[slot % NAME_LOCKS];
+    pthread_mutex_lock(lock);
+    name *old = *place;
+    if (old == NULL || old->slot != slot ||
+        !fb_str_equal(fb_str_make(old->text, old->len), tag)) {
+        name *made = fb_mem_new(sizeof *made + tag.len);
+        if (made != NULL) {  // without memory the old name stays: this is for people only
+            made->slot = slot;
+            made->len = (uint32_t)tag.len;
+            memcpy(made->text, tag.ptr, tag.len);
+            *place = made;
+            fb_mem_free(old);
+        }
+    }
+    pthread_mutex_unlock(lock);
+}
+
+void fb_tags_name(fb_tags *tags, uint32_t slot, char text[FB_TAG_LEN_MAX + 1]) {
+    fb_tag_names *names = tags->names;
+    pthread_mutex_t *lock = &names->locks[slot % NAME_LOCKS];
+    pthread_mutex_lock(lock);
+    const name *known = names->places[slot % NAMES_MAX];
+    if (known != NULL && known->slot == slot && known->len <= FB_TAG_LEN_MAX) {
+        memcpy(text, known->text, known->len);
+        text[known->len] = '\0';
+    } else {
+        (void)snprintf(text, FB_TAG_LEN_MAX + 1, "#%u", slot);
+    }
+    pthread_mutex_unlock(lock);
+}

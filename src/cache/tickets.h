@@ -1,0 +1,67 @@
+// cache/tickets.h -- the loads under way, by key: where an invalidation finds what it overtakes.
+//
+// Threads: any. Lock order: a stripe, then (inside the store) a shard; never two stripes.
+
+#ifndef FB_CACHE_TICKETS_H
+#define FB_CACHE_TICKETS_H
+
+#include "base/list.h"
+#include "cache/cache.h"
+#include "cache/tags.h"
+
+#include <stdatomic.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fb_tickets fb_tickets;
+typedef struct fb_stripe fb_stripe;
+
+struct fb_ticket {
+    fb_list list;          // of its stripe; by itself while not registered
+    fb_stripe *stripe;
+    const fb_class *class_;
+    const fb_tags *tags;
+    uint64_t seq;          // captured when it began
+    int64_t begin_ns;
+    _Atomic(bool) doomed;  // written under the stripe's lock
+    bool registered;
+    size_t key_len;
+    char key[];
+};
+
+FB_CHECK_RESULT int fb_tickets_new(uint64_t seed, fb_tickets **tickets);
+// No ticket may be left.
+void fb_tickets_free(fb_tickets *tickets);
+
+// Makes one that is not registered yet; NULL: no memory. Unregister it before it is freed.
+FB_CHECK_RESULT fb_ticket *fb_ticket_new(fb_tickets *tickets, fb_str key);
+void fb_ticket_free(fb_ticket *ticket);
+void fb_ticket_register(fb_ticket *ticket);
+void fb_ticket_unregister(fb_ticket *ticket);
+static inline fb_str fb_ticket_key(const fb_ticket *ticket) {
+    fb_str key = {ticket->key, ticket->key_len};
+    return key;
+}
+
+// Locks what the loads of `key` are filled under: nothing of this key is filled until unlock().
+// NULL where no load is under way there, and nothing is locked.
+fb_stripe *fb_tickets_lock(fb_tickets *tickets, fb_str key);
+// The same for one ticket's key, always locked.
+fb_stripe *fb_ticket_lock(fb_ticket *ticket);
+void fb_stripe_unlock(fb_stripe *stripe);  // NULL is fine
+// Dooms the loads of `key`; `stripe` is locked, or NULL.
+void fb_stripe_doom(fb_stripe *stripe, fb_str key);
+
+// Dooms every load whose key `match` accepts (NULL: all), stripe by stripe.
+typedef bool (*fb_key_match_fn)(void *arg, fb_str key);
+void fb_tickets_doom_all(fb_tickets *tickets, fb_key_match_fn match, void *arg);
+// Whether a load of `key` is under way.
+bool fb_tickets_any(fb_tickets *tickets, fb_str key);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,282 @@
+// Callers' own values: SET, DEL and edits. Each overtakes the loads of its key (tickets.c says why
+// that leaves nothing old behind), under the lock those are filled under, where there are any.
+//
+// An edit learns only in the middle, with the key locked in the store, whether it changes anything.
+// Dooming from there would take the two locks in the wrong order; dooming before would throw away
+// loads for edits that keep everything. So the stripe is locked around the store's edit, and the loads
+// are doomed after it, when nothing can have been filled in between.
+//
+// For callers a key is there when a plain read would answer with it; a negative, stale or invalid
+// entry is as good as none for an edit, which must not build on something that is to be replaced.
+//
+// A caller's TTL is meant literally: such an entry has no stale time behind it. With the class's own
+// TTL it lives as a loaded one does.
+
+#include <string.h>
+
+#include "base/json.h"
+#include "base/units.h"
+#include "cache/shared.h"
+
+// ---- tags of a caller's key
+
+// A new entry for a caller's key: of the class that owns it, with the tags that follow from the key.
+static int start(fb_cache *cache, const fb_view *view, fb_str key, int64_t now_ns,
+                 fb_entry *entry) {
+    const fb_class *class_ = fb_catalog_of_key(view->catalog, key);
+    fb_entry_start(entry, cache, class_, now_ns);
+    fb_buf scratch = {0};
+    fb_loaded loaded;
+    fb_loaded_init(&loaded);
+    int result = fb_class_key_tags(class_, key, &scratch, &loaded);
+    if (result == FB_OK) {
+        result = fb_entry_take_loaded(entry, cache, &loaded);
+    }
+    fb_loaded_release(&loaded);
+    fb_buf_release(&scratch);
+    return result;
+}
+
+// ---- SET
+
+static int64_t put_ttl(const fb_class *class_, int64_t ttl_ns) {
+    if (ttl_ns < 0) {
+        return INT64_MAX;
+    }
+    return ttl_ns > 0 ? ttl_ns : fb_class_ttl_ns(class_);
+}
+
+static int take_tags(fb_cache *cache, const fb_str *tags, size_t tag_count, fb_entry *entry) {
+    if (tag_count > FB_TAGS_MAX) {
+        return FB_EINVAL;
+    }
+    for (size_t i = 0; i < tag_count; i++) {
+        bool reserved = tags[i].len > 0 && tags[i].ptr[0] == FB_TAG_OWN;  // index tags are ours
+        if (tags[i].len > FB_TAG_LEN_MAX || reserved) {
+            return FB_EINVAL;
+        }
+    }
+    int result = FB_OK;
+    for (size_t i = 0; i < tag_count && result == FB_OK; i++) {
+        result = fb_entry_take_tag(entry, cache, tags[i]);
+    }
+    return result;
+}
+
+static int store(fb_cache *cache, const fb_item *item, int64_t now_ns) {
+    fb_stripe *stripe = fb_tickets_lock(cache->tickets, item->key);
+    fb_stripe_doom(stripe, item->key);
+    int result = fb_store_put(cache->store, item, now_ns, NULL);
+    fb_stripe_unlock(stripe);
+    return result;
+}
+
+int fb_cache_put(fb_cache *cache, fb_str key, fb_str value, int64_t ttl_ns, const fb_str *tags,
+                 size_t tag_count, int64_t now_ns) {
+    uint8_t kind = fb_json_valid(value) ? FB_ENTRY_JSON : 0;
+    const fb_view *view;
+    int result;
+    do {  // again where another catalogue came into force meanwhile: cache.c
+        view = fb_cache_view(cache);
+        fb_entry entry;
+        result = start(cache, view, key, now_ns, &entry);
+        if (result == FB_OK) {
+            result = take_tags(cache, tags, tag_count, &entry);
+        }
+        if (result < 0) {
+            return result;
+        }
+        const fb_class *class_ = fb_view_class(view, entry.class_id);
+        fb_entry_live(&entry, class_, put_ttl(class_, ttl_ns), ttl_ns == 0, now_ns);
+        entry.flags |= kind;
+        uint8_t bytes[FB_ENTRY_PACKED_MAX];
+        fb_item item = {.key = key, .value = value};
+        fb_entry_pack(&entry, bytes, &item);
+        result = store(cache, &item, now_ns);
+        if (result == FB_OK && class_->id != FB_CLASS_PLAIN) {
+            fb_misses_stored(cache->misses, key, entry.dead_ns);
+        }
+    } while (result == FB_OK && view != fb_cache_view(cache));
+    return result;
+}
+
+// ---- DEL
+
+typedef struct removal {
+    const fb_cache *cache;
+    const fb_view *view;
+    int64_t now_ns;
+} removal;
+
+static int remove_item(void *arg, const fb_item *item, fb_item *next, fb_store_action *action) {
+    const removal *job = arg;
+    if (item == NULL) {
+        return FB_MISS;
+    }
+    *action = FB_STORE_DELETE;
+    fb_entry entry;
+    fb_judged judged;
+    bool there = fb_cache_judge(job->cache, job->view, item, job->now_ns, &entry, &judged) &&
+                 (judged.find == FB_FIND_FRESH || judged.find == FB_FIND_STALE) &&
+                 (entry.flags & FB_ENTRY_NEGATIVE) == 0;
+    return there ? FB_OK : FB_MISS;
+}
+
+int fb_cache_del(fb_cache *cache, fb_str key, int64_t now_ns) {
+    removal job = {cache, fb_cache_view(cache), now_ns};
+    fb_stripe *stripe = fb_tickets_lock(cache->tickets, key);
+    fb_stripe_doom(stripe, key);
+    int result = fb_store_edit(cache->store, key, now_ns, remove_item, &job);
+    fb_stripe_unlock(stripe);
+    fb_misses_gone(cache->misses, key, FB_MISS_DELETED);
+    return result;
+}
+
+// ---- edits
+
+typedef struct editing {
+    const fb_cache *cache;
+    const fb_view *view;
+    int64_t now_ns, wall_ms;
+    fb_edit_fn fn;
+    void *arg;
+    fb_entry entry;      // of a key that is not there yet; then what is stored
+    bool found;
+    bool changed;
+    int64_t expires_ms;  // as the caller was shown it
+    uint8_t bytes[FB_ENTRY_PACKED_MAX];
+} editing;
+
+static int64_t to_unix_ms(const editing *job, int64_t at_ns) {
+    if (at_ns == INT64_MAX) {
+        return -1;
+    }
+    return fb_time_add(job->wall_ms, (at_ns - job->now_ns + FB_NS_PER_MS - 1) / FB_NS_PER_MS);
+}
+
+static int64_t from_unix_ms(const editing *job, int64_t at_ms) {
+    int64_t left_ns;
+    if (at_ms == -1 ||
+        __builtin_mul_overflow(at_ms - job->wall_ms, FB_NS_PER_MS, &left_ns)) {
+        return INT64_MAX;
+    }
+    return fb_time_add(job->now_ns, left_ns);
+}
+
+// Shows the caller what is there.
+static void present(editing *job, const fb_item *item, fb_edit *edit) {
+    fb_entry old;
+    fb_judged judged;
+    int64_t until_ns = job->entry.dead_ns;
+    *edit = (fb_edit){.action = FB_EDIT_KEEP};
+    if (item != NULL &&
+        fb_cache_judge(job->cache, job->view, item, job->now_ns, &old, &judged) &&
+        judged.find == FB_FIND_FRESH && (old.flags & FB_ENTRY_NEGATIVE) == 0) {
+        edit->found = job->found = true;
+        fb_cache_show(item, &old, &judged, job->now_ns, &edit->value);
+        until_ns = judged.stale_until_ns;
+        // The key's own tags stay beside those of its class; the sequence is this call's.
+        for (size_t i = 0; i < job->entry.tag_count; i++) {
+            (void)fb_entry_add_tag(&old, job->entry.tags[i]);
+        }
+        old.seq = job->entry.seq;
+        old.class_id = job->entry.class_id;
+        old.flags |= job->entry.flags & FB_ENTRY_SEQ;
+        job->entry = old;
+    } else if (until_ns != INT64_MAX) {
+        until_ns = job->entry.fresh_until_ns;
+    }
+    edit->expires_ms = job->expires_ms = to_unix_ms(job, until_ns);
+}
+
+// Takes over a changed time; false: it is over already.
+static bool take_expiry(editing *job, int64_t expires_ms) {
+    if (expires_ms != job->expires_ms) {
+        int64_t at_ns = from_unix_ms(job, expires_ms);
+        job->entry.fresh_until_ns = job->entry.dead_ns = at_ns;
+        return at_ns > job->now_ns;
+    }
+    return true;
+}
+
+static fb_store_action put(editing *job, const fb_edit *edit, fb_item *next) {
+    fb_entry *entry = &job->entry;
+    if (!take_expiry(job, edit->expires_ms)) {
+        return FB_STORE_DELETE;
+    }
+    if (entry->fresh_until_ns == entry->dead_ns) {
+        entry->flags &= (uint8_t)~FB_ENTRY_GRACE;
+    }
+    entry->flags &= (uint8_t)~(FB_ENTRY_JSON | FB_ENTRY_COST);
+    entry->flags |= fb_json_valid(edit->data) ? FB_ENTRY_JSON : 0;
+    entry->born_ms = job->now_ns / FB_NS_PER_MS;
+    next->value = edit->data;
+    fb_entry_pack(entry, job->bytes, next);
+    return FB_STORE_PUT;
+}
+
+// In place: the bytes keep their length, since the flags that decide it are kept.
+static fb_store_action expire(editing *job, const fb_item *item, const fb_edit *edit,
+                              fb_item *next) {
+    if (!take_expiry(job, edit->expires_ms)) {
+        return FB_STORE_DELETE;
+    }
+    fb_entry kept;
+    if (!fb_entry_unpack(item, &kept)) {
+        return FB_STORE_DELETE;
+    }
+    kept.fresh_until_ns = job->entry.fresh_until_ns;
+    kept.dead_ns = job->entry.dead_ns;
+    fb_entry_pack(&kept, job->bytes, next);
+    return FB_STORE_META;
+}
+
+static int edit_item(void *arg, const fb_item *item, fb_item *next, fb_store_action *action) {
+    editing *job = arg;
+    fb_edit edit;
+    present(job, item, &edit);
+    *action = FB_STORE_KEEP;
+    int result = job->fn(job->arg, &edit);
+    if (result < 0) {
+        return result;
+    }
+    if (edit.action == FB_EDIT_PUT) {
+        *action = put(job, &edit, next);
+    } else if (edit.action == FB_EDIT_EXPIRE && job->found) {
+        *action = expire(job, item, &edit, next);
+    } else if (edit.action == FB_EDIT_DELETE) {
+        *action = FB_STORE_DELETE;
+    }
+    job->changed = *action != FB_STORE_KEEP;
+    if (*action == FB_STORE_DELETE && item == NULL) {
+        *action = FB_STORE_KEEP;
+    }
+    return result;
+}
+
+int fb_cache_edit(fb_cache *cache, fb_str key, int64_t now_ns, int64_t wall_ms, fb_edit_fn fn,
+                  void *arg) {
+    editing job = {.cache = cache, .view = fb_cache_view(cache), .now_ns = now_ns,
+                   .wall_ms = wall_ms, .fn = fn, .arg = arg};
+    int result = start(cache, job.view, key, now_ns, &job.entry);
+    if (result < 0) {
+        return result;
+    }
+    const fb_class *class_ = fb_view_class(job.view, job.entry.class_id);
+    fb_entry_live(&job.entry, class_, fb_class_ttl_ns(class_), true, now_ns);
+    fb_stripe *stripe = fb_tickets_lock(cache->tickets, key);
+    result = fb_store_edit(cache->store, key, now_ns, edit_item, &job);
+    if (job.changed) {
+        fb_stripe_doom(stripe, key);
+    }
+    fb_stripe_unlock(stripe);
+    const fb_view *view = fb_cache_view(cache);
+    if (job.changed && view != job.view &&
+        fb_catalog_of_key(view->catalog, key)->id != job.entry.class_id) {
+        // An edit cannot be done twice. Its entry goes as if it had been there when the other
+        // catalogue came: cache.c.
+        int deleted = fb_store_del(cache->store, key, now_ns);
+        (void)deleted;
+    }
+    return result;
+}
