@@ -1,5 +1,5 @@
-// One rule at most is out at a time: a test wants to see what each is needed for by itself. The name
-// is compared at every use, which only a build for such tests pays for.
+// One rule at most is out at a time: a test wants to see what each is needed for by itself. The
+// name is compared at every use, which only a build for such tests pays for.
 
 #include "base/rule.h"
 

@@ -1,5 +1,5 @@
-// cache/bulkhead.h -- how many loads a source gets at once, and who goes first. Pure; the caller locks.
-// Of one priority the first come goes first.
+// cache/bulkhead.h -- how many loads a source gets at once, and who goes first. Pure; the caller
+// locks. Of one priority the first come goes first.
 
 #ifndef FB_CACHE_BULKHEAD_H
 #define FB_CACHE_BULKHEAD_H
@@ -32,7 +32,8 @@ void fb_bulkhead_init(fb_bulkhead *bulkhead, uint32_t running_max, uint32_t queu
 
 // FB_OK: run it now. FB_PENDING: it waits. FB_EOVERLOAD: refused, there is no room for it. Where it
 // outranks something that waits in a full queue it is FB_PENDING, and *displaced is the least
-// important of those (the newest of them), which is out and must be refused instead; else *displaced is NULL.
+// important of those (the newest of them), which is out and must be refused instead; else
+// *displaced is NULL.
 FB_CHECK_RESULT int fb_bulkhead_enter(fb_bulkhead *bulkhead, fb_bulkhead_node *node,
                                       fb_priority priority, fb_bulkhead_node **displaced);
 // One that ran is done. The next to run, which counts as running from now on, or NULL.

@@ -4,15 +4,16 @@
 // same text form a group, sorted from the most specific on; a group's parent is the group with the
 // longest text that its own begins with. All texts that a key begins with are then one group and
 // its ancestors, and that group is found thus: the last text in the order that is not above the
-// key, or one of its ancestors, because whatever lies in the order between a text the key begins with and
-// the key itself begins with that text too. So: a table by first byte, a binary search over
-// what is left, and a walk up that tries a handful of patterns. No memory is taken. A trie was left
-// alone: with at most 1,023 texts the search takes ten steps at worst and one or two as a rule.
+// key, or one of its ancestors, because whatever lies in the order between a text the key begins
+// with and the key itself begins with that text too. So: a table by first byte, a binary search
+// over what is left, and a walk up that tries a handful of patterns. No memory is taken. A trie was
+// left alone: with at most 1,023 texts the search takes ten steps at worst and one or two as a
+// rule.
 //
 // Index tags are made of what the key begins with, and of nothing else. That is what makes
 // a glob and its tag the same set: a value that somebody SET under a key which is not even of the
-// class has the tag too, as long as the key begins so. Where the beginning is too long for a tag, its
-// digest stands for it.
+// class has the tag too, as long as the key begins so. Where the beginning is too long for a tag,
+// its digest stands for it.
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,12 +50,14 @@ struct fb_catalog {
     size_t count;
     fb_class **by_id;
     size_t id_count;
+    uint16_t namespace_next;
     fb_map by_name;
     fb_class **ordered;  // those with patterns
     size_t ordered_count;
     group *groups;
     size_t group_count;
-    uint32_t starts[257];  // groups whose prefix begins with byte b: from starts[b] to starts[b + 1]
+    uint32_t
+        starts[257];  // groups whose prefix begins with byte b: from starts[b] to starts[b + 1]
     key_index *indexes;
     size_t index_count;
 };
@@ -96,15 +99,25 @@ static int add_ids(fb_catalog *catalog, fb_error *error) {
     return FB_OK;
 }
 
-// A namespace's number is the place of the first class that is in it.
-static void number_namespaces(fb_catalog *catalog) {
+static const fb_class *in_namespace(const fb_catalog *catalog, size_t count, fb_str name) {
+    for (size_t i = 0; i < count; i++) {
+        if (fb_str_equal(catalog->classes[i]->namespace_name, name)) {
+            return catalog->classes[i];
+        }
+    }
+    return NULL;
+}
+
+// A namespace keeps the number it had; new ones get numbers that were never given.
+static void number_namespaces(fb_catalog *catalog, const fb_catalog *older) {
+    catalog->namespace_next = older != NULL ? older->namespace_next : 0;
     for (size_t i = 0; i < catalog->count; i++) {
         fb_class *class_ = catalog->classes[i];
-        size_t first = 0;
-        while (!fb_str_equal(catalog->classes[first]->namespace_name, class_->namespace_name)) {
-            first++;
+        const fb_class *same = in_namespace(catalog, i, class_->namespace_name);
+        if (same == NULL && older != NULL) {
+            same = in_namespace(older, older->count, class_->namespace_name);
         }
-        class_->namespace_id = (uint16_t)first;
+        class_->namespace_id = same != NULL ? same->namespace_id : catalog->namespace_next++;
     }
 }
 
@@ -118,11 +131,12 @@ static int by_pattern(const void *a, const void *b) {
 }
 
 static int refuse_same(const fb_class *a, const fb_class *b, fb_error *error) {
-    (void)fb_error_set(error, FB_EINVAL,
-                       "class %.*s: its key '%.*s' is the same as '%.*s' of class %.*s, but for the "
-                       "names of parameters: expected some text that differs",
-                       FB_STR_ARG(b->name), FB_STR_ARG(b->pattern->text), FB_STR_ARG(a->pattern->text),
-                       FB_STR_ARG(a->name));
+    (void)fb_error_set(
+        error, FB_EINVAL,
+        "class %.*s: its key '%.*s' is the same as '%.*s' of class %.*s, but for the "
+        "names of parameters: expected some text that differs",
+        FB_STR_ARG(b->name), FB_STR_ARG(b->pattern->text), FB_STR_ARG(a->pattern->text),
+        FB_STR_ARG(a->name));
     fb_error_place(error, b->options.file, b->options.line, b->options.column);
     return FB_EINVAL;
 }
@@ -223,9 +237,8 @@ static key_index make_index(const fb_class *class_, const char *name) {
     while (!fb_str_equal(pattern->parts[part].name, fb_str_of(name))) {
         part++;  // fb_class_new() saw to it that it is there
     }
-    return (key_index){.pattern = pattern,
-                       .part = part,
-                       .separator = fb_key_pattern_separator(pattern, part)};
+    return (key_index){
+        .pattern = pattern, .part = part, .separator = fb_key_pattern_separator(pattern, part)};
 }
 
 static void add_indexes(fb_catalog *catalog, group *to) {
@@ -271,7 +284,7 @@ static int make(fb_catalog *catalog, fb_error *error) {
         result = add_ids(catalog, error);
     }
     if (result == FB_OK) {
-        number_namespaces(catalog);
+        number_namespaces(catalog, NULL);
         result = order_patterns(catalog, error);
     }
     if (result == FB_OK) {
@@ -333,6 +346,7 @@ static bool had_index(const fb_catalog *older, const key_index *index) {
 }
 
 void fb_catalog_succeed(fb_catalog *catalog, const fb_catalog *older) {
+    number_namespaces(catalog, older);
     for (size_t i = 0; i < catalog->index_count; i++) {
         catalog->indexes[i].late = !had_index(older, &catalog->indexes[i]);
     }

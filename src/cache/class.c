@@ -1,7 +1,7 @@
 // From parameters to a key and back.
 //
-// Everything of one request lies in the caller's scratch: first the values whose normal form differs
-// from what came, then the key. The scratch may move while it grows, so values inside are
+// Everything of one request lies in the caller's scratch: first the values whose normal form
+// differs from what came, then the key. The scratch may move while it grows, so values inside are
 // kept as places until the rest is reserved in one go; after that nothing moves, and they become
 // pointers. What {hash} is made of is written behind them, digested and dropped again.
 //
@@ -127,7 +127,8 @@ static int refuse_twice(const work *w, fb_str name) {
                         FB_STR_ARG(w->class_->name), show(name, shown));
 }
 
-// A parameter that an open class does not know: it goes where its name has it among the others of its kind.
+// A parameter that an open class does not know: it goes where its name has it among the others of
+// its kind.
 static int add_other(work *w, const fb_param *param) {
     static const fb_class_param text = {.type = FB_PARAM_TEXT};
     fb_bound *bound = w->bound;
@@ -289,7 +290,8 @@ static int write_key(const work *w) {
     }
     for (size_t i = 0, param = 0; i < pattern->part_count; i++) {
         bool hash = pattern->parts[i].hash;
-        values[i] = hash ? fb_str_make(hash_text, FB_KEY_HASH_LEN) : w->bound->params[param++].value;
+        values[i] =
+            hash ? fb_str_make(hash_text, FB_KEY_HASH_LEN) : w->bound->params[param++].value;
     }
     const char *base = w->scratch->ptr;
     size_t start = w->scratch->len;
@@ -377,9 +379,10 @@ static int check_normal(const fb_class *class_, const fb_bound *bound) {
     for (size_t i = 0; result == FB_OK && i < bound->param_count; i++) {
         fb_str value = bound->params[i].value;
         bool changed = false;
-        result = fb_normal_value(&class_->params[i], class_->options.normalise, &value, &form,
-                                 &changed);
-        if (result != FB_ENOMEM && (result != FB_OK || changed || value.len != bound->params[i].value.len)) {
+        result =
+            fb_normal_value(&class_->params[i], class_->options.normalise, &value, &form, &changed);
+        if (result != FB_ENOMEM &&
+            (result != FB_OK || changed || value.len != bound->params[i].value.len)) {
             result = FB_MISS;
         }
     }

@@ -128,10 +128,11 @@ static int add_query_params(fb_class *class_, const fb_str *names, size_t name_c
 static int refuse_declared(const fb_class *class_, fb_str name, fb_error *error) {
     char hint[256];
     fb_class_hint(class_, name, hint, sizeof hint);
-    return fb_error_set(error, FB_EINVAL,
-                        "it declares the parameter '%.*s', which neither its key nor its query uses; "
-                        "%s",
-                        FB_STR_ARG(name), hint);
+    return fb_error_set(
+        error, FB_EINVAL,
+        "it declares the parameter '%.*s', which neither its key nor its query uses; "
+        "%s",
+        FB_STR_ARG(name), hint);
 }
 
 static int set_default(fb_class *class_, fb_class_param *param, const char *text, fb_error *error) {
@@ -171,8 +172,8 @@ static int declare_param(fb_class *class_, const fb_param_options *options, bool
     }
     size_t index = fb_class_find_param(class_, name);
     if (index == class_->param_count) {
-        int result = may_add ? add_param(class_, name, false, error)
-                             : refuse_declared(class_, name, error);
+        int result =
+            may_add ? add_param(class_, name, false, error) : refuse_declared(class_, name, error);
         if (result != FB_OK) {
             return result;
         }
@@ -183,7 +184,8 @@ static int declare_param(fb_class *class_, const fb_param_options *options, bool
     param->max = options->max;
     if (param->min > param->max) {
         return fb_error_set(error, FB_EINVAL,
-                            "parameter '%s' has no values: its min is above its max", options->name);
+                            "parameter '%s' has no values: its min is above its max",
+                            options->name);
     }
     bool given = options->default_text != NULL;
     return given ? set_default(class_, param, options->default_text, error) : FB_OK;
@@ -210,7 +212,8 @@ static int add_params(fb_class *class_, const fb_str *names, size_t name_count, 
         result = declare_param(class_, &options->parameters[i], may_add, error);
     }
     if (result == FB_OK) {
-        qsort(class_->params + in_key, class_->param_count - in_key, sizeof *class_->params, by_name);
+        qsort(class_->params + in_key, class_->param_count - in_key, sizeof *class_->params,
+              by_name);
         bool covers_none = class_->pattern->has_hash && class_->param_count == in_key;
         class_->open = covers_none && !known;
         if (covers_none && known) {
@@ -262,18 +265,19 @@ static int check_index(const fb_class *class_, const char *index, fb_error *erro
             continue;
         }
         if (pattern->parts[i].stop < 0) {
-            return fb_error_set(error, FB_EINVAL,
-                                "it cannot be indexed by '%s', which ends the key '%.*s': one value "
-                                "is one key, to be invalidated as that",
-                                index, FB_STR_ARG(pattern->text));
+            return fb_error_set(
+                error, FB_EINVAL,
+                "it cannot be indexed by '%s', which ends the key '%.*s': one value "
+                "is one key, to be invalidated as that",
+                index, FB_STR_ARG(pattern->text));
         }
         return FB_OK;
     }
     char hint[256];
     fb_class_hint(class_, name, hint, sizeof hint);
     return fb_error_set(error, FB_EINVAL,
-                        "it is indexed by '%.40s', which does not stand in the key '%.*s'; %s", index,
-                        FB_STR_ARG(pattern->text), hint);
+                        "it is indexed by '%.40s', which does not stand in the key '%.*s'; %s",
+                        index, FB_STR_ARG(pattern->text), hint);
 }
 
 static int check_names(const fb_class *class_, fb_error *error) {
@@ -310,8 +314,8 @@ static int compile_pattern(fb_class *class_, fb_error *error) {
     if (result == FB_EINVAL) {
         char why[sizeof error->text];
         (void)snprintf(why, sizeof why, "%s", error != NULL ? error->text : "");
-        return fb_error_set(error, result, "its key '%.*s': %s", (int)(text.len < 80 ? text.len : 80),
-                            text.ptr, why);
+        return fb_error_set(error, result, "its key '%.*s': %s",
+                            (int)(text.len < 80 ? text.len : 80), text.ptr, why);
     }
     return result;
 }

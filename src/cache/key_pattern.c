@@ -41,7 +41,8 @@ static int add_part(fb_key_pattern *pattern, fb_str before, fb_str name, fb_erro
                             FB_STR_ARG(last), FB_STR_ARG(name));
     }
     if (pattern->part_count == FB_KEY_PARTS_MAX) {
-        return fb_error_set(error, FB_EINVAL, "it has more than %d parameters", FB_KEY_PARTS_MAX - 1);
+        return fb_error_set(error, FB_EINVAL, "it has more than %d parameters",
+                            FB_KEY_PARTS_MAX - 1);
     }
     bool hash = is_hash(name);
     pattern->has_hash = pattern->has_hash || hash;
@@ -49,7 +50,8 @@ static int add_part(fb_key_pattern *pattern, fb_str before, fb_str name, fb_erro
     return FB_OK;
 }
 
-// Texts are gathered in `bytes` behind the copy of the pattern, braces undone, one behind the other.
+// Texts are gathered in `bytes` behind the copy of the pattern, braces undone, one behind the
+// other.
 static int read_parts(fb_key_pattern *pattern, fb_error *error) {
     char *end = pattern->bytes + pattern->text.len;
     const char *start = end;
@@ -84,10 +86,11 @@ static int set_stops(fb_key_pattern *pattern, fb_error *error) {
         fb_str text = behind(pattern, i);
         part->stop = text.len > 0 ? (unsigned char)text.ptr[0] : -1;
         if (!part->hash && part->stop > 0 && strchr("%0123456789ABCDEF", part->stop) != NULL) {
-            return fb_error_set(error, FB_EINVAL,
-                                "the text behind '{%.*s}' begins with '%c': expected no '%%', digit "
-                                "or A to F there, which stand for encoded bytes of the value",
-                                FB_STR_ARG(part->name), part->stop);
+            return fb_error_set(
+                error, FB_EINVAL,
+                "the text behind '{%.*s}' begins with '%c': expected no '%%', digit "
+                "or A to F there, which stand for encoded bytes of the value",
+                FB_STR_ARG(part->name), part->stop);
         }
     }
     pattern->prefix = pattern->part_count > 0 ? pattern->parts[0].before : pattern->tail;
@@ -96,13 +99,15 @@ static int set_stops(fb_key_pattern *pattern, fb_error *error) {
 
 static int check_whole(const fb_key_pattern *pattern, fb_error *error) {
     if (pattern->text.len == 0) {
-        return fb_error_set(error, FB_EINVAL, "it is empty: expected a pattern as 'package:{name}'");
+        return fb_error_set(error, FB_EINVAL,
+                            "it is empty: expected a pattern as 'package:{name}'");
     }
     if (pattern->literal_len == 0 && !pattern->has_hash) {
-        return fb_error_set(error, FB_EINVAL,
-                            "'%.*s' would take every key there is: expected some text of its own, as "
-                            "'package:%.*s'",
-                            FB_STR_ARG(pattern->text), FB_STR_ARG(pattern->text));
+        return fb_error_set(
+            error, FB_EINVAL,
+            "'%.*s' would take every key there is: expected some text of its own, as "
+            "'package:%.*s'",
+            FB_STR_ARG(pattern->text), FB_STR_ARG(pattern->text));
     }
     if (pattern->literal_len > FB_KEY_LEN_MAX) {
         return fb_error_set(error, FB_EINVAL, "its text alone is longer than a key may be");
@@ -202,8 +207,8 @@ static bool take_parts(const fb_key_pattern *pattern, size_t count, fb_str *rest
 
 bool fb_key_pattern_match(const fb_key_pattern *pattern, fb_str key, fb_str *spans) {
     fb_str rest = key;
-    return take_parts(pattern, pattern->part_count, &rest, spans) && take_text(&rest, pattern->tail) &&
-           rest.len == 0;
+    return take_parts(pattern, pattern->part_count, &rest, spans) &&
+           take_text(&rest, pattern->tail) && rest.len == 0;
 }
 
 size_t fb_key_pattern_reach(const fb_key_pattern *pattern, size_t part, fb_str separator,

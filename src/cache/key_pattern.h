@@ -40,15 +40,16 @@ void fb_key_pattern_free(fb_key_pattern *pattern);
 bool fb_key_pattern_match(const fb_key_pattern *pattern, fb_str key, fb_str *spans);
 // The length of what `key` begins with up to and including `separator` behind part `part`; 0: it
 // does not begin so. `separator` is the beginning of the text behind that part.
-size_t fb_key_pattern_reach(const fb_key_pattern *pattern, size_t part, fb_str separator, fb_str key);
+size_t fb_key_pattern_reach(const fb_key_pattern *pattern, size_t part, fb_str separator,
+                            fb_str key);
 // The separator behind a part that is not last: bytes up to the next letter or digit, at least one.
 fb_str fb_key_pattern_separator(const fb_key_pattern *pattern, size_t part);
 
 // Appends the key made of one value for each part. FB_OK or FB_ENOMEM.
 FB_CHECK_RESULT int fb_key_pattern_write(const fb_key_pattern *pattern, const fb_str *values,
                                          fb_buf *key);
-// The value behind a span: the span itself, or decoded at the end of `out`, which must have room for
-// it already. FB_OK, or FB_MISS: fb_key_pattern_write() does not make such a span.
+// The value behind a span: the span itself, or decoded at the end of `out`, which must have room
+// for it already. FB_OK, or FB_MISS: fb_key_pattern_write() does not make such a span.
 FB_CHECK_RESULT int fb_key_part_decode(const fb_key_part *part, fb_str span, fb_buf *out,
                                        fb_str *value);
 

@@ -14,17 +14,18 @@ extern "C" {
 #endif
 
 struct fb_loaded {
-    // FB_OK (value is set), FB_NEGATIVE, or < 0; set by whoever ran the load, FB_ESOURCE until then.
+    // FB_OK (value is set), FB_NEGATIVE, or < 0; set by whoever ran the load, FB_ESOURCE until
+    // then.
     int result;
     fb_blob *value;
-    fb_kind kind;            // JSON or bytes, detected when the value is set
-    int64_t ttl_ms;          // -1: the class's
+    fb_kind kind;    // JSON or bytes, detected when the value is set
+    int64_t ttl_ms;  // -1: the class's
     bool uncacheable;
-    uint64_t source_version; // 0: none
+    uint64_t source_version;  // 0: none
     size_t tag_count;
     uint16_t tag_lens[FB_TAGS_MAX];
-    fb_buf tag_bytes;        // the tags, one behind the other
-    int64_t took_ns;         // time at the source itself; set by whoever ran the load
+    fb_buf tag_bytes;  // the tags, one behind the other
+    int64_t took_ns;   // time at the source itself; set by whoever ran the load
     char error[256];
 };
 

@@ -15,7 +15,7 @@
 
 enum {
     NUMBER_DIGITS_MAX = 64,
-    NUMBER_POINT_MAX = 308,  // what a double can hold
+    NUMBER_POINT_MAX = 308,  // below 1e308 in size, and above 1e-308: what any double can hold
     NUMBER_PLAIN_MAX = 21,   // more digits before the point take an exponent
     NUMBER_PLAIN_MIN = -6,   // and so do more zeros behind it
 };

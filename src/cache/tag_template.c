@@ -125,7 +125,8 @@ static int explain(const fb_class *class_, const fb_tag_template *made, const ch
     char text[sizeof loaded->error];
     int len = snprintf(text, sizeof text, "class %.*s: tag '%.60s': %s", FB_STR_ARG(class_->name),
                        made->text, what);
-    fb_loaded_error(loaded, fb_str_make(text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1));
+    fb_loaded_error(loaded,
+                    fb_str_make(text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1));
     return FB_EINVAL;
 }
 
@@ -143,10 +144,12 @@ static int add_tag(const fb_class *class_, const fb_tag_template *made, const na
         fb_str text = fb_str_make(tag.bytes, tag.len);
         result = fb_loaded_tag(loaded, text);
         if (result == FB_EINVAL && text.ptr[0] == FB_TAG_OWN) {
-            return explain(class_, made, "it would begin with byte 1, which is forebay's own", loaded);
+            return explain(class_, made, "it would begin with byte 1, which is forebay's own",
+                           loaded);
         }
         if (result == FB_EINVAL) {
-            return explain(class_, made, "the entry has 16 tags already, which is the limit", loaded);
+            return explain(class_, made, "the entry has 16 tags already, which is the limit",
+                           loaded);
         }
     }
     return result;
@@ -158,7 +161,8 @@ static int add_index_tags(const fb_class *class_, fb_str key, fb_loaded *loaded)
     }
     int result = fb_catalog_key_tags(class_->catalog, key, loaded);
     if (result == FB_EINVAL) {
-        fb_loaded_error(loaded, FB_STR("with its index tags the entry would have more than 16 tags"));
+        fb_loaded_error(loaded,
+                        FB_STR("with its index tags the entry would have more than 16 tags"));
     }
     return result;
 }
