@@ -9,6 +9,7 @@
 #include "cache/class.h"
 #include "cache/flight.h"
 #include "cache/loaded.h"
+#include "os/workers.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,25 +21,32 @@ typedef struct fb_source fb_source;
 typedef struct fb_job {
     const fb_class *class_;
     const fb_load_item *items;
-    fb_loaded *loaded;       // one for each item, initialised; filled when done is called, `result` and took_ns too
+    // One for each item, initialised; filled when done is called, `result` and took_ns too.
+    fb_loaded *loaded;
     size_t item_count;
     int64_t deadline_ns;     // monotonic: by then it must be given up (FB_ETIMEDOUT)
     void (*done)(struct fb_job *job);
+    // The source's own, until done is called.
+    fb_source *source;
+    fb_task task;
 } fb_job;
 
 // What each kind of source implements.
 typedef struct fb_source_type {
     const char *name;  // "sqlite"
-    // Names of the parameters a query uses, without the colon; checks the query against the source. `place` of the
-    // error is the caller's matter; the text has the source's own words.
+    // Checks the queries of a class against the source and gives the names of the parameters they
+    // use, without the colon, good until unprepare. FB_EINVAL: one is wrong; `error` has class,
+    // option, the source's own words, and the place of the query as the options have it.
     int (*prepare)(fb_source *source, const fb_class_options *options, void **prepared,
                    fb_str *params, size_t params_cap, size_t *param_count, fb_error *error);
     void (*unprepare)(fb_source *source, void *prepared);
     // Begins; never fails: what goes wrong is said in loaded[i].result. Does not block.
     void (*start)(fb_source *source, fb_job *job);
-    // Runs `query` and calls `fn` for each row with its columns as parameters: for warming. Blocks; any thread.
+    // Runs `query` and calls `fn` for each row with its columns as parameters, those left out that
+    // have no value: for warming. Blocks; any thread.
     int (*rows)(fb_source *source, fb_str query, int64_t deadline_ns,
-                void (*fn)(void *arg, const fb_param *columns, size_t column_count), void *arg, fb_error *error);
+                void (*fn)(void *arg, const fb_param *columns, size_t column_count), void *arg,
+                fb_error *error);
     void (*close)(fb_source *source);  // after the last job is done
 } fb_source_type;
 
