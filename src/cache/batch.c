@@ -163,12 +163,25 @@ static void tally(fb_flights *flights, const fb_flight *host, const fb_loaded *l
     fb_cache_time(cache, class_id, FB_TIMING_LOAD, loaded[0].took_ns);
 }
 
+// The tags that follow from the parameters: every load has them, whoever ran it.
+static void add_tags(fb_flight *flight) {
+    fb_loaded *loaded = &flight->loaded;
+    int result = loaded->result < 0
+                     ? FB_OK
+                     : fb_class_param_tags(flight->class_, &flight->item.bound, loaded);
+    if (result < 0) {
+        loaded->result = result;
+        fb_loaded_error(loaded, FB_STR("more tags than an entry may have, or one too long"));
+    }
+}
+
 // All members of the load leave it and land, in the order of its items.
 static void land(fb_flights *flights, fb_list *landing, int64_t now_ns) {
     while (!fb_list_empty(landing)) {
         fb_flight *flight = FB_LIST_OF(landing->next, fb_flight, member);
         fb_list_remove(&flight->member);
         flight->from_source = true;
+        add_tags(flight);
         fb_flight_land(flights, flight, now_ns);
     }
 }

@@ -174,6 +174,7 @@ static void test_fetch__that_an_invalidation_overtook_is_stored_nowhere(void **s
         gate_init(&at, false);
         fb_engine *engine = open_with(YAML);
         asker early, late;
+        print_message("scope %d\n", (int)ways[i].scope);
         asker_init(&early, engine, &at, "7");
         asker_init(&late, engine, &at, "7");
         assert_int_equal(pthread_create(&early.thread, NULL, ask, &early), 0);
