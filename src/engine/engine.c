@@ -20,7 +20,7 @@
 #include "base/str.h"
 #include "os/clock.h"
 
-enum { LOOPS_MAX = 64, WORKERS_MIN = 4, WORKERS_MAX = 32, CALLBACK_QUEUE_MAX = 65536 };
+enum { LOOPS_MAX = 256, WORKERS_MIN = 4, WORKERS_MAX = 32, CALLBACK_QUEUE_MAX = 65536 };
 
 const char *fb_version(void) {
     return FB_VERSION;
