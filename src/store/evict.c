@@ -24,12 +24,16 @@
 enum {
     GROUP = 16,             // records looked up together
     PROBATION_SHARE = 10,   // a tenth
-    PATIENCE = 8,           // rounds without gain before more is asked
+    PATIENCE_PROBATION = 32,  // rounds without gain before more is asked of a record
+    PATIENCE_MAIN = 8,
     COMPACT_MAX = 4,        // segments moved together
 };
 
-static uint32_t patience_bar(unsigned rounds) {
-    return rounds >= FB_EVICT_ALL ? FB_SLOT_FREQUENCY_MAX + 1 : rounds / PATIENCE;
+// Uses a record must show to stay. What leaves probation for main cannot come round again, so there
+// patience is longer: a hot set that fills many segments of probation is not to be cut.
+static unsigned uses_asked(fb_queue_id queue, unsigned rounds) {
+    unsigned patience = queue == FB_MAIN ? PATIENCE_MAIN : PATIENCE_PROBATION;
+    return rounds >= FB_EVICT_ALL ? FB_SLOT_FREQUENCY_MAX + 1 : 1 + rounds / patience;
 }
 
 void fb_evict_drop(fb_store *store, fb_shard *shard, const fb_place *place, uint64_t hash,
@@ -87,14 +91,15 @@ static void decide(fb_store *store, fb_shard *shard, uint32_t id, uint64_t offse
     const fb_record *record = fb_record_at(store, offset);
     bool wanted = fb_record_wanted(store, record, shard->now_ns);
     unsigned frequency = fb_slot_frequency(fb_place_word(&place));
-    bool main = fb_segment_at(store, id)->queue == FB_MAIN;
-    if (!wanted || frequency < 1 + patience_bar(rounds)) {
+    fb_queue_id queue = (fb_queue_id)fb_segment_at(store, id)->queue;
+    unsigned left = queue == FB_MAIN && frequency > 0 ? frequency - 1 : 0;
+    if (!wanted || frequency < uses_asked(queue, rounds)) {
         fb_evict_drop(store, shard, &place, hash, !wanted);
     } else if (fb_segment_at(store, id)->state == FB_SEGMENT_RUN) {
-        fb_bucket_set(&place, fb_slot_make(hash, main ? frequency - 1 : 0, offset));
+        fb_bucket_set(&place, fb_slot_make(hash, left, offset));
         fb_segment_promote(store, shard, id);
     } else if (main_has_room(store, shard, fb_record_size(record))) {
-        move(store, shard, &place, shard->queues[FB_MAIN].open, main ? frequency - 1 : 0);
+        move(store, shard, &place, shard->queues[FB_MAIN].open, left);
     } else {
         fb_evict_drop(store, shard, &place, hash, false);
     }
