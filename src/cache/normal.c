@@ -75,10 +75,17 @@ static int normal_text(uint32_t normalise, fb_str *value, fb_buf *out, bool *cha
     }
     size_t start = out->len;
     int result = fold ? fb_utf8_fold(*value, out) : fb_buf_append(out, *value);
-    if (result == FB_OK && squeeze) {
-        collapse(out, start);
+    if (result != FB_OK) {
+        return result;
     }
-    return result;
+    if (squeeze) {
+        collapse(out, start);
+    } else if (out->len - start == value->len &&
+               memcmp(out->ptr + start, value->ptr, value->len) == 0) {
+        out->len = start;  // bytes beyond ASCII that were small already
+        *changed = false;
+    }
+    return FB_OK;
 }
 
 // ---- integers
