@@ -203,8 +203,15 @@ static bool is_bare(const fb_class *class_) {
            class_->params[first].type == FB_PARAM_TEXT;
 }
 
+// printf() took half the time of a whole bind.
 static int append_counted(fb_buf *buf, fb_str bytes) {
-    int result = fb_buf_printf(buf, "%zu:", bytes.len);
+    char length[LENGTH_DIGITS_MAX];
+    size_t at = sizeof length;
+    length[--at] = ':';
+    for (size_t left = bytes.len; left > 0 || at == sizeof length - 1; left /= 10) {
+        length[--at] = (char)('0' + left % 10);
+    }
+    int result = fb_buf_append(buf, fb_str_make(length + at, sizeof length - at));
     return result == FB_OK ? fb_buf_append(buf, bytes) : result;
 }
 
