@@ -134,8 +134,8 @@ static void set_watchdog(fb_flight *flight, int64_t now_ns) {
     }
 }
 
-// Registers it everywhere. `live`: it can be joined.
-static int enter(fb_flights *flights, fb_flight *flight, bool live, int64_t now_ns) {
+// Registers it everywhere.
+static int enter(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
     fb_party *party = &flight->party;
     int result = fb_party_init(flights, party, FB_PARTY_FLIGHT, ++flights->last_id);
     if (result == FB_OK) {
@@ -145,7 +145,7 @@ static int enter(fb_flights *flights, fb_flight *flight, bool live, int64_t now_
         result = fb_cache_begin(flights->cache, flight->class_, flight->item.bound.key, now_ns,
                                 &flight->ticket);
     }
-    if (result == FB_OK && live) {
+    if (result == FB_OK && !flight->alone) {
         result = fb_map_put(&flights->live, flight->item.bound.key, flight);
         flight->live = result == FB_OK;
     }
@@ -168,13 +168,14 @@ static int new_flight(fb_flights *flights, const fb_ask *ask, const fb_found *fo
     made->class_ = ask->class_;
     made->priority = made->begun_as = ask->priority;
     made->refresh = ask->refresh;
+    made->alone = found->find == FB_FIND_HIT_FOR_MISS;
     made->ttl_ns = ask->ttl_ns;
     made->cost_us = found->cost_us;
     made->fresh_until_ns = found->find == FB_FIND_FRESH ? found->fresh_until_ns : 0;
     made->begun_ns = now_ns;
     made->step_ns = INT64_MAX;
     set_watchdog(made, now_ns);
-    int result = enter(flights, made, found->find != FB_FIND_HIT_FOR_MISS, now_ns);
+    int result = enter(flights, made, now_ns);
     if (result < 0) {
         fb_flight_free(flights, made);
         return result;
@@ -519,6 +520,36 @@ size_t fb_flights_count(const fb_flights *flights) {
 
 size_t fb_flights_waiting(const fb_flights *flights) {
     return flights->waiting;
+}
+
+static void check_flight(const fb_flights *flights, const fb_flight *flight) {
+    size_t count = 0;
+    FB_LIST_EACH(node, &flight->waiters) {
+        const fb_waiter *waiter = FB_LIST_OF(node, fb_waiter, list);
+        FB_ASSERT(waiter->flight == flight && !waiter->answered && waiter->change == NULL);
+        FB_ASSERT(!fb_flight_satisfies(flights, flight, waiter));
+        count++;
+    }
+    FB_ASSERT(count == flight->waiter_count);
+    FB_ASSERT(flight->live == (fb_map_get(&flights->live, flight->item.bound.key) == flight));
+    // What can store something, and is no load of an uncacheable key, can be joined: so there is one.
+    bool stores = !flight->abandoned && flight->ticket != NULL && !fb_ticket_doomed(flight->ticket) &&
+                  !(flight->landed && flight->loaded.result < 0);
+    FB_ASSERT(flight->live || flight->alone || !stores);
+}
+
+void fb_flights_check(const fb_flights *flights) {
+    size_t count = 0, waiting = 0;
+    FB_LIST_EACH(node, &flights->flights) {
+        const fb_flight *flight = FB_LIST_OF(node, fb_flight, list);
+        check_flight(flights, flight);
+        count++;
+        waiting += flight->waiter_count;
+    }
+    FB_LIST_EACH(node, &flights->changes) {
+        waiting += FB_LIST_OF(node, fb_change, list)->waiter != NULL;
+    }
+    FB_ASSERT(count == flights->count && waiting == flights->waiting);
 }
 
 // ---- the machine

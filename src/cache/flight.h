@@ -167,6 +167,8 @@ bool fb_flights_next(fb_flights *flights, fb_action *action);
 // Flights in progress and callers waiting for them.
 size_t fb_flights_count(const fb_flights *flights);
 size_t fb_flights_waiting(const fb_flights *flights);
+// Asserts every invariant; O(flights and callers). For tests, between an event and the next.
+void fb_flights_check(const fb_flights *flights);
 
 #ifdef __cplusplus
 }

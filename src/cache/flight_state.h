@@ -85,6 +85,7 @@ struct fb_flight {
     fb_priority priority;
     fb_priority begun_as;
     bool live;                // in the map: can be joined
+    bool alone;               // of a key that is not cacheable: never was
     bool abandoned;           // by the watchdog: stores nothing
     bool refresh;             // wants no value of the shared tier
     int64_t ttl_ns;           // ask.ttl_ns
