@@ -38,8 +38,9 @@ FB_CHECK_RESULT int fb_row_json_text(fb_row_json *json, fb_str text);
 // {"base64":"…"}, with padding (RFC 4648, section 4).
 FB_CHECK_RESULT int fb_row_json_blob(fb_row_json *json, fb_str bytes);
 
-// A finite number with the fewest digits that are read back as the same one, at least a fraction or
-// an exponent ("1.0"), whatever the process's locale. Empty: no memory.
+// A finite number in 15 significant digits, or 16 or 17 where it takes them to be read back as the
+// same one; without needless zeros, but always with a fraction or an exponent ("1.0"); whatever the
+// process's locale. Empty: no memory.
 fb_str fb_row_json_format(double number, char text[FB_ROW_JSON_REAL_SIZE]);
 
 #ifdef __cplusplus

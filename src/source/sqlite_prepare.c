@@ -198,7 +198,7 @@ static int check_all(checker *own) {
 
 int fb_sqlite_prepare(fb_sqlite_conn *conn, const fb_class_options *options,
                       fb_sqlite_prepared **prepared, fb_error *error) {
-    fb_error spare;
+    fb_error spare = {0};
     checker own = {
         .conn = conn,
         .options = options,
