@@ -35,7 +35,7 @@ static void choose_class(world *w, fb_class_options *options) {
 }
 
 static void choose_traffic(world *w, climate *is) {
-    is->keys = 1 + world_pick(w, KEYS_MAX);
+    is->keys = 1 + world_pick(w, 8);
     is->reads = 10 + world_pick(w, 60);
     is->writes = world_pick(w, 16);
     is->horizon_ns = scaled(w, 12, 20);
@@ -52,6 +52,7 @@ static void choose_traffic(world *w, climate *is) {
     is->soft = is->remote ? 0 : sometimes(w, 40, 60);
     is->late = sometimes(w, 60, 70);
     is->idle = sometimes(w, 30, 30);
+    is->silent = sometimes(w, 20, 50);
 }
 
 void climate_choose(world *w) {
@@ -69,12 +70,22 @@ void climate_choose(world *w) {
     is->fails = sometimes(w, 30, 60);
     is->denies = sometimes(w, 15, 20);
     is->overloads = sometimes(w, 15, 30);
-    is->hangs = sometimes(w, 10, 5);
     is->vanishes = sometimes(w, 40, 40);
     is->uncacheable = sometimes(w, 15, 40);
     is->own_ttl = sometimes(w, 20, 30);
     is->no_memory = sometimes(w, 15, 40);
-    is->payload = world_chance(w, 4) ? 20000 + world_pick(w, 60000) : 16;
+    is->payload = 16;
+    if (world_chance(w, 3)) {  // more than there is room for
+        is->keys = KEYS_MAX;
+        is->reads = 100;
+        is->payload = 80000 + world_pick(w, 50000);
+    }
     is->indexed = world_chance(w, 50);
     choose_class(w, &is->options);
+    // Loads that hang for a minute: the callers and the times must then be of that order too.
+    if (world_chance(w, 8)) {
+        is->hangs = 1 + world_pick(w, 10);
+        is->horizon_ns = 120 * FB_NS_PER_S;
+        is->options.memory_ttl_ns = is->options.ttl_ns = scaled(w, 22, 26);
+    }
 }

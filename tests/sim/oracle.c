@@ -151,6 +151,7 @@ void oracle_error(world *w, const caller *who, int result) {
 
 // ---- the end
 
+// Costs as much as the rest of a world: some seeds do it for all.
 static void check_figures(world *w, const node *at, int64_t *asks) {
     fb_stats stats = {0};
     if (fb_cache_stats(at->cache, &stats) != FB_OK) {
@@ -186,9 +187,11 @@ void oracle_end(world *w) {
                        fb_flights_count(at->flights), fb_flights_waiting(at->flights));
         }
         fb_store_check(fb_cache_store(at->cache));
-        check_figures(w, at, &asks);
+        if (w->seed % 16 == 0) {
+            check_figures(w, at, &asks);
+        }
     }
-    if (asks != w->asks) {
+    if (w->seed % 16 == 0 && asks != w->asks) {
         world_fail(w, "%lld asks, but %lld hits and misses", (long long)w->asks, (long long)asks);
     }
 }

@@ -30,7 +30,7 @@
 #include "cache/flight.h"
 #include "twin.h"
 
-enum { NODES_MAX = 3, KEYS_MAX = 8, VERSIONS_MAX = 48, GROUPS = 3, READS_MAX = 400 };
+enum { NODES_MAX = 3, KEYS_MAX = 16, VERSIONS_MAX = 48, GROUPS = 3, READS_MAX = 400 };
 
 typedef struct world world;
 
@@ -46,7 +46,8 @@ typedef struct climate {
     uint32_t vanishes;        // of the versions: there is no such thing
     uint32_t uncacheable;     // of the loads
     uint32_t refreshes, leaves, impatient, loaders, warms, calls;  // of the reads
-    uint32_t sets, dels, wide, soft, late, idle;                   // of the writes
+    uint32_t sets, dels, wide, soft, late;  // of the writes
+    uint32_t idle, silent;                  // invalidate without a change, change without a word
     uint32_t own_ttl;         // of the loads
     uint32_t no_memory;       // allocations out of 1,000 that fail inside the machine
     uint32_t payload;         // bytes of a value

@@ -224,7 +224,9 @@ static void write_something(world *w, void *arg) {
     (void)arg;
     node *at = &w->nodes[world_pick(w, w->is.nodes)];
     key *of = &w->keys[world_pick(w, w->is.keys)];
-    if (w->is.remote) {
+    if (of->class_id != FB_CLASS_PLAIN && world_chance(w, w->is.silent)) {
+        (void)source_commit(w, of);  // its TTL will have to tell
+    } else if (w->is.remote) {
         change_shared(w, at, of);
     } else if (world_chance(w, w->is.sets)) {
         set(w, at, of);
