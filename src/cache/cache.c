@@ -1,14 +1,14 @@
-// What all threads share of a cache, put together: the store with the entries, the tags' stamps, the
-// tickets of the loads under way, the figures. Each is a noun with a file of its own, where its
+// What all threads share of a cache, put together: the store with the entries, the tags' stamps,
+// the tickets of the loads under way, the figures. Each is a noun with a file of its own, where its
 // argument stands; the calls are in read.c, write.c, invalidate.c, fill.c and explain.c.
 //
 // Catalogues. A reload puts another one in force. Classes of the old one may still be held by loads
 // and readers, so it lives as long as the cache; swaps are rare, and a catalogue is small. What was
 // stored under the old one must not be served wrongly by the new one: a swap dooms the loads under
 // way, then drops the entries whose key now belongs to another class (their stamps would be looked
-// for in the wrong slots). A write that races with a swap looks again afterwards which catalogue is in
-// force, and is done again if that changed: either it sees the new one, or the swap's walk sees its
-// entry.
+// for in the wrong slots). A write that races with a swap looks again afterwards which catalogue is
+// in force, and is done again if that changed: either it sees the new one, or the swap's walk sees
+// its entry.
 
 #include "cache/cache.h"
 
@@ -82,7 +82,8 @@ const fb_catalog *fb_cache_catalog(const fb_cache *cache) {
 
 // ---- making
 
-// Asked by the store while it sweeps and evicts: an entry that was invalidated by a stamp goes first.
+// Asked by the store while it sweeps and evicts: an entry that was invalidated by a stamp goes
+// first.
 static bool alive(void *arg, const fb_item *item) {
     const fb_cache *cache = arg;
     const fb_view *view = fb_cache_view(cache);
@@ -97,8 +98,10 @@ static bool alive(void *arg, const fb_item *item) {
 }
 
 static int make_parts(fb_cache *cache, const fb_cache_options *options) {
-    fb_store_options store = {.limit_bytes = options->memory_bytes, .seed = options->seed,
-                              .alive = alive, .alive_arg = cache};
+    fb_store_options store = {.limit_bytes = options->memory_bytes,
+                              .seed = options->seed,
+                              .alive = alive,
+                              .alive_arg = cache};
     int result = fb_store_new(&store, &cache->store);
     if (result == FB_OK) {
         result = fb_tags_new(options->tag_slots, options->seed, &cache->tags);
@@ -202,13 +205,28 @@ int64_t fb_class_ttl_ns(const fb_class *class_) {
     return class_->options.memory_ttl_ns > 0 ? class_->options.memory_ttl_ns : INT64_MAX;
 }
 
+int fb_cache_index_slots(const fb_cache *cache, const fb_view *view, fb_str key,
+                         uint32_t slots[FB_TAGS_MAX], uint32_t *count) {
+    fb_loaded tags;
+    fb_loaded_init(&tags);
+    int result = fb_catalog_key_tags(view->catalog, key, &tags);
+    *count = result == FB_OK ? (uint32_t)tags.tag_count : 0;
+    for (size_t i = 0; i < *count; i++) {
+        slots[i] = fb_tags_slot(cache->tags, fb_loaded_tag_at(&tags, i));
+    }
+    fb_loaded_release(&tags);
+    return result;
+}
+
 int fb_entry_take_tag(fb_entry *entry, fb_cache *cache, fb_str tag) {
     uint32_t slot = fb_tags_slot(cache->tags, tag);
     if (!fb_entry_add_tag(entry, slot)) {
         return FB_EINVAL;
     }
     entry->flags |= FB_ENTRY_SEQ;
-    fb_tags_note_name(cache->tags, slot, tag);
+    if (tag.len == 0 || tag.ptr[0] != FB_TAG_OWN) {  // nobody asks for those by name
+        fb_tags_note_name(cache->tags, slot, tag);
+    }
     return FB_OK;
 }
 

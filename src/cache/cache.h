@@ -1,9 +1,10 @@
-// cache/cache.h -- what all threads share of a cache: entries with their freshness, tags, loads under
-// way, figures. The flights (cache/flight.h) stand on it.
+// cache/cache.h -- what all threads share of a cache: entries with their freshness, tags, loads
+// under way, figures. The flights (cache/flight.h) stand on it.
 //
-// Reads answer on the calling thread. Writes and invalidations take effect on the calling thread too:
-// they doom the loads under way that they overtake, then change the store. A fill stores only a load
-// that is not doomed, under the same lock that dooms; so no order of the two leaves an old value behind.
+// Reads answer on the calling thread. Writes and invalidations take effect on the calling thread
+// too: they doom the loads under way that they overtake, then change the store. A fill stores only
+// a load that is not doomed, under the same lock that dooms; so no order of the two leaves an old
+// value behind.
 //
 // No call counts anything by itself: fb_cache_count() is for those who know what the call was for.
 // Time: now_ns, monotonic. Threads: every call may overlap with every other but free().
@@ -26,19 +27,19 @@ extern "C" {
 typedef struct fb_cache fb_cache;
 
 typedef struct fb_cache_options {
-    uint64_t memory_bytes;   // for the store
-    uint32_t tag_slots;      // a power of two; 0: 16,384
+    uint64_t memory_bytes;  // for the store
+    uint32_t tag_slots;     // a power of two; 0: 16,384
     uint64_t seed;
-    fb_catalog *catalog;     // taken over (not after an error), freed with the cache
+    fb_catalog *catalog;  // taken over (not after an error), freed with the cache
 } fb_cache_options;
 
 FB_CHECK_RESULT int fb_cache_new(const fb_cache_options *options, fb_cache **cache);
 void fb_cache_free(fb_cache *cache);
 const fb_catalog *fb_cache_catalog(const fb_cache *cache);
 // Puts another catalogue in force; the old one lives on until the cache is freed, since loads and
-// readers may still hold its classes. Ids of equal names are equal (the caller saw to it). Dooms the
-// loads under way and drops entries whose key now belongs to another class. What a class's new query
-// would give is not known to be different: invalidate that class. FB_ENOMEM: nothing changed.
+// readers may still hold its classes. Ids of equal names are equal (the caller saw to it). Dooms
+// the loads under way and drops entries whose key now belongs to another class. What a class's new
+// query would give is not known to be different: invalidate that class. FB_ENOMEM: nothing changed.
 FB_CHECK_RESULT int fb_cache_swap(fb_cache *cache, fb_catalog *catalog);
 fb_store *fb_cache_store(fb_cache *cache);
 
@@ -47,17 +48,17 @@ fb_store *fb_cache_store(fb_cache *cache);
 typedef enum fb_find {
     FB_FIND_NOTHING,
     FB_FIND_FRESH,
-    FB_FIND_EARLY,         // fresh, and this reader is the one to begin an early refresh
-    FB_FIND_STALE,         // may be served while it is refreshed
-    FB_FIND_FALLBACK,      // may be served only if the source fails
-    FB_FIND_HIT_FOR_MISS   // known not cacheable: load without joining a flight
+    FB_FIND_EARLY,        // fresh, and this reader is the one to begin an early refresh
+    FB_FIND_STALE,        // may be served while it is refreshed
+    FB_FIND_FALLBACK,     // may be served only if the source fails
+    FB_FIND_HIT_FOR_MISS  // known not cacheable: load without joining a flight
 } fb_find;
 
 // What the read found: all but `bytes`, which only the callback sees.
 typedef struct fb_found {
     fb_find find;
     bool negative;
-    fb_value value;       // data is lent during the callback and empty after it
+    fb_value value;  // data is lent during the callback and empty after it
     int64_t fresh_until_ns, stale_until_ns, dead_at_ns;  // INT64_MAX: never
     uint32_t cost_us;
     uint16_t class_id;
@@ -66,36 +67,33 @@ typedef struct fb_found {
 // Looks a key up and judges what is there (time, tags, class, clear). `fn` (may be NULL) is called
 // with the bytes unless NOTHING or negative, possibly more than once. `rng` decides early refresh;
 // NULL: never EARLY. Counts nothing: the callers know what kind of read it was.
-fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, fb_value_fn fn, void *arg,
-                      fb_found *found);
+fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, fb_value_fn fn,
+                      void *arg, fb_found *found);
 // The same without counting as a use (EXISTS, TTL, explain).
 fb_find fb_cache_peek(fb_cache *cache, fb_str key, int64_t now_ns, fb_found *found);
 // Visits keys that a plain read would answer with, as fb_scan(); returns the next cursor. An empty
 // `match` matches all. `fn` must not call into the cache.
-uint64_t fb_cache_scan(fb_cache *cache, uint64_t cursor, uint64_t count, fb_str match, int64_t now_ns,
-                       fb_key_fn fn, void *arg);
+uint64_t fb_cache_scan(fb_cache *cache, uint64_t cursor, uint64_t count, fb_str match,
+                       int64_t now_ns, fb_key_fn fn, void *arg);
 
 // ---- callers' own values (plain SET, DEL, INCR …): each dooms the loads of that key first
 
-// ttl_ns 0: the class's memory TTL (the plain class has none) and stale time, < 0: no TTL. A TTL of the
-// caller's own is literal: the key goes then. FB_OK; FB_ETOOBIG; FB_EINVAL (tags); FB_ENOMEM.
+// ttl_ns 0: the class's memory TTL (the plain class has none) and stale time, < 0: no TTL. A TTL of
+// the caller's own is literal: the key goes then. FB_OK; FB_ETOOBIG; FB_EINVAL (tags); FB_ENOMEM.
 FB_CHECK_RESULT int fb_cache_put(fb_cache *cache, fb_str key, fb_str value, int64_t ttl_ns,
                                  const fb_str *tags, size_t tag_count, int64_t now_ns);
 // FB_OK: it was there, fresh or stale. FB_MISS: it was not, or negative.
 FB_CHECK_RESULT int fb_cache_del(fb_cache *cache, fb_str key, int64_t now_ns);
-// As fb_edit_key(); `wall_ms` is the Unix time now, to turn expires_ms into monotonic time and back.
-// What is negative, stale or invalidated counts as not there. A key that is not there is shown with
-// the expiry that its class would give it; expires_ms left as it was shown changes no time.
+// As fb_edit_key(); `wall_ms` is the Unix time now, to turn expires_ms into monotonic time and
+// back. What is negative, stale or invalidated counts as not there. A key that is not there is
+// shown with the expiry that its class would give it; expires_ms left as it was shown changes no
+// time.
 FB_CHECK_RESULT int fb_cache_edit(fb_cache *cache, fb_str key, int64_t now_ns, int64_t wall_ms,
                                   fb_edit_fn fn, void *arg);
 
 // ---- invalidation. *removed: as fb_invalidate().
-FB_CHECK_RESULT int fb_cache_invalidate(fb_cache *cache, const fb_invalidation *what, int64_t now_ns,
-                                        int64_t *removed);
-
-// Visits the keys that a reader would find, as fb_scan(); returns the next cursor.
-uint64_t fb_cache_scan(fb_cache *cache, uint64_t cursor, uint64_t count, fb_str match, int64_t now_ns,
-                       fb_key_fn fn, void *arg);
+FB_CHECK_RESULT int fb_cache_invalidate(fb_cache *cache, const fb_invalidation *what,
+                                        int64_t now_ns, int64_t *removed);
 
 // ---- loads under way, for the flights
 
@@ -103,34 +101,46 @@ uint64_t fb_cache_scan(fb_cache *cache, uint64_t cursor, uint64_t count, fb_str 
 // stamps are read, then the source is asked: an invalidation either sees it here, or came before
 // the source was asked.
 typedef struct fb_ticket fb_ticket;
-FB_CHECK_RESULT int fb_cache_begin(fb_cache *cache, const fb_class *class_, fb_str key, int64_t now_ns,
-                                   fb_ticket **ticket);
-// Whether an invalidation of its key, class or namespace, or of everything, has overtaken it; such a
-// load must not be joined any more. (Its tags are known only when it is there: fb_cache_answers().)
+FB_CHECK_RESULT int fb_cache_begin(fb_cache *cache, const fb_class *class_, fb_str key,
+                                   int64_t now_ns, fb_ticket **ticket);
+// Whether an invalidation of its key, of a pattern, its class or namespace, or of everything, has
+// overtaken it; such a load must not be joined any more. (Its tags are known only when it is there:
+// fb_cache_answers().)
 bool fb_ticket_doomed(const fb_ticket *ticket);
 // The tag sequence as it was when the load began, and as it is now (for those who join).
 uint64_t fb_ticket_seq(const fb_ticket *ticket);
 uint64_t fb_cache_seq(const fb_cache *cache);
-// Whether a reader who began at `reader_seq` may be answered with what this load brought: false where
-// one of its tags (class and namespace included) was invalidated after the load began and before the reader did, as far as
-// can be told (never true by mistake).
-bool fb_cache_answers(const fb_cache *cache, const fb_ticket *ticket, const fb_loaded *loaded, uint64_t reader_seq);
-// Stores what was loaded (result FB_OK or FB_NEGATIVE), unless doomed or one of its tags was invalidated since:
-// FB_OK (*value_info: times and version as stored; ttl_ms 0: not kept), FB_DOOMED, FB_ETOOBIG, FB_ENOMEM. After
-// the last two what was there is gone, too. Index tags are added here. `cost_us` is smoothed with what was there.
-// `jitter_unit` in [0, 1) shortens the lifetimes by that part of the class's jitter.
+// Whether a reader who began at `reader_seq` may be answered with what this load brought: false
+// where one of its tags (class and namespace included) was invalidated after the load began and
+// before the reader did, as far as can be told (never true by mistake).
+bool fb_cache_answers(const fb_cache *cache, const fb_ticket *ticket, const fb_loaded *loaded,
+                      uint64_t reader_seq);
+// Stores what was loaded (result FB_OK or FB_NEGATIVE), unless doomed or one of its tags was
+// invalidated since: FB_OK (*value_info: times and version as stored; ttl_ms 0: not kept),
+// FB_DOOMED, FB_ETOOBIG, FB_ENOMEM. After the last two what was there is gone, too. Index tags are
+// added here. `cost_us` is smoothed with what was there. `jitter_unit` in [0, 1) shortens the
+// lifetimes by that part of the class's jitter.
 FB_CHECK_RESULT int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded,
-                                  uint32_t cost_us, double jitter_unit, int64_t now_ns, fb_value *value_info);
+                                  uint32_t cost_us, double jitter_unit, int64_t now_ns,
+                                  fb_value *value_info);
 // Ends it (after the fill, or without one).
 void fb_cache_end(fb_cache *cache, fb_ticket *ticket);
 // Whether any load of `key` is under way (explain).
 bool fb_cache_loading(fb_cache *cache, fb_str key);
 
-FB_CHECK_RESULT int fb_cache_explain(fb_cache *cache, fb_str key, int64_t now_ns, fb_explanation *explanation);
+FB_CHECK_RESULT int fb_cache_explain(fb_cache *cache, fb_str key, int64_t now_ns,
+                                     fb_explanation *explanation);
 // Why a read of `key` missed: remembered for the last few thousand keys that missed.
 typedef enum fb_miss_reason {
-    FB_MISS_UNKNOWN, FB_MISS_NEVER_LOADED_OR_EVICTED, FB_MISS_EXPIRED, FB_MISS_INVALIDATED, FB_MISS_DELETED,
-    FB_MISS_TAG, FB_MISS_CLEARED, FB_MISS_UNCACHEABLE, FB_MISS_SOURCE_FAILED
+    FB_MISS_UNKNOWN,
+    FB_MISS_NEVER_LOADED_OR_EVICTED,
+    FB_MISS_EXPIRED,
+    FB_MISS_INVALIDATED,
+    FB_MISS_DELETED,
+    FB_MISS_TAG,
+    FB_MISS_CLEARED,
+    FB_MISS_UNCACHEABLE,
+    FB_MISS_SOURCE_FAILED
 } fb_miss_reason;
 void fb_cache_note_miss(fb_cache *cache, fb_str key, fb_miss_reason reason);
 
@@ -150,8 +160,8 @@ void fb_cache_time(fb_cache *cache, uint16_t class_id, fb_timing timing, int64_t
 FB_CHECK_RESULT int fb_cache_stats(fb_cache *cache, fb_stats *stats);
 void fb_cache_stats_reset(fb_cache *cache);
 
-// ---- the most-read keys of a class: a bounded sketch (Space-Saving, Metwally et al. 2005), fed with
-// a sample of the reads. fb_cache_read() feeds nothing; the callers do, one read in so many.
+// ---- the most-read keys of a class: a bounded sketch (Space-Saving, Metwally et al. 2005), fed
+// with a sample of the reads. fb_cache_read() feeds nothing; the callers do, one read in so many.
 void fb_cache_note_read(fb_cache *cache, const fb_class *class_, fb_str key);
 typedef void (*fb_hot_fn)(void *arg, fb_str key, uint64_t reads);
 // The most read first.

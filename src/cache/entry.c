@@ -1,20 +1,21 @@
 // The bytes beside a value, in this order, each there only where its flag says so:
 //
-//     born 5 (milliseconds) | GRACE: fresh_until 8 | SEQ: sequence 6 | COST: microseconds 4 | tags 3 each
+//     born (ms) 5 | GRACE: fresh_until 8 | SEQ: sequence 6 | COST: microseconds 4 | tags 3 each
 //
-// The store keeps when an entry is gone, its class and its flags. So a plain key without TTL or tags
-// costs 5 bytes here, one with a TTL the same, an entry of a class with stale_ttl and no tags 23.
+// The store keeps when an entry is gone, its class and its flags. So a plain key without TTL or
+// tags costs 5 bytes here, one with a TTL the same, an entry of a class with stale_ttl and no
+// tags 23.
 //
 // An entry's life: FRESH until fresh_until, STALE for the class's stale_ttl, FALLBACK for its
-// fallback_ttl, gone; the store drops it at the end. The two spans are read from the class in force, so
-// that a reload that shortens them holds at once; one that lengthens them does for new entries.
-// Entries that a caller gave a TTL of its own have no GRACE: they go when the caller said. Negative
-// and hit-for-miss entries have none either: a stale "does not exist" helps nobody.
+// fallback_ttl, gone; the store drops it at the end. The two spans are read from the class in
+// force, so that a reload that shortens them holds at once; one that lengthens them does for new
+// entries. Entries that a caller gave a TTL of its own have no GRACE: they go when the caller said.
+// Negative and hit-for-miss entries have none either: a stale "does not exist" helps nobody.
 //
-// A soft invalidation ends the fresh time at the moment it was made. Whether it has happened is told by a
-// number (the slot's) or a flag, never by comparing times: readers' clocks are read at other moments,
-// and one that is a little behind must not see the entry fresh again. Where nothing may be served stale
-// the entry is then gone, because the same rules lead there.
+// A soft invalidation ends the fresh time at the moment it was made. Whether it has happened is
+// told by a number (the slot's) or a flag, never by comparing times: readers' clocks are read at
+// other moments, and one that is a little behind must not see the entry fresh again. Where nothing
+// may be served stale the entry is then gone, because the same rules lead there.
 
 #include "cache/entry.h"
 
@@ -25,7 +26,8 @@
 
 enum { BORN_LEN = 5, GRACE_LEN = 8, SEQ_LEN = 6, COST_LEN = 4, TAG_LEN = 3 };
 
-_Static_assert((int)FB_ENTRY_PACKED_MAX <= (int)FB_STORE_EXTRA_MAX, "an entry fits the store's extra bytes");
+_Static_assert((int)FB_ENTRY_PACKED_MAX <= (int)FB_STORE_EXTRA_MAX,
+               "an entry fits the store's extra bytes");
 
 static uint8_t *put_number(uint8_t *place, uint64_t number, size_t len) {
     for (size_t i = 0; i < len; i++) {

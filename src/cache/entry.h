@@ -1,8 +1,8 @@
 // cache/entry.h -- what the cache keeps beside a value, packed into the store's `extra` bytes and
 // flags, and what an entry is worth at a given moment.
 //
-// Threads: none of its own. No allocation. Reading copes with any bytes: a reader without a lock may
-// be shown torn ones before it is shown the right ones.
+// Threads: none of its own. No allocation. Reading copes with any bytes: a reader without a lock
+// may be shown torn ones before it is shown the right ones.
 
 #ifndef FB_CACHE_ENTRY_H
 #define FB_CACHE_ENTRY_H
@@ -57,8 +57,8 @@ typedef struct fb_judged {
 } fb_judged;
 void fb_entry_judge(const fb_entry *entry, const fb_class *class_, const fb_tags *tags,
                     int64_t now_ns, fb_judged *judged);
-// Whether a hard invalidation of one of its tags, its class or namespace came after `seq`; *why says
-// of which kind.
+// Whether a hard invalidation of one of its tags, its class or namespace came after `seq`; *why
+// says of which kind.
 bool fb_entry_overtaken(const fb_entry *entry, const fb_class *class_, const fb_tags *tags,
                         uint64_t seq, fb_miss_reason *why);
 

@@ -10,6 +10,8 @@ typedef struct look {
     const fb_view *view;
     int64_t now_ns;
     fb_explanation *explanation;
+    uint32_t index_count;
+    uint32_t index_slots[FB_TAGS_MAX];
 } look;
 
 static int64_t left_ms(int64_t until_ns, int64_t now_ns) {
@@ -20,16 +22,23 @@ static int64_t left_ms(int64_t until_ns, int64_t now_ns) {
 }
 
 // Index tags are left out: they follow from the key, and nobody invalidates them by name.
-static void name_tags(fb_cache *cache, const fb_entry *entry, fb_explanation *explanation) {
-    size_t count = 0;
-    for (size_t i = 0; i < entry->tag_count && count < FB_TAGS_MAX; i++) {
-        fb_tags_name(cache->tags, entry->tags[i], explanation->tags[count]);
-        count += explanation->tags[count][0] != FB_TAG_OWN;
+static bool is_index(const look *job, uint32_t slot) {
+    for (uint32_t i = 0; i < job->index_count; i++) {
+        if (job->index_slots[i] == slot) {
+            return true;
+        }
     }
-    if (count < FB_TAGS_MAX) {
-        explanation->tags[count][0] = '\0';
+    return false;
+}
+
+static void name_tags(const look *job, const fb_entry *entry) {
+    fb_explanation *explanation = job->explanation;
+    for (size_t i = 0; i < entry->tag_count && explanation->tag_count < FB_TAGS_MAX; i++) {
+        if (!is_index(job, entry->tags[i])) {
+            fb_tags_name(job->cache->tags, entry->tags[i],
+                         explanation->tags[explanation->tag_count++]);
+        }
     }
-    explanation->tag_count = count;
 }
 
 static void see(void *arg, const fb_item *item) {
@@ -57,11 +66,16 @@ static void see(void *arg, const fb_item *item) {
     if (entry.class_id != FB_CLASS_PLAIN && name.len < sizeof explanation->class_name) {
         memcpy(explanation->class_name, name.ptr, name.len);
     }
-    name_tags(job->cache, &entry, explanation);
+    name_tags(job, &entry);
 }
 
 int fb_cache_explain(fb_cache *cache, fb_str key, int64_t now_ns, fb_explanation *explanation) {
-    look job = {cache, fb_cache_view(cache), now_ns, explanation};
+    look job = {
+        .cache = cache, .view = fb_cache_view(cache), .now_ns = now_ns, .explanation = explanation};
+    int result = fb_cache_index_slots(cache, job.view, key, job.index_slots, &job.index_count);
+    if (result == FB_ENOMEM) {
+        return FB_ENOMEM;
+    }
     if (fb_store_peek(cache->store, key, now_ns, see, &job) != FB_OK) {
         *explanation = (fb_explanation){.tier = FB_TIER_NONE};
     }

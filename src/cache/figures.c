@@ -141,8 +141,8 @@ static void read_latencies(fb_histogram *const timings[FB_TIMING_COUNT],
 }
 
 static void read_class(const row *one, const fb_class *class_, fb_cache_figures *figures) {
-    size_t len = class_->name.len < sizeof figures->name ? class_->name.len
-                                                         : sizeof figures->name - 1;
+    size_t len =
+        class_->name.len < sizeof figures->name ? class_->name.len : sizeof figures->name - 1;
     if (len > 0) {
         memcpy(figures->name, class_->name.ptr, len);
     }

@@ -1,19 +1,21 @@
-// Loads: begin, fill, end. Why a fill cannot leave an old value behind is told in tickets.c for keys,
-// patterns and clear, and in tags.c for tags, classes and namespaces. Here both meet:
+// Loads: begin, fill, end. Why a fill cannot leave an old value behind is told in tickets.c for
+// keys, patterns and clear, and in tags.c for tags, classes and namespaces. Here both meet:
 //
 //     begin:  register the ticket; capture the tag sequence           (then the source is asked)
-//     fill:   lock the stripe; doomed, or one of its tags raised since -> FB_DOOMED; else store; unlock
+//     fill:   lock the stripe; doomed, or one of its tags raised since -> FB_DOOMED; else store;
+//     unlock
 //
-// Either may come first in begin(), as long as both come before the source is asked. The check of the
-// tags in fill() is for the sake of memory: an entry that is stored although its tag was raised is invalid by
-// the sequence it carries.
+// Either may come first in begin(), as long as both come before the source is asked. The check of
+// the tags in fill() is for the sake of memory: an entry that is stored although its tag was raised
+// is invalid by the sequence it carries.
 //
-// Lifetimes count from the fill, the age from the load's begin: a load that takes longer than its TTL would
-// otherwise never be kept. A load whose outcome is not to be kept (a TTL of 0, a refused size) takes away
-// what was there before: those who read next must not see something older than this answer.
+// Lifetimes count from the fill, the age from the load's begin: a load that takes longer than its
+// TTL would otherwise never be kept. A load whose outcome is not to be kept (a TTL of 0, a refused
+// size) takes away what was there before: those who read next must not see something older than
+// this answer.
 //
-// The cost kept is smoothed over loads (3 parts old, 1 part new), so that one slow load does not make
-// a whole lifetime eager.
+// The cost kept is smoothed over loads (3 parts old, 1 part new), so that one slow load does not
+// make a whole lifetime eager.
 
 #include <string.h>
 
@@ -26,8 +28,8 @@ static const int64_t HIT_FOR_MISS_NS = 120 * FB_NS_PER_S;
 
 int fb_cache_begin(fb_cache *cache, const fb_class *class_, fb_str key, int64_t now_ns,
                    fb_ticket **ticket) {
+    *ticket = NULL;
     fb_ticket *made = fb_ticket_new(cache->tickets, key);
-    *ticket = made;
     if (made == NULL) {
         return FB_ENOMEM;
     }
@@ -38,7 +40,15 @@ int fb_cache_begin(fb_cache *cache, const fb_class *class_, fb_str key, int64_t 
         fb_ticket_register(made);
     }
     made->seq = fb_tags_seq(cache->tags);
+    // After registering, so that a swap of catalogues dooms it or is seen here.
+    int result = fb_cache_index_slots(cache, fb_cache_view(cache), key, made->index_slots,
+                                      &made->index_count);
+    if (result < 0) {
+        fb_cache_end(cache, made);
+        return result;
+    }
     atomic_store_explicit(&cache->seen_ns, now_ns, memory_order_relaxed);
+    *ticket = made;
     return FB_OK;
 }
 
@@ -65,10 +75,15 @@ static bool raised(const fb_tags *tags, uint32_t slot, uint64_t seq) {
     return fb_tags_hard_after(tags, slot, seq) || fb_tags_soft_after(tags, slot, seq, &soft_ns);
 }
 
-// The same for everything, the ticket's class and its namespace.
+// The same for everything, the ticket's class and namespace, and its index tags.
 static bool scope_raised(const fb_ticket *ticket) {
     const fb_class *class_ = ticket->class_;
     const fb_tags *tags = ticket->tags;
+    for (uint32_t i = 0; i < ticket->index_count; i++) {
+        if (raised(tags, ticket->index_slots[i], ticket->seq)) {
+            return true;
+        }
+    }
     return raised(tags, fb_tags_clear_slot(tags), ticket->seq) ||
            (class_->id != FB_CLASS_PLAIN &&
             (raised(tags, fb_tags_class_slot(tags, class_->id), ticket->seq) ||
@@ -84,8 +99,8 @@ bool fb_cache_answers(const fb_cache *cache, const fb_ticket *ticket, const fb_l
     if (!FB_RULE(reader_seq) || reader_seq <= ticket->seq) {
         return true;
     }
-    // Only the last invalidation of a slot is known. One after the load began may be after the reader too,
-    // but then an earlier one may have been between them.
+    // Only the last invalidation of a slot is known. One after the load began may be after the
+    // reader too, but then an earlier one may have been between them.
     if (scope_raised(ticket)) {
         return false;
     }
@@ -104,8 +119,8 @@ static int64_t lifetime(const fb_class *class_, const fb_loaded *loaded, double 
     if (loaded->uncacheable) {
         return HIT_FOR_MISS_NS;
     }
-    int64_t ttl_ns = loaded->result == FB_NEGATIVE ? class_->options.negative_ttl_ns
-                                                   : fb_class_ttl_ns(class_);
+    int64_t ttl_ns =
+        loaded->result == FB_NEGATIVE ? class_->options.negative_ttl_ns : fb_class_ttl_ns(class_);
     if (loaded->ttl_ms >= 0 && __builtin_mul_overflow(loaded->ttl_ms, FB_NS_PER_MS, &ttl_ns)) {
         ttl_ns = INT64_MAX;
     }
@@ -137,17 +152,16 @@ typedef struct filling {
     uint8_t bytes[FB_ENTRY_PACKED_MAX];
 } filling;
 
-// Index tags follow from the key: a load by a caller's own loader has them too.
-static int take_tags(fb_cache *cache, const fb_view *view, const fb_ticket *ticket,
-                     const fb_loaded *loaded, fb_entry *entry) {
-    fb_loaded more;
-    fb_loaded_init(&more);
-    int result = fb_catalog_key_tags(view->catalog, fb_ticket_key(ticket), &more);
-    if (result == FB_OK) {
-        result = fb_entry_take_loaded(entry, cache, &more);
+// The key's index tags, which a load by a caller's own loader does not bring, and what it brought.
+static int take_tags(fb_cache *cache, const fb_ticket *ticket, const fb_loaded *loaded,
+                     fb_entry *entry) {
+    for (uint32_t i = 0; i < ticket->index_count; i++) {
+        if (!fb_entry_add_tag(entry, ticket->index_slots[i])) {
+            return FB_EINVAL;
+        }
+        entry->flags |= FB_ENTRY_SEQ;
     }
-    fb_loaded_release(&more);
-    return result == FB_OK ? fb_entry_take_loaded(entry, cache, loaded) : result;
+    return fb_entry_take_loaded(entry, cache, loaded);
 }
 
 static int prepare(fb_cache *cache, const fb_ticket *ticket, const fb_loaded *loaded,
@@ -157,7 +171,7 @@ static int prepare(fb_cache *cache, const fb_ticket *ticket, const fb_loaded *lo
     if (FB_RULE(tag_stamp)) {
         entry->seq = ticket->seq;
     }
-    int result = take_tags(cache, job->view, ticket, loaded, entry);
+    int result = take_tags(cache, ticket, loaded, entry);
     bool has_value = loaded->result == FB_OK && !loaded->uncacheable;
     if (has_value) {
         job->item.value = fb_blob_str(loaded->value);
@@ -221,7 +235,7 @@ int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded, u
         fb_ticket_register(ticket);
     }
     fb_judged judged;
-    fb_stripe *stripe = fb_ticket_lock(ticket);
+    fb_stripe *stripe = FB_RULE(fill_lock) ? fb_ticket_lock(ticket) : NULL;
     result = store(cache, ticket, &job, now_ns, &judged);
     fb_stripe_unlock(stripe);
     fb_cache_show(&job.item, &job.entry, &judged, now_ns, value_info);

@@ -1,6 +1,6 @@
-// `capacity` counters, each with a key. A key that has one raises it; one that has none takes over the
-// lowest, which keeps its count and adds one: so a count is too high by at most what the lowest was,
-// and every key read more than (all notes / capacity) times is among them.
+// `capacity` counters, each with a key. A key that has one raises it; one that has none takes over
+// the lowest, which keeps its count and adds one: so a count is too high by at most what the lowest
+// was, and every key read more than (all notes / capacity) times is among them.
 //
 // Space-Saving never forgets: yesterday's favourite stays on top. So after every 16 notes a counter
 // all counts are halved, which keeps their order (and with it the heap) and lets new keys rise.

@@ -1,19 +1,21 @@
-// Invalidation. Two ways: what names keys (a key, a pattern, everything) dooms loads, then changes the
-// store; what names a tag, a class or a namespace raises a stamp (tags.c). Everything does both: the
-// stamp tells readers who joined a load meanwhile.
+// Invalidation. Two ways: what names keys (a key, a pattern, everything) dooms loads, then changes
+// the store; what names a tag, a class or a namespace raises a stamp (tags.c). Everything does
+// both: the stamp tells readers who joined a load meanwhile.
 //
-// Soft ones keep what may be served stale. Entries that may not are treated as by a hard one: for stamps
-// that is how entries are judged; by key or pattern they are removed. Loads under way are overtaken all the same: what
-// they bring is as old as what was softened.
+// Soft ones keep what may be served stale. Entries that may not are treated as by a hard one: for
+// stamps that is how entries are judged; by key or pattern they are removed. Loads under way are
+// overtaken all the same: what they bring is as old as what was softened.
 //
 // A pattern that stands for an index tag raises that tag: every entry that it can match has it,
-// whoever stored it (class.h). Any other walks the store. A soft one cannot change entries during the walk, so it collects keys in
-// batches and softens each; without the memory for that it removes them, which is safe.
+// whoever stored it (class.h). Any other walks the store. A soft one cannot change entries during
+// the walk, so it collects keys in batches and softens each; without the memory for that it removes
+// them, which is safe.
 
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/glob.h"
+#include "base/rule.h"
 #include "base/str.h"
 #include "cache/shared.h"
 
@@ -148,9 +150,14 @@ static bool soften_matches(job *work) {
 }
 
 static void walk(job *work) {
-    fb_tickets_doom_all(work->cache->tickets, matches, work);
+    if (FB_RULE(doom_first)) {
+        fb_tickets_doom_all(work->cache->tickets, matches, work);
+    }
     if (!work->soft || !soften_matches(work)) {
         (void)fb_store_remove_if(work->cache->store, work->now_ns, pick_match, work);
+    }
+    if (!FB_RULE(doom_first)) {
+        fb_tickets_doom_all(work->cache->tickets, matches, work);
     }
 }
 
@@ -217,27 +224,30 @@ static int invalidate_all(job *work) {
 
 static int dispatch(job *work, const fb_invalidation *what) {
     switch (what->scope) {
-    case FB_SCOPE_KEY:
-        drop_key(work, what->name);
-        return FB_OK;
-    case FB_SCOPE_PATTERN:
-        return invalidate_pattern(work);
-    case FB_SCOPE_TAG:
-        return bump(work, fb_tags_slot(work->cache->tags, what->name));
-    case FB_SCOPE_CLASS:
-        return invalidate_class(work, what->name);
-    case FB_SCOPE_NAMESPACE:
-        return invalidate_namespace(work, what->name);
-    case FB_SCOPE_ALL:
-        return invalidate_all(work);
+        case FB_SCOPE_KEY:
+            drop_key(work, what->name);
+            return FB_OK;
+        case FB_SCOPE_PATTERN:
+            return invalidate_pattern(work);
+        case FB_SCOPE_TAG:
+            return bump(work, fb_tags_slot(work->cache->tags, what->name));
+        case FB_SCOPE_CLASS:
+            return invalidate_class(work, what->name);
+        case FB_SCOPE_NAMESPACE:
+            return invalidate_namespace(work, what->name);
+        case FB_SCOPE_ALL:
+            return invalidate_all(work);
     }
     return FB_EINVAL;
 }
 
 int fb_cache_invalidate(fb_cache *cache, const fb_invalidation *what, int64_t now_ns,
                         int64_t *removed) {
-    job work = {.cache = cache, .view = fb_cache_view(cache), .glob = what->name,
-                .now_ns = now_ns, .soft = what->soft};
+    job work = {.cache = cache,
+                .view = fb_cache_view(cache),
+                .glob = what->name,
+                .now_ns = now_ns,
+                .soft = what->soft};
     int result = dispatch(&work, what);
     if (removed != NULL) {
         *removed = work.removed;

@@ -1,6 +1,6 @@
 // A table of places, one for each of a few thousand keys by hash; the newest key has the place. A
-// place is two words, written one after the other without a lock: the worst that a race can do is to
-// explain a miss by a neighbour's reason.
+// place is two words, written one after the other without a lock: the worst that a race can do is
+// to explain a miss by a neighbour's reason.
 //
 //     word: 48 bits of the key's hash | why the next read would miss 8 | why the last one did 8
 //     gone_ns: when it goes by age

@@ -1,13 +1,14 @@
-// Reading: find the item, judge it, show it. Nothing is allocated, and nothing shared is written but
-// what the store itself writes; only a read that finds nothing leaves a note of why.
+// Reading: find the item, judge it, show it. Nothing is allocated, and nothing shared is written
+// but what the store itself writes; only a read that finds nothing leaves a note of why.
 //
-// The store calls back without a lock and perhaps with bytes that are being overwritten; it then calls
-// again, and the last call counts. So each call judges from scratch, and copes with any bytes.
+// The store calls back without a lock and perhaps with bytes that are being overwritten; it then
+// calls again, and the last call counts. So each call judges from scratch, and copes with any
+// bytes.
 //
-// Early refresh is XFetch (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede
-// Prevention", VLDB 2015): refresh when now - cost x beta x ln(U) >= fresh_until. -ln(U) is above 20 once in
-// 5 x 10^8 draws: before fresh_until - 20 x beta x cost no random number is drawn. The budget is
-// looked at last, since it sums counters.
+// Early refresh is XFetch (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache
+// Stampede Prevention", VLDB 2015): refresh when now - cost x beta x ln(U) >= fresh_until. -ln(U)
+// is above 20 once in 5 x 10^8 draws: before fresh_until - 20 x beta x cost no random number is
+// drawn. The budget is looked at last, since it sums counters.
 
 #include <math.h>
 
@@ -40,9 +41,8 @@ static bool is_early(const look *job, const fb_entry *entry, int64_t fresh_until
         return false;
     }
     const fb_class *class_ = fb_view_class(job->view, entry->class_id);
-    double unit = class_ != NULL
-                      ? class_->options.early_beta * entry->cost_us * (double)FB_NS_PER_US
-                      : 0;
+    double unit =
+        class_ != NULL ? class_->options.early_beta * entry->cost_us * (double)FB_NS_PER_US : 0;
     double left = (double)(fresh_until_ns - job->now_ns);
     return left < EARLY_SPAN * unit && left <= -log(fb_rng_unit(job->rng)) * unit &&
            within_budget(job->cache, class_);
@@ -78,8 +78,13 @@ static void see(void *arg, const fb_item *item) {
 
 fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, fb_value_fn fn,
                       void *arg, fb_found *found) {
-    look job = {.cache = cache, .view = fb_cache_view(cache), .now_ns = now_ns, .rng = rng,
-                .fn = fn, .arg = arg, .found = found};
+    look job = {.cache = cache,
+                .view = fb_cache_view(cache),
+                .now_ns = now_ns,
+                .rng = rng,
+                .fn = fn,
+                .arg = arg,
+                .found = found};
     if (fb_store_get(cache->store, key, now_ns, see, &job) != FB_OK) {
         *found = (fb_found){.find = FB_FIND_NOTHING};
     }

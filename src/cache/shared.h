@@ -59,6 +59,9 @@ void fb_entry_live(fb_entry *entry, const fb_class *class_, int64_t ttl_ns, bool
                    int64_t now_ns);
 // How long values of a class are fresh in memory; INT64_MAX: for ever.
 int64_t fb_class_ttl_ns(const fb_class *class_);
+// The slots of the index tags that follow from `key`. FB_OK, FB_ENOMEM, FB_EINVAL (too many).
+FB_CHECK_RESULT int fb_cache_index_slots(const fb_cache *cache, const fb_view *view, fb_str key,
+                                         uint32_t slots[FB_TAGS_MAX], uint32_t *count);
 // Adds tags to an entry and their names to the dictionary. FB_OK or FB_EINVAL (too many).
 FB_CHECK_RESULT int fb_entry_take_tag(fb_entry *entry, fb_cache *cache, fb_str tag);
 FB_CHECK_RESULT int fb_entry_take_loaded(fb_entry *entry, fb_cache *cache, const fb_loaded *loaded);

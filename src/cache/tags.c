@@ -1,21 +1,21 @@
-// One counter, `seq`, numbers all invalidations that do not name a key. Each slot holds the number of
-// its last one. An entry carries the number that stood when its load began ("captured"); it is valid
-// iff no slot of its own holds a higher one. Two kinds of invalidation, two numbers a slot: hard ones
-// end an entry, soft ones make it stale.
+// One counter, `seq`, numbers all invalidations that do not name a key. Each slot holds the number
+// of its last one. An entry carries the number that stood when its load began ("captured"); it is
+// valid iff no slot of its own holds a higher one. Two kinds of invalidation, two numbers a slot:
+// hard ones end an entry, soft ones make it stale.
 //
 // Order inside a bump: the counter first, then the slot. A load that captures the new number before
 // the slot has it was begun after the invalidation was called, so it asks its source after whatever
 // the caller changed there: that its entry counts as valid is right. A load that captured a lower
-// number is caught as soon as the slot is written, which is before the call returns. (Slot first and
-// counter second would need a number that nobody has yet.)
+// number is caught as soon as the slot is written, which is before the call returns. (Slot first
+// and counter second would need a number that nobody has yet.)
 //
-// What lets a reader skip the slots: captured == seq means that nothing at all was invalidated since;
-// captured >= newest_hard, or newest_soft, that nothing of that kind was. They are raised before
-// bump() returns, so a reader that begins afterwards sees them.
+// What lets a reader skip the slots: captured == seq means that nothing at all was invalidated
+// since; captured >= newest_hard, or newest_soft, that nothing of that kind was. They are raised
+// before bump() returns, so a reader that begins afterwards sees them.
 //
-// Slots of tags are hashed, and two tags in one slot are invalidated together: a miss too many, never
-// a stale hit. Classes and namespaces have slots of their own (ids beyond the table wrap, to the same
-// effect). The dictionary of names is for people only: nothing is decided by it.
+// Slots of tags are hashed, and two tags in one slot are invalidated together: a miss too many,
+// never a stale hit. Classes and namespaces have slots of their own (ids beyond the table wrap, to
+// the same effect). The dictionary of names is for people only: nothing is decided by it.
 
 #include "cache/tags.h"
 
@@ -170,8 +170,7 @@ void fb_tags_note_name(fb_tags *tags, uint32_t slot, fb_str tag) {
     pthread_mutex_t *lock = &names->locks[slot % NAME_LOCKS];
     pthread_mutex_lock(lock);
     name *old = *place;
-    if (old == NULL || old->slot != slot ||
-        !fb_str_equal(fb_str_make(old->text, old->len), tag)) {
+    if (old == NULL || old->slot != slot || !fb_str_equal(fb_str_make(old->text, old->len), tag)) {
         name *made = fb_mem_new(sizeof *made + tag.len);
         if (made != NULL) {  // without memory the old name stays: this is for people only
             made->slot = slot;

@@ -1,5 +1,5 @@
-// cache/tags.h -- when each tag was last invalidated: a fixed table of slots, so that invalidating a
-// tag, a class, a namespace or everything costs the same, however many entries it hits.
+// cache/tags.h -- when each tag was last invalidated: a fixed table of slots, so that invalidating
+// a tag, a class, a namespace or everything costs the same, however many entries it hits.
 //
 // Threads: any. Memory: all of the table is taken in new(); names come one by one, up to a bound.
 
@@ -25,10 +25,10 @@ typedef struct fb_tags {
     _Atomic(uint64_t) seq;          // raised by every invalidation of any slot
     _Atomic(uint64_t) newest_hard;  // the highest of hard[]
     _Atomic(uint64_t) newest_soft;
-    _Atomic(uint64_t) *hard;        // by slot: the sequence of its last invalidation; 0: none
+    _Atomic(uint64_t) *hard;  // by slot: the sequence of its last invalidation; 0: none
     _Atomic(uint64_t) *soft;
-    _Atomic(int64_t) *soft_ns;      // when the last soft one was
-    uint32_t hashed_count;          // slots of tags; behind them the exact ones
+    _Atomic(int64_t) *soft_ns;  // when the last soft one was
+    uint32_t hashed_count;      // slots of tags; behind them the exact ones
     uint64_t seed;
     fb_tag_names *names;
 } fb_tags;
@@ -42,8 +42,8 @@ static inline uint64_t fb_tags_seq(const fb_tags *tags) {
     return atomic_load_explicit(&tags->seq, memory_order_seq_cst);
 }
 
-// Where a tag's, a class's, a namespace's, everything's last invalidation is noted. Tags share slots
-// by hash: then one's invalidation is also the other's.
+// Where a tag's, a class's, a namespace's, everything's last invalidation is noted. Tags share
+// slots by hash: then one's invalidation is also the other's.
 uint32_t fb_tags_slot(const fb_tags *tags, fb_str tag);
 uint32_t fb_tags_class_slot(const fb_tags *tags, uint16_t class_id);
 uint32_t fb_tags_namespace_slot(const fb_tags *tags, uint16_t namespace_id);

@@ -1,27 +1,27 @@
-// The race this file ends: a load reads the old row, the row is changed and its key invalidated, and
-// then the load stores the old row, where it stays until its TTL.
+// The race this file ends: a load reads the old row, the row is changed and its key invalidated,
+// and then the load stores the old row, where it stays until its TTL.
 //
 // Each load has a ticket, registered before its source is asked. An invalidation of a key
 //   (1) dooms the key's tickets, under the lock of their stripe, then (2) changes the store.
 // A fill, under the same lock, looks whether its ticket is doomed and, if not, stores. So:
 //   - fill before (1): the old value is in the store when (2) begins, and (2) removes it;
 //   - fill after (1): the ticket is doomed, nothing is stored.
-// A load whose ticket is registered after (1) asks its source after the invalidation was called, and
-// gets what the caller changed before calling it.
+// A load whose ticket is registered after (1) asks its source after the invalidation was called,
+// and gets what the caller changed before calling it.
 //
 // Most keys have no load under way, and then writers should not pay for a lock: a stripe counts its
 // tickets, and a writer that finds 0 goes on without. Why that is right: the writer W changes the
 // source, then reads the count; a load T raises the count, then reads the source. If T read the old
 // row, its read came before W's change in the source's own order; a source that keeps any order at
-// all (a lock, a transaction, a reply that was waited for) makes T's "raise" happen before W's "read
-// the count", so W sees a 1, or the 0 that T left behind when it ended. T ends after its fill, so in
-// the latter case the old value is in the store already, and W is about to remove it. The count is
-// changed under the lock and is sequentially consistent; what W needs of it is the order of
-// release and acquire.
+// all (a lock, a transaction, a reply that was waited for) makes T's "raise" happen before W's
+// "read the count", so W sees a 1, or the 0 that T left behind when it ended. T ends after its
+// fill, so in the latter case the old value is in the store already, and W is about to remove it.
+// The count is changed under the lock and is sequentially consistent; what W needs of it is the
+// order of release and acquire.
 //
 // Writers may hold the lock over (1) and (2), and do: edits learn only in the middle whether they
-// change anything, and no load of the key can begin in between. Patterns and clear doom stripe by stripe,
-// then change the store, without a lock over both: the argument above needs none.
+// change anything, and no load of the key can begin in between. Patterns and clear doom stripe by
+// stripe, then change the store, without a lock over both: the argument above needs none.
 //
 // Tried on paper: a version per key that fills compare. It has to outlive the key's entry, or a
 // deleted key forgets it; tickets live exactly as long as somebody could store something old.

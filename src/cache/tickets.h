@@ -19,14 +19,16 @@ typedef struct fb_tickets fb_tickets;
 typedef struct fb_stripe fb_stripe;
 
 struct fb_ticket {
-    fb_list list;          // of its stripe; by itself while not registered
+    fb_list list;  // of its stripe; by itself while not registered
     fb_stripe *stripe;
     const fb_class *class_;
     const fb_tags *tags;
-    uint64_t seq;          // captured when it began
+    uint64_t seq;  // captured when it began
     int64_t begin_ns;
     _Atomic(bool) doomed;  // written under the stripe's lock
     bool registered;
+    uint32_t index_count;  // slots of the key's index tags, which are known before the load is
+    uint32_t index_slots[FB_TAGS_MAX];
     size_t key_len;
     char key[];
 };

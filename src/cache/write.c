@@ -3,14 +3,14 @@
 //
 // An edit learns only in the middle, with the key locked in the store, whether it changes anything.
 // Dooming from there would take the two locks in the wrong order; dooming before would throw away
-// loads for edits that keep everything. So the stripe is locked around the store's edit, and the loads
-// are doomed after it, when nothing can have been filled in between.
+// loads for edits that keep everything. So the stripe is locked around the store's edit, and the
+// loads are doomed after it, when nothing can have been filled in between.
 //
 // For callers a key is there when a plain read would answer with it; a negative, stale or invalid
 // entry is as good as none for an edit, which must not build on something that is to be replaced.
 //
-// A caller's TTL is meant literally: such an entry has no stale time behind it. With the class's own
-// TTL it lives as a loaded one does.
+// A caller's TTL is meant literally: such an entry has no stale time behind it. With the class's
+// own TTL it lives as a loaded one does.
 
 #include <string.h>
 
@@ -20,7 +20,8 @@
 
 // ---- tags of a caller's key
 
-// A new entry for a caller's key: of the class that owns it, with the tags that follow from the key.
+// A new entry for a caller's key: of the class that owns it, with the tags that follow from the
+// key.
 static int start(fb_cache *cache, const fb_view *view, fb_str key, int64_t now_ns,
                  fb_entry *entry) {
     const fb_class *class_ = fb_catalog_of_key(view->catalog, key);
@@ -140,7 +141,7 @@ typedef struct editing {
     int64_t now_ns, wall_ms;
     fb_edit_fn fn;
     void *arg;
-    fb_entry entry;      // of a key that is not there yet; then what is stored
+    fb_entry entry;  // of a key that is not there yet; then what is stored
     bool found;
     bool changed;
     int64_t expires_ms;  // as the caller was shown it
@@ -156,8 +157,7 @@ static int64_t to_unix_ms(const editing *job, int64_t at_ns) {
 
 static int64_t from_unix_ms(const editing *job, int64_t at_ms) {
     int64_t left_ns;
-    if (at_ms == -1 ||
-        __builtin_mul_overflow(at_ms - job->wall_ms, FB_NS_PER_MS, &left_ns)) {
+    if (at_ms == -1 || __builtin_mul_overflow(at_ms - job->wall_ms, FB_NS_PER_MS, &left_ns)) {
         return INT64_MAX;
     }
     return fb_time_add(job->now_ns, left_ns);
@@ -169,8 +169,7 @@ static void present(editing *job, const fb_item *item, fb_edit *edit) {
     fb_judged judged;
     int64_t until_ns = job->entry.dead_ns;
     *edit = (fb_edit){.action = FB_EDIT_KEEP};
-    if (item != NULL &&
-        fb_cache_judge(job->cache, job->view, item, job->now_ns, &old, &judged) &&
+    if (item != NULL && fb_cache_judge(job->cache, job->view, item, job->now_ns, &old, &judged) &&
         judged.find == FB_FIND_FRESH && (old.flags & FB_ENTRY_NEGATIVE) == 0) {
         edit->found = job->found = true;
         fb_cache_show(item, &old, &judged, job->now_ns, &edit->value);
@@ -207,7 +206,7 @@ static fb_store_action put(editing *job, const fb_edit *edit, fb_item *next) {
     if (entry->fresh_until_ns == entry->dead_ns) {
         entry->flags &= (uint8_t)~FB_ENTRY_GRACE;
     }
-    entry->flags &= (uint8_t)~(FB_ENTRY_JSON | FB_ENTRY_COST);
+    entry->flags &= (uint8_t) ~(FB_ENTRY_JSON | FB_ENTRY_COST);
     entry->flags |= fb_json_valid(edit->data) ? FB_ENTRY_JSON : 0;
     entry->born_ms = job->now_ns / FB_NS_PER_MS;
     next->value = edit->data;
@@ -256,8 +255,12 @@ static int edit_item(void *arg, const fb_item *item, fb_item *next, fb_store_act
 
 int fb_cache_edit(fb_cache *cache, fb_str key, int64_t now_ns, int64_t wall_ms, fb_edit_fn fn,
                   void *arg) {
-    editing job = {.cache = cache, .view = fb_cache_view(cache), .now_ns = now_ns,
-                   .wall_ms = wall_ms, .fn = fn, .arg = arg};
+    editing job = {.cache = cache,
+                   .view = fb_cache_view(cache),
+                   .now_ns = now_ns,
+                   .wall_ms = wall_ms,
+                   .fn = fn,
+                   .arg = arg};
     int result = start(cache, job.view, key, now_ns, &job.entry);
     if (result < 0) {
         return result;

@@ -37,22 +37,36 @@ static inline fb_catalog *rig_catalog_of(fb_class **classes, size_t count) {
 }
 
 static inline fb_class_options rig_page(void) {
-    return (fb_class_options){.name = "page", .key = "page:{id}", .memory_ttl_ns = S(10),
-                              .ttl_ns = S(60), .negative_ttl_ns = S(3), .stale_ttl_ns = S(5),
+    return (fb_class_options){.name = "page",
+                              .key = "page:{id}",
+                              .memory_ttl_ns = S(10),
+                              .ttl_ns = S(60),
+                              .negative_ttl_ns = S(3),
+                              .stale_ttl_ns = S(5),
                               .fallback_ttl_ns = S(20)};
 }
 
 static inline fb_class_options rig_item(void) {
-    return (fb_class_options){.name = "item", .key = "item:{id}", .memory_ttl_ns = S(10),
-                              .ttl_ns = S(60), .namespace_name = "shop"};
+    return (fb_class_options){.name = "item",
+                              .key = "item:{id}",
+                              .memory_ttl_ns = S(10),
+                              .ttl_ns = S(60),
+                              .namespace_name = "shop"};
 }
 
 static inline fb_class_options rig_list(void) {
     static char *tags[] = {"user:{user}"};
     static char *index[] = {"user"};
-    return (fb_class_options){.name = "list", .key = "list:{user}:{page}", .memory_ttl_ns = S(10),
-                              .ttl_ns = S(60), .stale_ttl_ns = S(5), .namespace_name = "shop",
-                              .tags = tags, .tag_count = 1, .index = index, .index_count = 1};
+    return (fb_class_options){.name = "list",
+                              .key = "list:{user}:{page}",
+                              .memory_ttl_ns = S(10),
+                              .ttl_ns = S(60),
+                              .stale_ttl_ns = S(5),
+                              .namespace_name = "shop",
+                              .tags = tags,
+                              .tag_count = 1,
+                              .index = index,
+                              .index_count = 1};
 }
 
 static inline fb_catalog *rig_catalog(void) {
@@ -93,10 +107,11 @@ static inline void rig_take(void *arg, const fb_value *value) {
     copy->value = *value;
 }
 
-// "fresh:text", "stale:text", "fallback:text", "early:text", "fresh:-" (negative), "uncacheable", "nothing".
+// "fresh:text", "stale:text", "fallback:text", "early:text", "fresh:-" (negative), "uncacheable",
+// "nothing".
 static inline const char *rig_read(fb_cache *cache, const char *key, int64_t now_ns) {
-    static const char *const names[] = {"nothing", "fresh", "early", "stale", "fallback",
-                                        "uncacheable"};
+    static const char *const names[] = {"nothing", "fresh",    "early",
+                                        "stale",   "fallback", "uncacheable"};
     static _Thread_local char shown[300];
     rig_copy copy = {.text = ""};
     fb_found found;
