@@ -15,8 +15,8 @@ extern "C" {
 #ifdef FB_MUTATIONS
 #define FB_RULE(name) fb_rule_holds(#name)
 bool fb_rule_holds(const char *name);
-// Takes one rule out for the process; NULL: none. `name` is kept, not copied. Call before any thread
-// starts.
+// Takes one rule out for the process; NULL: none. `name` is kept, not copied. Call before any
+// thread starts.
 void fb_rule_without(const char *name);
 #else
 #define FB_RULE(name) true

@@ -179,9 +179,8 @@ static void set_parent(fb_catalog *catalog, size_t index) {
     if (child->count > 1) {
         contest(catalog, child);
     }
-    for (; parent != NONE; parent = catalog->groups[parent].parent) {
+    if (parent != NONE) {  // its own ancestors lose keys to it already; the child loses none
         contest(catalog, &catalog->groups[parent]);
-        contest(catalog, child);
     }
 }
 
@@ -371,7 +370,8 @@ const fb_class *fb_catalog_by_id(const fb_catalog *catalog, uint16_t id) {
     return id < catalog->id_count ? catalog->by_id[id] : NULL;
 }
 
-// The group with the longest text that `key` begins with, or NULL; its ancestors are the others.
+// All groups whose text `key` begins with are the one found here and its ancestors; not all of
+// these need be such. NULL: none is.
 static const group *locate(const fb_catalog *catalog, fb_str key) {
     const group *groups = catalog->groups;
     uint32_t low = 0, high = 0;
@@ -379,26 +379,19 @@ static const group *locate(const fb_catalog *catalog, fb_str key) {
         low = catalog->starts[(unsigned char)key.ptr[0]];
         high = catalog->starts[(unsigned char)key.ptr[0] + 1];
     }
-    int32_t at = NONE;
-    if (low < high) {
-        uint32_t first = low;
-        while (low < high) {
-            uint32_t middle = low + (high - low) / 2;
-            if (fb_str_compare(groups[middle].prefix, key) <= 0) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
+    if (low == high) {
+        bool any = catalog->group_count > 0 && groups[0].prefix.len == 0;
+        return any ? &groups[0] : NULL;
+    }
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (fb_str_compare(groups[middle].prefix, key) <= 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
-        at = low > first ? (int32_t)low - 1 : NONE;
     }
-    if (at == NONE && catalog->group_count > 0 && groups[0].prefix.len == 0) {
-        at = 0;
-    }
-    while (at != NONE && !fb_str_starts(key, groups[at].prefix)) {
-        at = groups[at].parent;
-    }
-    return at == NONE ? NULL : &groups[at];
+    return low > 0 ? &groups[low - 1] : NULL;
 }
 
 static const group *parent_of(const fb_catalog *catalog, const group *child) {
