@@ -118,6 +118,8 @@ typedef struct fb_load {
 
 typedef struct fb_loaded fb_loaded;
 // Each copies its bytes. fb_loaded_value() at most once; fb_loaded_tag() up to FB_TAGS_MAX times.
+// FB_EINVAL: a second value; a tag that is empty, too long, one too many (those of the class count)
+// or begins with byte 1, which is forebay's own.
 FB_API FB_CHECK_RESULT int fb_loaded_value(fb_loaded *loaded, fb_str data);
 FB_API FB_CHECK_RESULT int fb_loaded_tag(fb_loaded *loaded, fb_str tag);
 FB_API void fb_loaded_ttl(fb_loaded *loaded, int64_t ttl_ms);  // instead of the class's

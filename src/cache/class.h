@@ -67,7 +67,7 @@ typedef struct fb_class {
     void *digest;  // OpenSSL's MD5, where {hash} is made with it
     // The catalogue's, set by fb_catalog_new().
     const fb_catalog *catalog;
-    bool contested;  // some key of its pattern also has the pattern of another class
+    bool contested;  // keys of its shape may belong to a more specific class
     // The driver's: where its values come from.
     void *source;    // NULL: none
     void *prepared;  // what the source made of the query
