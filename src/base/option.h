@@ -42,12 +42,12 @@ typedef struct fb_option {
     // TEXTS, NAMED: how many. Both 0: any, up to what config/ takes at all.
     int64_t min, max;
     bool required;
-    bool reloadable;  // takes effect without a restart
+    bool reloadable;                // takes effect without a restart
     const char *help;               // one line
     const struct fb_option *inner;  // SECTION, NAMED
     size_t inner_size;              // NAMED: of the struct
-    size_t place_offset;  // {uint32_t line, column} where it stands: in the struct, or, of NAMED, in
-                          // the inner one; 0: nowhere
+    size_t place_offset;  // {uint32_t line, column} where it stands, in the struct (in the inner
+                          // one, of NAMED); 0: nowhere
     size_t file_offset;   // NAMED: char *, owned, in the inner struct: the file; 0: nowhere
 } fb_option;
 

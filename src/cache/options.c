@@ -19,6 +19,14 @@
 HAS_COUNT(fb_class_options, tags, tag_count);
 HAS_COUNT(fb_class_options, index, index_count);
 HAS_COUNT(fb_class_options, parameters, parameter_count);
+// And so are a line and its column.
+#define HAS_COLUMN(line, column) \
+    _Static_assert(offsetof(fb_class_options, column) == \
+                       offsetof(fb_class_options, line) + sizeof(uint32_t), #line)
+HAS_COLUMN(line, column);
+HAS_COLUMN(query_line, query_column);
+HAS_COLUMN(batch_query_line, batch_query_column);
+HAS_COLUMN(warm_query_line, warm_query_column);
 _Static_assert(offsetof(fb_class_options, name) == 0, "a named element starts with its name");
 _Static_assert(offsetof(fb_param_options, name) == 0, "a named element starts with its name");
 

@@ -36,8 +36,8 @@ typedef struct fb_class_options {
     int digest;                // fb_digest: what {hash} is made with
     char *source;              // name of a source; NULL: callers bring values or loaders
     char *query;               // what the source is asked; parameters as :name
-    char *batch_query;         // the same for many: the :parameter named by batch_by is a JSON array
-    char *batch_by;            // the parameter, and the column of the result that says whose row it is
+    char *batch_query;         // the same for many: the parameter named by batch_by is a JSON array
+    char *batch_by;            // the parameter, and the column that says whose row it is
     bool one;                  // one row → an object (none → negative); else an array
     int64_t ttl_ns;            // in the shared tier
     int64_t memory_ttl_ns;     // in memory; at most ttl
@@ -58,10 +58,12 @@ typedef struct fb_class_options {
     size_t index_count;
     fb_param_options *parameters;  // only what differs from "text, required"
     size_t parameter_count;
-    char *warm_query;          // `warm: {query: …}`: each row is one set of parameters, loaded at start
-    uint32_t warm_top;         // `warm: {top: n}`: the n most-read keys are loaded again when they go
+    char *warm_query;          // each row is one set of parameters, loaded at start
+    uint32_t warm_top;         // the n most-read keys are loaded again when they go
     uint32_t line, column;     // where the class stands in its file; 0: not from a file
-    uint32_t query_line, query_column, batch_query_line, batch_query_column, warm_query_line, warm_query_column;
+    uint32_t query_line, query_column;
+    uint32_t batch_query_line, batch_query_column;
+    uint32_t warm_query_line, warm_query_column;
     char *file;
 } fb_class_options;
 

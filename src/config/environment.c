@@ -7,6 +7,7 @@
 
 #include "config/environment.h"
 
+#include "base/check.h"
 #include "base/error.h"
 #include "base/str.h"
 #include "config/state.h"
@@ -90,11 +91,8 @@ int fb_environment_read(const fb_reading *reading, fb_str variable) {
     fb_str value = {variable.ptr + name.len + 1, variable.len - name.len - 1};
     s.name = fb_str_make(name.ptr + prefix.len, name.len - prefix.len);
     (void)fb_value_shown(name, label);
-    int result =
-        fb_tree_walk(fb_settings_table, &reading->config->settings, compare, &s);
-    if (result != FB_OK) {
-        return result;
-    }
+    int result = fb_tree_walk(fb_settings_table, &reading->config->settings, compare, &s);
+    FB_ASSERT(result == FB_OK);  // as comparing never fails
     if (s.found.len == 0) {
         return refuse_unknown(reading, label, &s);
     }

@@ -1,4 +1,4 @@
-// config/marks.h -- where each option that was set stands: a map from its path to file, line, column.
+// config/marks.h -- where each option that was set stands: from its path to file, line, column.
 //
 // An option without a mark is at its default. One set by the environment or by the program has a
 // mark without a file.

@@ -1,9 +1,9 @@
 // Trees of values → settings, by the tables alone.
 //
 // One walk goes down the document and the tables together, with the path of where it is. Whatever
-// is wrong is said where it is found, once, as "path: expected …, found …". Options that come by
-// their path (from the environment or a call) are wrapped into the document they would be, and take
-// the same way.
+// is wrong is said where it is found, once: "path: expected this, found that". Options that come
+// by their path (from the environment or a call) are wrapped into the document they would be, and
+// take the same way.
 //
 // How much is visited is bounded by the tables: a map holds each option once, lists and maps of
 // names say how many they hold, and the depth is that of the tables. So aliases, which make a small

@@ -49,7 +49,7 @@ static const fb_option http_table[] = {
 };
 
 static const fb_option limits_table[] = {
-    {.name = "connections", .type = FB_OPTION_COUNT, MEMBER(connections_max), AT_ONCE,
+    {.name = "connections", .type = FB_OPTION_COUNT, MEMBER(connections_max),
      .default_text = "10000", .min = 1, .max = 1000000,
      .help = "Clients connected at once at most."},
     {.name = NULL},

@@ -22,17 +22,18 @@ typedef struct fb_source_options {
 } fb_source_options;
 
 typedef struct fb_settings {
-    char *listen_resp;     // `listen: {resp:, http:}`; "127.0.0.1:6380", "127.0.0.1:8080"; "off"
-    char *listen_http;
-    uint64_t memory_bytes; // 256MiB
-    uint32_t loops;        // event loops; 0: one for each processor
-    uint32_t workers;      // threads for what blocks; 0: 4, or as many as the sources' concurrency in all up to 32
-    char *http_prefix;     // `http: {prefix: /codette}`: the monitoring routes under this prefix as well
-    uint32_t connections_max;  // `limits: {connections:}`; 10,000
-    int64_t drain_ns;      // `drain`; 10s: how long a stop waits for what is under way
-    int log_level;         // `log: {level: info, format: auto}`
-    int log_format;        // auto (text on a terminal, else JSON), text, json
-    int64_t slow_ns;       // `log: {slow: 1s}`: loads slower than this are logged by class
+    char *listen_resp;         // "127.0.0.1:6380" unless set; "off"
+    char *listen_http;         // "127.0.0.1:8080" unless set; "off"
+    uint64_t memory_bytes;     // 256MiB
+    uint32_t loops;            // event loops; 0: one for each processor
+    uint32_t workers;          // threads for what blocks; 0: 4, or as many as the sources'
+                               // concurrency in all up to 32
+    char *http_prefix;         // the monitoring routes under this prefix as well; NULL or "": none
+    uint32_t connections_max;  // 10,000
+    int64_t drain_ns;          // 10s: how long a stop waits for what is under way
+    int log_level;             // fb_log_level
+    int log_format;            // auto (text on a terminal, else JSON), text, json
+    int64_t slow_ns;           // loads slower than this are logged by class; 0: none
     fb_source_options *sources;
     size_t source_count;
     fb_class_options *classes;

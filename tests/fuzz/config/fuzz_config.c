@@ -1,5 +1,5 @@
-// Configurations: whatever the text, reading ends, says what is wrong in the text's bounds, and what
-// it took comes back from walk and goes through set unchanged.
+// Configurations: whatever the text, reading ends, says what is wrong within the text's bounds, and
+// what it took comes back from walk and goes through set unchanged.
 
 #include <forebay/config.h>
 

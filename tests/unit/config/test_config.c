@@ -248,7 +248,8 @@ static void test_config__set_refuses_by_path(void **state) {
          "classes: expected a name of at most 64 letters, digits and \"_\", found \"a-b\""},
         {"memory.size", "1", "memory: expected a size such as 64MiB or 2GiB, found a map"},
         {"", "1", "expected the path of an option, such as \"memory\""},
-        {"classes.package.tags", "", "classes.package.tags: expected a list of texts, found nothing"},
+        {"classes.package.tags", "",
+         "classes.package.tags: expected a list of texts, found nothing"},
         {"classes.package.tags", "[a",
          "classes.package.tags: YAML: did not find expected ',' or ']' while parsing a flow "
          "sequence that began on line 1"},
@@ -335,6 +336,23 @@ static void test_config__a_copy_is_its_own(void **state) {
     fb_config_free(copy);
 }
 
+static void test_config__a_class_has_options_of_its_own_too(void **state) {
+    fb_config *config = read_config(EXAMPLE, "etc/forebay.yaml");
+    fb_class_options search;
+
+    assert_ok(fb_class_options_copy(&fb_config_settings(config)->classes[1], &search));
+    fb_config_free(config);
+    assert_string_equal(search.name, "search");
+    assert_string_equal(search.file, "etc/forebay.yaml");
+    assert_string_equal(search.parameters[1].name, "word");
+    assert_string_equal(search.parameters[1].default_text, "");
+    assert_string_equal(search.index[0], "word");
+    assert_int_equal(search.query_line, 21);
+    fb_class_options_release(&search);
+    assert_null(search.name);
+    assert_int_equal(search.parameter_count, 0);
+}
+
 static void test_config__memory_ttl_follows_a_shorter_ttl_until_it_is_set(void **state) {
     fb_config *config = read_config("classes: {c: {key: c}}", NULL);
     fb_error error;
@@ -358,8 +376,8 @@ static void test_config__the_environment_sets_options(void **state) {
         "FOREBAY_CLASSES_PACKAGE_TTL=2h", "FOREBAY_CLASSES_PACKAGE_BATCH_QUERY=SELECT = 'x'",
         "FOREBAY_CLASSES_SEARCH_PARAMETERS_PAGE_MAX=7", "FOREBAY_SOURCES_CATALOGUE_SQLITE=x.db",
         "FOREBAY_CLASSES_PACKAGE_NORMALISE=[collapse]", "FOREBAY_LOG_LEVEL=", "FOREBAY_CONFIG=x",
-        "FOREBAY_URL=http://localhost", "FOREBAYX=1", "REDIS_URL=redis://localhost", "FOREBAY_LOOPS",
-        NULL,
+        "FOREBAY_URL=http://localhost", "FOREBAYX=1", "REDIS_URL=redis://localhost",
+        "FOREBAY_LOOPS", NULL,
     };
     fb_config *config = read_config(EXAMPLE, "etc/forebay.yaml");
 
@@ -436,6 +454,11 @@ static int everything(void *arg) {
         result = fb_config_copy(config, &copy);
     }
     if (result == FB_OK) {
+        fb_class_options class_;
+        result = fb_class_options_copy(&fb_config_settings(copy)->classes[1], &class_);
+        fb_class_options_release(&class_);
+    }
+    if (result == FB_OK) {
         result = fb_config_get(copy, FB_STR("classes.package.tags"), text, sizeof(text));
     }
     if (result == FB_OK) {
@@ -509,6 +532,7 @@ int main(void) {
         cmocka_unit_test(test_config__get_knows_what_is_there),
         cmocka_unit_test(test_config__what_walk_tells_set_takes),
         cmocka_unit_test(test_config__a_copy_is_its_own),
+        cmocka_unit_test(test_config__a_class_has_options_of_its_own_too),
         cmocka_unit_test(test_config__memory_ttl_follows_a_shorter_ttl_until_it_is_set),
         cmocka_unit_test(test_config__the_environment_sets_options),
         cmocka_unit_test(test_config__the_environment_is_refused_by_name),

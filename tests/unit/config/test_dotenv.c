@@ -110,8 +110,8 @@ static void test_dotenv__the_environment_wins_over_the_file(void **state) {
     char **list = NULL, text[16];
 
     assert_ok(fb_config_new(&config));
-    assert_ok(fb_config_parse_dotenv(FB_STR("FOREBAY_LOOPS=1\nFOREBAY_WORKERS=7\nFOREBAY_WORKERS=8"),
-                                     NULL, &list, NULL));
+    assert_ok(fb_config_parse_dotenv(
+        FB_STR("FOREBAY_LOOPS=1\nFOREBAY_WORKERS=7\nFOREBAY_WORKERS=8"), NULL, &list, NULL));
     assert_ok(fb_config_environment(config, (const char *const *)list, NULL));
     assert_ok(fb_config_environment(config, environment, NULL));
     assert_ok(fb_config_get(config, FB_STR("loops"), text, sizeof(text)));

@@ -1,4 +1,4 @@
-// Values between text and members, type by type: ranges, and that what is shown reads back the same.
+// Values between text and members, type by type: ranges, and that what is shown reads back.
 
 #include "base/buf.h"
 #include "base/mem.h"
@@ -96,8 +96,8 @@ static void test_values__addresses(void **state) {
         "unix:/run/x.sock", "unix:x", "off", "0.0.0.0:1",
     };
     static const char *const wrong[] = {
-        "", ":80", "host", "host:", "host:65536", "host:-1", "host:080", "a b:80", "[::1]", "[::1]80",
-        "[]:80", "[x]:80", "unix:", "Off", "::1:80", "host:80:90", "http://host:80", "[::1", "[",
+        "", ":80", "host", "host:", "host:65536", "host:-1", "host:080", "a b:80", "[::1]",
+        "[::1]80", "[]:80", "[x]:80", "unix:", "Off", "::1:80", "host:80:90", "http://host:80", "[::1", "[",
     };
 
     for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++) {
