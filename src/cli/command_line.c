@@ -1,0 +1,269 @@
+// Reading the command line. Options may stand anywhere after the subcommand; `--` ends them.
+
+#include "cli/command_line.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "base/units.h"
+
+static const char *const DEFAULT_URL = "127.0.0.1:6380";
+enum { TIMEOUT_MS = 30000, SAMPLES = 5 };
+
+const fb_subcommand FB_SUBCOMMANDS[] = {
+    {"serve", "", 0, 0, " config set ", "Runs the server in the foreground until SIGTERM or SIGINT; SIGHUP reloads.",
+     fb_cli_serve},
+    {"check", "[FILE]", 0, 1, " config set json ", "Validates a configuration: options, classes, and every query with its database.",
+     fb_cli_check},
+    {"get", "KEY", 1, 1, " json ", "Prints the value of a key.", fb_cli_get},
+    {"set", "KEY VALUE", 2, 2, " ttl json ", "Stores a value; --ttl 5m limits its life.", fb_cli_set},
+    {"del", "KEY...", 1, FB_LINE_WORDS_MAX, " json ", "Deletes keys; prints how many there were.", fb_cli_del},
+    {"fetch", "CLASS [NAME=VALUE]...", 1, FB_LINE_WORDS_MAX, " refresh json ",
+     "Reads through the cache: from memory, else from the source of the class.", fb_cli_fetch},
+    {"invalidate", "key|pattern|tag|class|namespace NAME..., or all", 1, FB_LINE_WORDS_MAX, " soft json ",
+     "Makes entries gone, or with --soft stale.", fb_cli_invalidate},
+    {"warm", "CLASS [NAME=VALUE]...", 1, FB_LINE_WORDS_MAX, " json ",
+     "Loads in the background what the class declares, or what is named.", fb_cli_warm},
+    {"stats", "[CLASS]", 0, 1, " json ", "The live figures, of all or of one class.", fb_cli_stats},
+    {"explain", "KEY", 1, 1, " json ", "Tells what is known about a key, and why its last read missed.", fb_cli_explain},
+    {"bench", "report CLASS [NAME=VALUE]...", 1, FB_LINE_WORDS_MAX, " samples output json ",
+     "Measures a class: asked for anew, then from the cache; writes cache_performance_report.txt.", fb_cli_bench},
+    {"version", "", 0, 0, " json ", "Prints the version.", fb_cli_version},
+    {"help", "[COMMAND]", 0, 1, " ", "This text, or more about one command.", fb_cli_help},
+    {.name = NULL},
+};
+
+typedef struct option_row {
+    const char *name;
+    const char *value;  // NULL: a switch
+    const char *help;
+} option_row;
+
+// Those for all that talk to a server are `url` and `timeout`.
+static const option_row OPTIONS[] = {
+    {"config", "FILE", "the configuration; else FOREBAY_CONFIG, else ./forebay.yaml (-c FILE)"},
+    {"set", "OPTION=VALUE", "one option over the file and the environment, as memory=64MiB"},
+    {"ttl", "TIME", "how long the value lives: 30s, 5m, 1h"},
+    {"refresh", NULL, "ask the source, whatever the cache has"},
+    {"soft", NULL, "stale instead of gone"},
+    {"samples", "COUNT", "requests of each kind; 5 unless set"},
+    {"output", "FILE", "where the report goes; cache_performance_report.txt unless set"},
+    {"json", NULL, "print JSON"},
+    {"url", "ADDRESS", "the server: redis://[user:password@]host:port, host:port or unix:/path; else FOREBAY_URL, else 127.0.0.1:6380"},
+    {"timeout", "TIME", "how long to wait for an answer; 30s unless set"},
+    {"help", NULL, "help about the command"},
+};
+enum { OPTION_COUNT = sizeof OPTIONS / sizeof OPTIONS[0] };
+
+void fb_cli_complain(const fb_line *line, const char *format, ...) {
+    va_list list;
+    fprintf(stderr, "forebay%s%s: ", line->command != NULL ? " " : "", line->command != NULL ? line->command : "");
+    va_start(list, format);
+    vfprintf(stderr, format, list);
+    va_end(list);
+    fputc('\n', stderr);
+}
+
+// ---- help
+
+static bool takes(const fb_subcommand *command, const char *option) {
+    char wanted[40];
+    bool local = command->run == fb_cli_serve || command->run == fb_cli_check || command->run == fb_cli_version ||
+                 command->run == fb_cli_help;
+    if (strcmp(option, "help") == 0) {
+        return true;
+    }
+    if (strcmp(option, "url") == 0 || strcmp(option, "timeout") == 0) {
+        return !local;
+    }
+    snprintf(wanted, sizeof wanted, " %s ", option);
+    return strstr(command->options, wanted) != NULL;
+}
+
+static void help_all(void) {
+    printf("forebay %s -- a performance layer in front of everything slow\n\n", FB_VERSION);
+    puts("Usage: forebay COMMAND [OPTION]...\n");
+    for (const fb_subcommand *one = FB_SUBCOMMANDS; one->name != NULL; one++) {
+        char usage[120];
+        snprintf(usage, sizeof usage, "%s %s", one->name, one->arguments);
+        printf("  %-56s %s\n", usage, one->help);
+    }
+    puts("\n`forebay help COMMAND` tells a command's options. Exit status: 0 done, 1 nothing there,\n"
+         "2 wrong usage or configuration, 3 no connection or address taken, 4 refused by the server.");
+}
+
+static void help_one(const fb_subcommand *command) {
+    printf("Usage: forebay %s %s\n\n%s\n\n", command->name, command->arguments, command->help);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (takes(command, OPTIONS[i].name)) {
+            char shape[60];
+            snprintf(shape, sizeof shape, "--%s %s", OPTIONS[i].name, OPTIONS[i].value ? OPTIONS[i].value : "");
+            printf("  %-22s %s\n", shape, OPTIONS[i].help);
+        }
+    }
+}
+
+static const fb_subcommand *find_command(const char *name) {
+    const fb_subcommand *one = FB_SUBCOMMANDS;
+    while (one->name != NULL && strcmp(one->name, name) != 0) {
+        one++;
+    }
+    return one->name != NULL ? one : NULL;
+}
+
+static const char *nearest_command(const char *name) {
+    const char *best = NULL;
+    size_t least = 3;
+    for (const fb_subcommand *one = FB_SUBCOMMANDS; one->name != NULL; one++) {
+        size_t distance = fb_str_distance(fb_str_of(one->name), fb_str_of(name), least);
+        if (distance < least) {
+            least = distance;
+            best = one->name;
+        }
+    }
+    return best;
+}
+
+static int complain_of_command(const char *name) {
+    const char *near = nearest_command(name);
+    fprintf(stderr, "forebay: there is no command '%s'%s%s%s; `forebay help` lists them\n", name,
+            near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'" : "");
+    return FB_EXIT_USAGE;
+}
+
+int fb_cli_help(const fb_line *line) {
+    if (line->word_count == 0) {
+        help_all();
+        return FB_EXIT_OK;
+    }
+    const fb_subcommand *command = find_command(line->words[0]);
+    if (command == NULL) {
+        return complain_of_command(line->words[0]);
+    }
+    help_one(command);
+    return FB_EXIT_OK;
+}
+
+// ---- options
+
+static bool store_option(fb_line *line, const char *name, const char *value) {
+    int64_t ns, number;
+    if (strcmp(name, "config") == 0) {
+        line->config = value;
+    } else if (strcmp(name, "url") == 0) {
+        line->url = value;
+    } else if (strcmp(name, "ttl") == 0) {
+        line->ttl = value;
+    } else if (strcmp(name, "output") == 0) {
+        line->output = value;
+    } else if (strcmp(name, "json") == 0) {
+        line->json = true;
+    } else if (strcmp(name, "soft") == 0) {
+        line->soft = true;
+    } else if (strcmp(name, "refresh") == 0) {
+        line->refresh = true;
+    } else if (strcmp(name, "help") == 0) {
+        line->help = true;
+    } else if (strcmp(name, "set") == 0 && line->set_count < FB_LINE_SETS_MAX) {
+        line->sets[line->set_count++] = value;
+    } else if (strcmp(name, "timeout") == 0 && fb_units_duration(fb_str_of(value), &ns) == FB_OK && ns > 0) {
+        line->timeout_ms = ns / 1000000;
+    } else if (strcmp(name, "samples") == 0 && fb_str_int(fb_str_of(value), &number) == FB_OK && number > 0 &&
+               number <= 100000) {
+        line->samples = (uint32_t)number;
+    } else {
+        fb_cli_complain(line, "--%s: '%s' is not what it takes", name, value);
+        return false;
+    }
+    return true;
+}
+
+static const option_row *find_option(const fb_subcommand *command, fb_str name) {
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (fb_str_equal(fb_str_of(OPTIONS[i].name), name) && takes(command, OPTIONS[i].name)) {
+            return &OPTIONS[i];
+        }
+    }
+    return NULL;
+}
+
+// One "--name", "--name=value" or "--name value" at argv[*place]; moves *place past it.
+static bool take_option(fb_line *line, const fb_subcommand *command, char **argv, int argc, int *place) {
+    fb_str whole = fb_str_of(argv[*place]);
+    bool brief = fb_str_equal(whole, FB_STR("-c"));
+    fb_str name = brief ? FB_STR("config") : fb_str_make(whole.ptr + 2, whole.len - 2);
+    size_t equals = fb_str_find(name, '=');
+    const char *value = equals < name.len ? name.ptr + equals + 1 : NULL;
+    const option_row *row = find_option(command, fb_str_make(name.ptr, equals));
+    (*place)++;
+    if (row == NULL) {
+        fb_cli_complain(line, "there is no option '%s'; `forebay help %s` lists them", argv[*place - 1], command->name);
+        return false;
+    }
+    if (row->value == NULL && value != NULL) {
+        fb_cli_complain(line, "--%s takes no value", row->name);
+        return false;
+    }
+    if (row->value != NULL && value == NULL) {
+        if (*place >= argc) {
+            fb_cli_complain(line, "--%s needs a value: %s", row->name, row->value);
+            return false;
+        }
+        value = argv[(*place)++];
+    }
+    return store_option(line, row->name, value);
+}
+
+static bool read_words(fb_line *line, const fb_subcommand *command, int argc, char **argv) {
+    bool only_words = false;
+    for (int i = 2; i < argc;) {
+        const char *word = argv[i];
+        if (!only_words && strcmp(word, "--") == 0) {
+            only_words = true;
+            i++;
+        } else if (!only_words && (strncmp(word, "--", 2) == 0 || strcmp(word, "-c") == 0)) {
+            if (!take_option(line, command, argv, argc, &i)) {
+                return false;
+            }
+        } else if (line->word_count == FB_LINE_WORDS_MAX) {
+            fb_cli_complain(line, "more than %d words", FB_LINE_WORDS_MAX);
+            return false;
+        } else {
+            line->words[line->word_count++] = word;
+            i++;
+        }
+    }
+    return true;
+}
+
+int fb_cli_main(int argc, char **argv) {
+    static fb_line line;
+    const char *name = argc > 1 ? argv[1] : "help";
+    name = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ? "help" : name;
+    name = strcmp(name, "--version") == 0 ? "version" : name;
+    const fb_subcommand *command = find_command(name);
+    if (command == NULL) {
+        return complain_of_command(name);
+    }
+    const char *url = getenv("FOREBAY_URL");
+    line.command = command->name;
+    line.url = url != NULL && url[0] != '\0' ? url : DEFAULT_URL;
+    line.timeout_ms = TIMEOUT_MS;
+    line.samples = SAMPLES;
+    line.output = "cache_performance_report.txt";
+    if (!read_words(&line, command, argc, argv)) {
+        return FB_EXIT_USAGE;
+    }
+    if (line.help) {
+        help_one(command);
+        return FB_EXIT_OK;
+    }
+    if (line.word_count < command->words_min || line.word_count > command->words_max) {
+        fb_cli_complain(&line, "usage: forebay %s %s", command->name, command->arguments);
+        return FB_EXIT_USAGE;
+    }
+    return command->run(&line);
+}

@@ -1,0 +1,140 @@
+// Printing goes by recursion: replies are at most 32 deep (cli/client.c).
+
+#include "cli/print.h"
+
+#include <stdio.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "node/reply.h"
+
+// ---- for people
+
+static void print_scalar(const fb_resp_value *value) {
+    switch (value->type) {
+        case FB_RESP_NULL:
+            fputs("(nothing)", stdout);
+            break;
+        case FB_RESP_INTEGER:
+            printf("%lld", (long long)value->integer);
+            break;
+        case FB_RESP_BOOLEAN:
+            fputs(value->integer ? "yes" : "no", stdout);
+            break;
+        case FB_RESP_DOUBLE:
+            printf("%.6g", value->number);
+            break;
+        default:
+            fwrite(value->text.ptr, 1, value->text.len, stdout);
+    }
+}
+
+static bool is_scalar(const fb_resp_value *value) {
+    return value->type < FB_RESP_ARRAY;
+}
+
+static int widest_name(const fb_resp_value *map) {
+    size_t widest = 0;
+    for (size_t i = 0; i + 1 < map->child_count; i += 2) {
+        size_t len = map->children[i].text.len;
+        widest = len > widest && len <= 40 ? len : widest;
+    }
+    return (int)widest;
+}
+
+static void print_at(const fb_resp_value *value, int indent);
+
+static void print_map(const fb_resp_value *value, int indent) {
+    int width = widest_name(value);
+    for (size_t i = 0; i + 1 < value->child_count; i += 2) {
+        const fb_resp_value *child = &value->children[i + 1];
+        printf("%*s", indent, "");
+        if (is_scalar(child)) {
+            int pad = width - (int)value->children[i].text.len;
+            print_scalar(&value->children[i]);
+            printf("%*s", 2 + (pad > 0 ? pad : 0), "");
+            print_scalar(child);
+            putchar('\n');
+        } else if (child->child_count > 0) {
+            print_scalar(&value->children[i]);
+            putchar('\n');
+            print_at(child, indent + 2);
+        } else {
+            print_scalar(&value->children[i]);
+            printf("%*s(none)\n", 2, "");
+        }
+    }
+}
+
+static void print_at(const fb_resp_value *value, int indent) {
+    if (is_scalar(value)) {
+        printf("%*s", indent, "");
+        print_scalar(value);
+        putchar('\n');
+    } else if (value->type == FB_RESP_MAP) {
+        print_map(value, indent);
+    } else {
+        for (size_t i = 0; i < value->child_count; i++) {
+            print_at(&value->children[i], indent);
+        }
+    }
+}
+
+void fb_print_text(const fb_resp_value *value) {
+    print_at(value, 0);
+}
+
+// ---- JSON: by the encoder that also answers HTTP
+
+static void encode_text(fb_reply *reply, fb_str text) {
+    bool structured = text.len > 0 && (text.ptr[0] == '{' || text.ptr[0] == '[');
+    if (structured && fb_json_valid(text)) {
+        fb_reply_json(reply, text);
+    } else {
+        fb_reply_bytes(reply, text);
+    }
+}
+
+static void encode(fb_reply *reply, const fb_resp_value *value) {
+    switch (value->type) {
+        case FB_RESP_NULL:
+            fb_reply_null(reply);
+            break;
+        case FB_RESP_INTEGER:
+            fb_reply_integer(reply, value->integer);
+            break;
+        case FB_RESP_BOOLEAN:
+            fb_reply_boolean(reply, value->integer != 0);
+            break;
+        case FB_RESP_DOUBLE:
+            fb_reply_double(reply, value->number);
+            break;
+        case FB_RESP_MAP:
+            fb_reply_map(reply, value->child_count / 2);
+            break;
+        case FB_RESP_ARRAY:
+        case FB_RESP_SET:
+        case FB_RESP_PUSH:
+            fb_reply_array(reply, value->child_count);
+            break;
+        default:
+            encode_text(reply, value->text);
+    }
+    for (size_t i = 0; i < value->child_count; i++) {
+        encode(reply, &value->children[i]);
+    }
+}
+
+int fb_print_json(const fb_resp_value *value) {
+    fb_buf out = {0};
+    fb_reply reply;
+    fb_reply_init(&reply, FB_ENCODING_JSON, &out);
+    encode(&reply, value);
+    int result = fb_reply_failed(&reply) ? FB_ENOMEM : FB_OK;
+    if (result == FB_OK) {
+        fwrite(out.ptr, 1, out.len, stdout);
+        putchar('\n');
+    }
+    fb_buf_release(&out);
+    return result;
+}

@@ -1,0 +1,150 @@
+// What asks a running server: each subcommand becomes one RESP command, its reply is printed.
+
+#include "cli/command_line.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "base/units.h"
+#include "cli/client.h"
+#include "cli/print.h"
+
+enum { ARGS_MAX = 2 * FB_LINE_WORDS_MAX + 8 };
+
+typedef struct question {
+    fb_str args[ARGS_MAX];
+    size_t count;
+} question;
+
+static void add(question *to, fb_str arg) {
+    if (to->count < ARGS_MAX) {
+        to->args[to->count++] = arg;
+    }
+}
+
+static bool is_nothing(const fb_resp_value *reply) {
+    return reply->type == FB_RESP_NULL || (reply->type == FB_RESP_INTEGER && reply->integer == 0);
+}
+
+// Asks, prints, and says how it went. `nothing_is_failure`: null and 0 mean FB_EXIT_NOT_FOUND.
+static int run(const fb_line *line, const question *what, bool nothing_is_failure) {
+    fb_client *client = NULL;
+    const fb_resp_value *reply = NULL;
+    fb_error error;
+    int status = FB_EXIT_OK;
+    int result = fb_client_open(line->url, line->timeout_ms, &client, &error);
+    if (result == FB_OK) {
+        result = fb_client_call(client, what->args, what->count, &reply, &error);
+    }
+    if (result < 0) {
+        fb_cli_complain(line, "%s", error.text);
+        status = result == FB_EINVAL ? FB_EXIT_USAGE : FB_EXIT_CONNECTION;
+    } else if (reply->type == FB_RESP_ERROR) {
+        fb_cli_complain(line, "%.*s", FB_STR_ARG(reply->text));
+        status = FB_EXIT_REFUSED;
+    } else {
+        status = nothing_is_failure && is_nothing(reply) ? FB_EXIT_NOT_FOUND : FB_EXIT_OK;
+        if (!line->json) {
+            fb_print_text(reply);
+        } else if (fb_print_json(reply) < 0) {
+            status = FB_EXIT_REFUSED;
+        }
+    }
+    fb_client_close(client);
+    return status;
+}
+
+static question begin(const char *verb) {
+    question what = {.count = 0};
+    add(&what, fb_str_of(verb));
+    return what;
+}
+
+static void add_words(question *what, const fb_line *line, size_t from) {
+    for (size_t i = from; i < line->word_count; i++) {
+        add(what, fb_str_of(line->words[i]));
+    }
+}
+
+// "name=value" words become two arguments each.
+static bool add_params(question *what, const fb_line *line, size_t from) {
+    for (size_t i = from; i < line->word_count; i++) {
+        fb_str word = fb_str_of(line->words[i]);
+        size_t equals = fb_str_find(word, '=');
+        if (equals == 0 || equals == word.len) {
+            fb_cli_complain(line, "'%s': expected NAME=VALUE", line->words[i]);
+            return false;
+        }
+        add(what, fb_str_make(word.ptr, equals));
+        add(what, fb_str_make(word.ptr + equals + 1, word.len - equals - 1));
+    }
+    return true;
+}
+
+int fb_cli_get(const fb_line *line) {
+    question what = begin("GET");
+    add_words(&what, line, 0);
+    return run(line, &what, true);
+}
+
+int fb_cli_set(const fb_line *line) {
+    question what = begin("SET");
+    char ttl_ms[32];
+    int64_t ns;
+    add_words(&what, line, 0);
+    if (line->ttl != NULL) {
+        if (fb_units_duration(fb_str_of(line->ttl), &ns) < 0 || ns < 1000000) {
+            fb_cli_complain(line, "--ttl %s: expected a time of at least 1ms, such as 30s or 1h", line->ttl);
+            return FB_EXIT_USAGE;
+        }
+        snprintf(ttl_ms, sizeof ttl_ms, "%lld", (long long)(ns / 1000000));
+        add(&what, FB_STR("PX"));
+        add(&what, fb_str_of(ttl_ms));
+    }
+    return run(line, &what, false);
+}
+
+int fb_cli_del(const fb_line *line) {
+    question what = begin("DEL");
+    add_words(&what, line, 0);
+    return run(line, &what, true);
+}
+
+int fb_cli_fetch(const fb_line *line) {
+    question what = begin("FB.FETCH");
+    if (line->refresh) {
+        add(&what, FB_STR("REFRESH"));
+    }
+    add(&what, FB_STR("CLASS"));
+    add(&what, fb_str_of(line->words[0]));
+    return add_params(&what, line, 1) ? run(line, &what, true) : FB_EXIT_USAGE;
+}
+
+int fb_cli_invalidate(const fb_line *line) {
+    question what = begin("FB.INVALIDATE");
+    if (line->soft) {
+        add(&what, FB_STR("SOFT"));
+    }
+    add_words(&what, line, 0);
+    return run(line, &what, false);
+}
+
+int fb_cli_warm(const fb_line *line) {
+    question what = begin("FB.WARM");
+    add(&what, FB_STR("CLASS"));
+    add(&what, fb_str_of(line->words[0]));
+    return add_params(&what, line, 1) ? run(line, &what, false) : FB_EXIT_USAGE;
+}
+
+int fb_cli_stats(const fb_line *line) {
+    question what = begin("FB.STATS");
+    add_words(&what, line, 0);
+    return run(line, &what, false);
+}
+
+int fb_cli_explain(const fb_line *line) {
+    question what = begin("FB.EXPLAIN");
+    add_words(&what, line, 0);
+    return run(line, &what, false);
+}
