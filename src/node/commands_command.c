@@ -1,0 +1,303 @@
+// COMMAND: the table, told to clients. Shapes are Redis 7's; tips and key specifications, which say
+// again what the key positions say, are left empty.
+
+#include "node/command_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/glob.h"
+#include "base/str.h"
+
+typedef struct flag_name {
+    uint16_t flag;
+    const char *name;
+} flag_name;
+
+static const flag_name FLAG_NAMES[] = {
+    {FB_COMMAND_WRITE, "write"},
+    {FB_COMMAND_READONLY, "readonly"},
+    {FB_COMMAND_DENYOOM, "denyoom"},
+    {FB_COMMAND_ADMIN, "admin"},
+    {FB_COMMAND_NOSCRIPT, "noscript"},
+    {FB_COMMAND_LOADING, "loading"},
+    {FB_COMMAND_STALE, "stale"},
+    {FB_COMMAND_FAST, "fast"},
+    {FB_COMMAND_NOAUTH, "no_auth"},
+    {FB_COMMAND_NOAUTH, "allow_busy"},
+    {FB_COMMAND_MOVABLEKEYS, "movablekeys"},
+};
+
+enum { FLAG_NAME_COUNT = sizeof FLAG_NAMES / sizeof FLAG_NAMES[0], WORD_SIZE = 64 };
+
+// ---- COMMAND, COMMAND INFO
+
+static void reply_flags(fb_reply *reply, const fb_command *command) {
+    size_t count = 0;
+    for (size_t i = 0; i < FLAG_NAME_COUNT; i++) {
+        count += (command->flags & FLAG_NAMES[i].flag) != 0;
+    }
+    fb_reply_set(reply, count);
+    for (size_t i = 0; i < FLAG_NAME_COUNT; i++) {
+        if ((command->flags & FLAG_NAMES[i].flag) != 0) {
+            fb_reply_status(reply, FLAG_NAMES[i].name);
+        }
+    }
+}
+
+// The next word of a text with blanks between its words; empty at the end.
+static fb_str next_word(const char **text) {
+    while (**text == ' ') {
+        (*text)++;
+    }
+    fb_str word = {*text, strcspn(*text, " ")};
+    *text += word.len;
+    return word;
+}
+
+static void reply_categories(fb_reply *reply, const fb_command *command) {
+    size_t count = 0;
+    const char *text = command->categories;
+    while (next_word(&text).len > 0) {
+        count++;
+    }
+    fb_reply_set(reply, count);
+    text = command->categories;
+    for (size_t i = 0; i < count; i++) {
+        char name[WORD_SIZE];
+        fb_str word = next_word(&text);
+        (void)snprintf(name, sizeof name, "@%.*s", FB_STR_ARG(word));
+        fb_reply_status(reply, name);
+    }
+}
+
+static size_t sub_count(const fb_command *command) {
+    size_t count = 0;
+    while (command->subcommands != NULL && command->subcommands[count].name != NULL) {
+        count++;
+    }
+    return count;
+}
+
+static void reply_name(fb_reply *reply, const fb_command *parent, const fb_command *command) {
+    char name[WORD_SIZE];
+    (void)snprintf(name, sizeof name, "%s%s%s", parent != NULL ? parent->name : "",
+                   parent != NULL ? "|" : "", command->name);
+    fb_reply_text(reply, name);
+}
+
+// All but its subcommands.
+static void reply_command(fb_reply *reply, const fb_command *parent, const fb_command *command) {
+    fb_reply_array(reply, 10);
+    reply_name(reply, parent, command);
+    fb_reply_integer(reply, command->arity);
+    reply_flags(reply, command);
+    fb_reply_integer(reply, command->first_key);
+    fb_reply_integer(reply, command->last_key);
+    fb_reply_integer(reply, command->key_step);
+    reply_categories(reply, command);
+    fb_reply_array(reply, 0);
+    fb_reply_array(reply, 0);
+    fb_reply_array(reply, sub_count(command));
+}
+
+static void reply_tree(fb_reply *reply, const fb_command *command) {
+    reply_command(reply, NULL, command);
+    for (size_t i = 0; i < sub_count(command); i++) {
+        reply_command(reply, command, &command->subcommands[i]);
+    }
+}
+
+void fb_command_all(fb_command_call *call) {
+    fb_reply_array(call->reply, fb_command_count());
+    for (size_t i = 0; fb_command_at(i) != NULL; i++) {
+        reply_tree(call->reply, fb_command_at(i));
+    }
+}
+
+// "get", or "config|get" with *parent set.
+static const fb_command *find_by_name(fb_str name, const fb_command **parent) {
+    size_t bar = fb_str_find(name, '|');
+    *parent = NULL;
+    const fb_command *command = fb_command_find(fb_str_make(name.ptr, bar));
+    if (command == NULL || bar == name.len) {
+        return command;
+    }
+    *parent = command;
+    return fb_command_find_sub(command, fb_str_make(name.ptr + bar + 1, name.len - bar - 1));
+}
+
+void fb_command_info(fb_command_call *call) {
+    if (call->arg_count == 2) {
+        fb_command_all(call);
+        return;
+    }
+    fb_reply_array(call->reply, call->arg_count - 2);
+    for (size_t i = 2; i < call->arg_count; i++) {
+        const fb_command *parent = NULL;
+        const fb_command *command = find_by_name(call->args[i], &parent);
+        if (command == NULL) {
+            fb_reply_null_array(call->reply);
+        } else if (parent != NULL) {
+            reply_command(call->reply, parent, command);
+        } else {
+            reply_tree(call->reply, command);
+        }
+    }
+}
+
+void fb_command_how_many(fb_command_call *call) {
+    fb_reply_integer(call->reply, (int64_t)fb_command_count());
+}
+
+// ---- COMMAND DOCS
+
+static void reply_docs(fb_reply *reply, const fb_command *parent, const fb_command *command) {
+    size_t subs = sub_count(command);
+    reply_name(reply, parent, command);
+    fb_reply_map(reply, subs > 0 ? 4 : 3);
+    fb_reply_text(reply, "summary");
+    fb_reply_text(reply, command->summary);
+    fb_reply_text(reply, "since");
+    fb_reply_text(reply, command->since);
+    fb_reply_text(reply, "group");
+    fb_reply_text(reply, command->group);
+    if (subs > 0) {
+        fb_reply_text(reply, "subcommands");
+        fb_reply_map(reply, subs);
+    }
+}
+
+static void reply_docs_tree(fb_reply *reply, const fb_command *parent, const fb_command *command) {
+    reply_docs(reply, parent, command);
+    for (size_t i = 0; i < sub_count(command); i++) {
+        reply_docs(reply, command, &command->subcommands[i]);
+    }
+}
+
+void fb_command_docs(fb_command_call *call) {
+    fb_reply *reply = call->reply;
+    if (call->arg_count == 2) {
+        fb_reply_map(reply, fb_command_count());
+        for (size_t i = 0; fb_command_at(i) != NULL; i++) {
+            reply_docs_tree(reply, NULL, fb_command_at(i));
+        }
+        return;
+    }
+    const fb_command *parent;
+    size_t known = 0;
+    for (size_t i = 2; i < call->arg_count; i++) {
+        known += find_by_name(call->args[i], &parent) != NULL;
+    }
+    fb_reply_map(reply, known);
+    for (size_t i = 2; i < call->arg_count; i++) {
+        const fb_command *command = find_by_name(call->args[i], &parent);
+        if (command != NULL) {
+            reply_docs_tree(reply, parent, command);
+        }
+    }
+}
+
+// ---- COMMAND LIST
+
+typedef enum filter { FILTER_NONE, FILTER_MODULE, FILTER_CATEGORY, FILTER_PATTERN } filter;
+
+static bool in_category(const fb_command *command, fb_str category) {
+    const char *text = command->categories;
+    for (fb_str word = next_word(&text); word.len > 0; word = next_word(&text)) {
+        if (fb_str_same(word, category)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool passes(const fb_command *command, filter kind, fb_str value) {
+    switch (kind) {
+    case FILTER_NONE: return true;
+    case FILTER_MODULE: return false;
+    case FILTER_CATEGORY: return in_category(command, value);
+    case FILTER_PATTERN: return fb_glob_match(value, fb_str_of(command->name));
+    }
+    return false;
+}
+
+static bool read_filter(const fb_command_call *call, filter *kind, fb_str *value) {
+    static const char *const words[] = {"", "MODULE", "ACLCAT", "PATTERN"};
+    if (call->arg_count == 2) {
+        *kind = FILTER_NONE;
+        return true;
+    }
+    if (call->arg_count != 5 || !fb_command_word(call, 2, "FILTERBY")) {
+        return false;
+    }
+    for (filter one = FILTER_MODULE; one <= FILTER_PATTERN; one++) {
+        if (fb_command_word(call, 3, words[one])) {
+            *kind = one;
+            *value = call->args[4];
+            return true;
+        }
+    }
+    return false;
+}
+
+void fb_command_list(fb_command_call *call) {
+    filter kind = FILTER_NONE;
+    fb_str value = {0};
+    if (!read_filter(call, &kind, &value)) {
+        fb_command_syntax_error(call);
+        return;
+    }
+    size_t count = 0;
+    for (size_t i = 0; fb_command_at(i) != NULL; i++) {
+        count += passes(fb_command_at(i), kind, value);
+    }
+    fb_reply_array(call->reply, count);
+    for (size_t i = 0; fb_command_at(i) != NULL; i++) {
+        if (passes(fb_command_at(i), kind, value)) {
+            fb_reply_text(call->reply, fb_command_at(i)->name);
+        }
+    }
+}
+
+// ---- COMMAND GETKEYS
+
+static const fb_command *find_asked(const fb_command_call *call) {
+    const fb_command *command = fb_command_find(call->args[2]);
+    if (command != NULL && command->subcommands != NULL && call->arg_count > 3) {
+        const fb_command *sub = fb_command_find_sub(command, call->args[3]);
+        return sub != NULL ? sub : command;
+    }
+    return command;
+}
+
+void fb_command_getkeys(fb_command_call *call) {
+    fb_reply *reply = call->reply;
+    const fb_command *command = find_asked(call);
+    size_t arg_count = call->arg_count - 2;
+    if (command == NULL) {
+        fb_reply_error(reply, "ERR Invalid command specified");
+        return;
+    }
+    if (command->first_key == 0) {
+        fb_reply_error(reply, "ERR The command has no key arguments");
+        return;
+    }
+    if (!fb_command_arity_fits(command, arg_count)) {
+        fb_reply_error(reply, "ERR Invalid number of arguments specified for command");
+        return;
+    }
+    size_t first = (size_t)command->first_key;
+    size_t step = (size_t)command->key_step;
+    size_t last = command->last_key < 0 ? arg_count - (size_t)-command->last_key
+                                        : (size_t)command->last_key;
+    fb_reply_array(reply, (last - first) / step + 1);
+    for (size_t i = first; i <= last; i += step) {
+        fb_reply_bytes(reply, call->args[2 + i]);
+    }
+}
+
+void fb_command_show_help(fb_command_call *call) {
+    fb_command_help(call, "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+                    FB_COMMANDS_COMMAND);
+}

@@ -1,0 +1,407 @@
+// A connection without its socket.
+//
+// While no reply is owed, a command writes straight into `out`. A command whose answer comes later
+// gets a slot, and from then on every command's reply goes to a slot of its own, so that
+// replies leave in order: only commands that may overlap begin then, all others stay in the
+// input, which the door keeps, until the slots are empty. The first slot in the list is never done:
+// whatever makes it so hands its bytes to `out` at once, and those of the done ones behind it.
+//
+// An answer may come within the call that asked for it, also to a command before it (the engine's
+// loop is ours): then `feeding` says that nobody has to be woken.
+//
+// Who frees a session does not wait for its slots: they lose their session, and are freed by the
+// answer that comes to them.
+
+#include "node/session_state.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+enum { OUT_KEPT_MAX = 64 * 1024 };
+
+// ---- slots
+
+static void free_slot(fb_slot *slot) {
+    fb_buf_release(&slot->bytes);
+    fb_mem_free(slot);
+}
+
+// One slot is kept for the next command that needs one: a fetch answered from memory takes no memory.
+static void recycle_slot(fb_session *session, fb_slot *slot) {
+    if (session->spare != NULL || slot->bytes.cap > OUT_KEPT_MAX) {
+        free_slot(slot);
+        return;
+    }
+    slot->bytes.len = 0;
+    session->spare = slot;
+}
+
+static fb_slot *take_slot(fb_session *session) {
+    fb_slot *slot = session->spare;
+    session->spare = NULL;
+    if (slot == NULL) {
+        slot = fb_mem_zero(1, sizeof *slot);
+        if (slot == NULL) {
+            return NULL;
+        }
+    }
+    fb_list_init(&slot->list);
+    slot->session = session;
+    slot->queued = slot->done = slot->mute = slot->with_meta = false;
+    fb_reply_init(&slot->reply, session->encoding, &slot->bytes);
+    slot->target = &slot->reply;
+    return slot;
+}
+
+fb_slot *fb_session_slot(fb_command_call *call) {
+    fb_session *session = call->session;
+    if (session->current == NULL) {
+        session->current = take_slot(session);
+        if (session->current != NULL) {
+            session->current->target = call->reply;
+        }
+    }
+    return session->current;
+}
+
+// A reply for which memory was short becomes an error; without memory even for that, the end.
+static void mend_reply(fb_session *session, fb_buf *bytes, size_t start) {
+    bytes->len = start;
+    if (fb_buf_append(bytes, FB_STR("-OOM out of memory for this reply\r\n")) < 0) {
+        session->ending = true;
+    }
+}
+
+static void hand_over(fb_session *session, fb_slot *slot) {
+    if (slot->mute) {
+        return;
+    }
+    if (fb_reply_failed(&slot->reply)) {
+        mend_reply(session, &slot->bytes, 0);
+    }
+    if (session->out.len == 0 && slot->bytes.len > session->out.cap) {
+        fb_buf out = session->out;
+        session->out = slot->bytes;
+        slot->bytes = out;
+    } else if (fb_buf_append(&session->out, fb_buf_str(&slot->bytes)) < 0) {
+        session->ending = true;
+    }
+}
+
+static void collect(fb_session *session) {
+    while (!fb_list_empty(&session->slots)) {
+        fb_slot *slot = FB_LIST_OF(session->slots.next, fb_slot, list);
+        if (!slot->done) {
+            return;
+        }
+        fb_list_remove(&slot->list);
+        session->slot_count--;
+        session->slot_bytes -= slot->bytes.len;
+        hand_over(session, slot);
+        recycle_slot(session, slot);
+    }
+    session->held = false;
+}
+
+static void queue_slot(fb_session *session, fb_slot *slot) {
+    fb_list_insert(&session->slots, &slot->list);
+    slot->queued = true;
+    session->slot_count++;
+}
+
+void fb_slot_finish(fb_slot *slot) {
+    FB_ASSERT(!slot->done);
+    fb_session *session = slot->session;
+    slot->done = true;
+    if (session == NULL) {
+        free_slot(slot);
+    } else if (slot->queued) {
+        session->slot_bytes += slot->bytes.len;
+        collect(session);
+        if (!session->feeding) {
+            session->wake(session->wake_arg);
+        }
+    }
+}
+
+// ---- running one command
+
+static bool mute_now(fb_session *session) {
+    switch (session->replies) {
+    case FB_REPLIES_ON: return false;
+    case FB_REPLIES_OFF: return true;
+    case FB_REPLIES_SKIP: session->replies = FB_REPLIES_ON; return true;
+    case FB_REPLIES_SKIP_NEXT: session->replies = FB_REPLIES_SKIP; return true;
+    }
+    return false;
+}
+
+// With replies before it still to come: into a slot of its own.
+static void run_behind(fb_session *session, fb_command_call *call, const fb_command *found) {
+    fb_slot *slot = take_slot(session);
+    if (slot == NULL) {
+        session->ending = true;
+        return;
+    }
+    session->current = slot;
+    call->reply = &slot->reply;
+    fb_command_run(call, found);
+    session->current = NULL;
+    slot->mute = mute_now(session);
+    slot->done = slot->done || call->outcome != FB_PENDING;
+    queue_slot(session, slot);
+    if (slot->done) {
+        session->slot_bytes += slot->bytes.len;
+        collect(session);
+    }
+}
+
+// With no reply before it to come: straight into `out`, unless its own comes later.
+static void run_first(fb_session *session, fb_command_call *call, const fb_command *found) {
+    size_t start = session->out.len;
+    fb_reply reply;
+    fb_reply_init(&reply, session->encoding, &session->out);
+    call->reply = &reply;
+    fb_command_run(call, found);
+    fb_slot *slot = session->current;
+    session->current = NULL;
+    bool mute = mute_now(session);
+    if (call->outcome == FB_PENDING && !slot->done) {
+        slot->mute = mute;
+        slot->target = &slot->reply;
+        queue_slot(session, slot);
+        return;
+    }
+    if (slot != NULL) {
+        recycle_slot(session, slot);
+    }
+    if (mute) {
+        session->out.len = start;
+    } else if (fb_reply_failed(&reply)) {
+        mend_reply(session, &session->out, start);
+    }
+}
+
+static void run(fb_session *session, const fb_command *found) {
+    fb_command_call call = {
+        .node = session->node,
+        .session = session,
+        .args = session->reader.args,
+        .arg_count = session->reader.arg_count,
+    };
+    if (fb_list_empty(&session->slots)) {
+        run_first(session, &call, found);
+    } else {
+        run_behind(session, &call, found);
+    }
+    atomic_store_explicit(&session->last, call.command, memory_order_relaxed);
+    if (call.outcome == FB_ECLOSED) {
+        session->ending = true;
+    }
+}
+
+// ---- feeding
+
+static bool must_wait(const fb_session *session, const fb_command *command) {
+    return !fb_list_empty(&session->slots) &&
+           (command == NULL || (command->flags & FB_COMMAND_OVERLAP) == 0 ||
+            session->slot_count >= FB_SESSION_SLOTS_MAX ||
+            session->slot_bytes >= FB_SESSION_SLOT_BYTES_MAX);
+}
+
+// The last thing said before the end, behind all replies still to come.
+static void say_protocol_error(fb_session *session, const fb_error *error) {
+    session->ending = true;
+    fb_slot *slot = take_slot(session);
+    if (slot == NULL) {
+        return;
+    }
+    fb_reply_error(&slot->reply, "ERR %s", error->text);
+    slot->done = true;
+    queue_slot(session, slot);
+    session->slot_bytes += slot->bytes.len;
+    collect(session);
+}
+
+// One command: FB_OK (*used grew, or the session ends), FB_MISS (there is no whole one), FB_PENDING.
+static int step(fb_session *session, fb_str rest, size_t *used) {
+    fb_error error;
+    ssize_t len = fb_resp_command_read(&session->reader, rest, &FB_RESP_LIMITS_DEFAULT, &error);
+    if (len == 0) {
+        return FB_MISS;
+    }
+    if (len < 0) {
+        say_protocol_error(session, &error);
+        return FB_OK;
+    }
+    if (session->reader.arg_count > 0) {
+        const fb_command *found = fb_command_find(session->reader.args[0]);
+        if (must_wait(session, found)) {
+            session->held = true;
+            return FB_PENDING;
+        }
+        run(session, found);
+    }
+    *used += (size_t)len;
+    return FB_OK;
+}
+
+static int feed(fb_session *session, fb_str input, size_t *used, uint64_t *command_count) {
+    size_t start = session->out.len;
+    while (!session->ending) {
+        if (session->held) {
+            return FB_PENDING;
+        }
+        if (*used == input.len) {
+            return FB_OK;
+        }
+        if (session->out.len >= start + FB_SESSION_PACE_LEN) {
+            return FB_REFUSED;
+        }
+        int result = step(session, fb_str_make(input.ptr + *used, input.len - *used), used);
+        if (result != FB_OK) {
+            return result == FB_MISS ? FB_OK : result;
+        }
+        ++*command_count;
+    }
+    return fb_list_empty(&session->slots) ? FB_ECLOSED : FB_PENDING;
+}
+
+int fb_session_feed(fb_session *session, fb_str input, size_t *used) {
+    FB_ASSERT(!session->feeding);
+    *used = 0;
+    uint64_t command_count = 0;
+    session->feeding = true;
+    int result = feed(session, input, used, &command_count);
+    session->feeding = false;
+    if (command_count > 0) {
+        fb_node *node = session->node;
+        atomic_fetch_add_explicit(&node->commands, command_count, memory_order_relaxed);
+        atomic_store_explicit(&session->used_us, node->wall_us(), memory_order_relaxed);
+    }
+    return result;
+}
+
+fb_buf *fb_session_out(fb_session *session) {
+    return &session->out;
+}
+
+bool fb_session_waits(const fb_session *session) {
+    return !fb_list_empty(&session->slots);
+}
+
+size_t fb_session_wants(const fb_session *session) {
+    return fb_resp_command_wants(&session->reader);
+}
+
+// ---- the node's list
+
+static void enter_list(fb_session *session) {
+    fb_node *node = session->node;
+    fb_node_sessions_lock(node);
+    session->next = node->sessions;
+    if (session->next != NULL) {
+        session->next->prev = session;
+    }
+    node->sessions = session;
+    fb_node_sessions_unlock(node);
+}
+
+static void leave_list(fb_session *session) {
+    fb_node *node = session->node;
+    fb_node_sessions_lock(node);
+    if (session->prev != NULL) {
+        session->prev->next = session->next;
+    } else {
+        node->sessions = session->next;
+    }
+    if (session->next != NULL) {
+        session->next->prev = session->prev;
+    }
+    fb_node_sessions_unlock(node);
+}
+
+bool fb_session_name_fits(fb_str name) {
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] < '!' || name.ptr[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
+int fb_session_rename(fb_session *session, fb_buf *which, fb_str name) {
+    fb_buf renamed = {0};
+    int result = fb_buf_append(&renamed, name);
+    if (result < 0) {
+        return result;
+    }
+    fb_node_sessions_lock(session->node);
+    fb_buf before = *which;
+    *which = renamed;
+    fb_node_sessions_unlock(session->node);
+    fb_buf_release(&before);
+    return FB_OK;
+}
+
+// ---- its life
+
+int fb_session_new(fb_node *node, fb_str peer, fb_session_wake_fn wake, void *arg,
+                   fb_session **out) {
+    fb_session *session = fb_mem_zero(1, sizeof *session);
+    if (session == NULL) {
+        return FB_ENOMEM;
+    }
+    session->peer = fb_mem_text(peer);
+    if (session->peer == NULL) {
+        fb_mem_free(session);
+        return FB_ENOMEM;
+    }
+    session->node = node;
+    session->wake = wake;
+    session->wake_arg = arg;
+    fb_list_init(&session->slots);
+    session->encoding = FB_ENCODING_RESP2;
+    atomic_init(&session->shown_encoding, FB_ENCODING_RESP2);
+    session->id = atomic_fetch_add_explicit(&node->next_client_id, 1, memory_order_relaxed) + 1;
+    session->created_us = node->wall_us();
+    atomic_init(&session->used_us, session->created_us);
+    atomic_init(&session->last, NULL);
+    enter_list(session);
+    *out = session;
+    return FB_OK;
+}
+
+// A slot whose answer is still to come is left to that answer.
+static void leave_slots(fb_session *session) {
+    FB_LIST_EACH_SAFE(node, after, &session->slots) {
+        fb_slot *slot = FB_LIST_OF(node, fb_slot, list);
+        fb_list_remove(&slot->list);
+        slot->session = NULL;
+        if (slot->done) {
+            free_slot(slot);
+        }
+    }
+}
+
+void fb_session_free(fb_session *session) {
+    if (session == NULL) {
+        return;
+    }
+    FB_ASSERT(!session->feeding);
+    leave_list(session);
+    leave_slots(session);
+    if (session->spare != NULL) {
+        free_slot(session->spare);
+    }
+    fb_resp_command_release(&session->reader);
+    fb_buf_release(&session->out);
+    fb_buf_release(&session->name);
+    fb_buf_release(&session->library);
+    fb_buf_release(&session->library_version);
+    fb_mem_free(session->peer);
+    fb_mem_free(session);
+}
