@@ -67,7 +67,9 @@ static void compare(void *arg, fb_str path, fb_str value, fb_str default_value, 
                                      : result != FB_OK || !fb_str_equal(fb_str_of(text), value);
     fb_mem_free(text);
     if (differs) {
-        one->fn(one->arg, path, reloadable);
+        // A source that was not there before has been opened; one that is open stays what it is.
+        bool opened = result == FB_MISS && !one->only_missing && fb_str_starts(path, FB_STR("sources."));
+        one->fn(one->arg, path, reloadable || opened);
     }
 }
 
