@@ -1,8 +1,8 @@
 // sqlite_fixture.h -- a real database in a folder of its own, a source on it, real workers, classes,
 // and loads that are waited for.
 //
-// Every connection has SQL functions of the test's: `seen(x)` is x and counts its calls, `meet(n)`
-// waits until n calls of it are under way at the same time.
+// Every connection has SQL functions of the test's: `seen(n)` is n, 1 to 3, and counts its calls in
+// seen_counts[n]; `meet(n)` waits until n calls of it are under way at the same time.
 
 #ifndef FB_TESTS_SQLITE_FIXTURE_H
 #define FB_TESTS_SQLITE_FIXTURE_H
@@ -28,7 +28,7 @@ typedef struct fixture {
 
 // ---- functions in SQL
 
-static atomic_int seen_count;
+static atomic_int seen_counts[4];
 
 static struct {
     pthread_mutex_t lock;
@@ -38,7 +38,7 @@ static struct {
 
 static inline void seen(sqlite3_context *context, int count, sqlite3_value **values) {
     (void)count;
-    atomic_fetch_add(&seen_count, 1);
+    atomic_fetch_add(&seen_counts[sqlite3_value_int(values[0]) & 3], 1);
     sqlite3_result_value(context, values[0]);
 }
 
@@ -109,7 +109,9 @@ static inline int fixture_up(void **state) {
             "CREATE TABLE package(name TEXT PRIMARY KEY, section TEXT, size INTEGER);"
             "INSERT INTO package VALUES('bash','shells',6469),('zsh','shells',2490),"
             "('vim','editors',3700),('nano','editors',NULL);");
-    seen_count = 0;
+    for (size_t i = 0; i < 4; i++) {
+        seen_counts[i] = 0;
+    }
     meeting.there = 0;
     *state = &one;
     return 0;
