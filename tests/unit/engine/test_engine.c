@@ -174,7 +174,6 @@ static void test_fetch__that_an_invalidation_overtook_is_stored_nowhere(void **s
         gate_init(&at, false);
         fb_engine *engine = open_with(YAML);
         asker early, late;
-        print_message("scope %d\n", (int)ways[i].scope);
         asker_init(&early, engine, &at, "7");
         asker_init(&late, engine, &at, "7");
         assert_int_equal(pthread_create(&early.thread, NULL, ask, &early), 0);
@@ -371,6 +370,11 @@ static void test_dedupe__without_a_window_keeps_nothing(void **state) {
 
 // ---- closing, threads of the engine's own
 
+static void *open_gate(void *arg) {
+    gate_open(arg);
+    return NULL;
+}
+
 static void test_close__answers_callers_that_still_wait(void **state) {
     (void)state;
     gate at;
@@ -383,7 +387,7 @@ static void test_close__answers_callers_that_still_wait(void **state) {
     pthread_t closer;
     // The close waits for the loader, which the test lets go once the close has begun or not: either way
     // the caller gets an answer.
-    assert_int_equal(pthread_create(&closer, NULL, (void *(*)(void *))gate_open, &at), 0);
+    assert_int_equal(pthread_create(&closer, NULL, open_gate, &at), 0);
     fb_close(engine, 0);
     pthread_join(closer, NULL);
     pthread_join(one.thread, NULL);
