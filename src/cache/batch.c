@@ -1,9 +1,10 @@
-// LOADs. Every flight can carry a load of its own; where its class has a query for many, the first to
-// miss holds its load open for `batch_wait` and those who miss meanwhile become members of it. The host
-// is a flight like the others: it stays until its load is answered, since that is when every member lands.
+// LOADs. Every flight can carry a load of its own; where its class has a query for many, the first
+// to miss holds its load open for `batch_wait` and those who miss meanwhile become members of it.
+// The host is a flight like the others: it stays until its load is answered, since that is when
+// every member lands.
 //
-// The array of items grows when a member is added; where there is no memory for that, the flight goes by
-// itself instead.
+// The array of items grows when a member is added; where there is no memory for that, the flight
+// goes by itself instead.
 
 #include "base/mem.h"
 #include "base/str.h"
@@ -23,7 +24,8 @@ static void add_member(fb_flight *host, fb_flight *flight) {
     flight->stage = FB_STAGE_GATHERING;
 }
 
-// An overtaken flight of the same key may be in the batch already: one query must not name a key twice.
+// An overtaken flight of the same key may be in the batch already: one query must not name a key
+// twice.
 static bool has_key(const fb_flight *host, fb_str key) {
     FB_LIST_EACH(node, &host->members) {
         if (fb_str_equal(FB_LIST_OF(node, fb_flight, member)->item.bound.key, key)) {
@@ -51,14 +53,12 @@ static bool make_room(fb_flight *host) {
 }
 
 static bool try_join(fb_flight *host, fb_flight *flight) {
-    if (host->class_ != flight->class_ || has_key(host, flight->item.bound.key) || !make_room(host)) {
+    if (host->class_ != flight->class_ || has_key(host, flight->item.bound.key) ||
+        !make_room(host)) {
         return false;
     }
     host->items[host->member_count] = flight->item;
     add_member(host, flight);
-    if (flight->priority < host->priority) {
-        host->priority = flight->priority;
-    }
     return true;
 }
 
@@ -96,9 +96,6 @@ void fb_batch_issue(fb_flights *flights, fb_flight *host, int64_t now_ns) {
         fb_flight *flight = FB_LIST_OF(node, fb_flight, member);
         flight->stage = FB_STAGE_LOADING;
         flight->issued_ns = now_ns;
-        if (flight->priority < host->priority) {
-            host->priority = flight->priority;  // raised while the batch was open
-        }
     }
     fb_party_act(flights, &host->party, FB_ACTION_LOAD);
 }
@@ -116,14 +113,19 @@ static int64_t deadline_of(const fb_flight *flight) {
     return deadline_ns;
 }
 
-void fb_batch_action(const fb_flights *flights, const fb_flight *host, fb_action *action) {
+void fb_batch_action(fb_flight *host, fb_action *action) {
     action->load = host->party.id;
     action->class_ = host->class_;
     action->items = host->member_count > 1 ? host->items : &host->item;
     action->item_count = host->member_count;
-    action->priority = host->priority;
+    action->priority = FB_PRIORITY_WARM;
     FB_LIST_EACH(node, &host->members) {
-        int64_t deadline_ns = deadline_of(FB_LIST_OF(node, fb_flight, member));
+        fb_flight *flight = FB_LIST_OF(node, fb_flight, member);
+        int64_t deadline_ns = deadline_of(flight);
+        flight->given_out = true;
+        if (flight->priority < action->priority) {
+            action->priority = flight->priority;
+        }
         if (deadline_ns > action->deadline_ns) {
             action->deadline_ns = deadline_ns;
         }
@@ -145,7 +147,8 @@ static void normalise(fb_loaded *loaded) {
 }
 
 // A LOAD that was refused for lack of room, or because all ends, was none.
-static void tally(fb_flights *flights, const fb_flight *host, const fb_loaded *loaded, size_t item_count) {
+static void tally(fb_flights *flights, const fb_flight *host, const fb_loaded *loaded,
+                  size_t item_count) {
     fb_cache *cache = flights->cache;
     uint16_t class_id = host->class_->id;
     bool failed = false, negative = false;
@@ -213,7 +216,8 @@ void fb_batch_loaded(fb_flights *flights, fb_flight *host, fb_loaded *loaded, si
     land(flights, &landing, now_ns);
 }
 
-void fb_batch_failed(fb_flights *flights, fb_flight *host, int result, fb_str text, int64_t now_ns) {
+void fb_batch_failed(fb_flights *flights, fb_flight *host, int result, fb_str text,
+                     int64_t now_ns) {
     FB_ASSERT(result < 0);
     fb_list landing;
     take_members(host, &landing);

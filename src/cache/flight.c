@@ -1,6 +1,6 @@
-// The events. An ask looks once more at memory (somebody may have filled it since the caller looked), then
-// joins the flight of its key or begins one and leads it. The rest of the machine is in the files
-// that flight_state.h lists.
+// The events. An ask looks once more at memory (somebody may have filled it since the caller
+// looked), then joins the flight of its key or begins one and leads it. The rest of the machine is
+// in the files that flight_state.h lists.
 //
 // Invariants:
 // - At most one flight of a key can be joined ("live"): the one in the map. It leaves the map when
@@ -9,7 +9,8 @@
 //   when it matters, which is when somebody wants to join.
 // - The ticket of a flight is taken before anything is asked for it (shared tier, source). So an
 //   invalidation that it does not know of came before the source was asked.
-// - Every caller is in exactly one place: in one flight, with one invalidation, or in the queue of actions.
+// - Every caller is in exactly one place: in one flight, with one invalidation, or in the queue of
+// actions.
 // - Every flight has at most one thing outstanding: a timer, an action in the queue, or an answer
 //   of the driver.
 //
@@ -166,7 +167,7 @@ static int new_flight(fb_flights *flights, const fb_ask *ask, const fb_found *fo
     fb_list_init(&made->member);
     fb_loaded_init(&made->loaded);
     made->class_ = ask->class_;
-    made->priority = made->begun_as = ask->priority;
+    made->priority = ask->priority;
     made->refresh = ask->refresh;
     made->alone = found->find == FB_FIND_HIT_FOR_MISS;
     made->ttl_ns = ask->ttl_ns;
@@ -214,8 +215,8 @@ static fb_class_state *class_state(fb_flights *flights, uint16_t class_id) {
     return &flights->classes[class_id];
 }
 
-// Whether what is fresh is near enough to its end for an early refresh. It may have been refreshed since the
-// reader decided for one.
+// Whether what is fresh is near enough to its end for an early refresh. It may have been refreshed
+// since the reader decided for one.
 static bool early_due(const fb_ask *ask, const fb_found *found, int64_t now_ns) {
     double reach_ns = EARLY_REACH * ask->class_->options.early_beta * (double)found->cost_us * 1000;
     return found->fresh_until_ns != INT64_MAX &&
@@ -223,7 +224,8 @@ static bool early_due(const fb_ask *ask, const fb_found *found, int64_t now_ns) 
 }
 
 // For an ask that nobody waits for: whether there is nothing to do.
-static bool is_idle(const fb_ask *ask, const fb_found *found, const fb_trouble *trouble, int64_t now_ns) {
+static bool is_idle(const fb_ask *ask, const fb_found *found, const fb_trouble *trouble,
+                    int64_t now_ns) {
     if (found->find == FB_FIND_HIT_FOR_MISS) {
         return true;
     }
@@ -243,8 +245,8 @@ static bool is_idle(const fb_ask *ask, const fb_found *found, const fb_trouble *
 }
 
 // For a caller who takes what the cache has: whether he is answered without a flight.
-static bool answer_at_once(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask, const fb_found *found,
-                           const fb_trouble *trouble, int64_t now_ns) {
+static bool answer_at_once(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask,
+                           const fb_found *found, const fb_trouble *trouble, int64_t now_ns) {
     fb_str key = ask->bound->key;
     if (found->find == FB_FIND_FRESH) {
         return fb_waiter_serve(flights, waiter, key, FB_FINDS_OLD, now_ns);
@@ -316,7 +318,8 @@ static int lead(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask, const
     } else if (ask->priority == FB_PRIORITY_WARM) {
         fb_cache_count(flights->cache, ask->class_->id, FB_COUNTER_warmed, 1);
     }
-    bool shared = flights->remote && flight->live && ask->ttl_ns < 0 && ask->class_->id != FB_CLASS_PLAIN;
+    bool shared =
+        flights->remote && flight->live && ask->ttl_ns < 0 && ask->class_->id != FB_CLASS_PLAIN;
     if (shared) {
         fb_lease_get(flights, flight, flight->refresh);
     } else {
@@ -326,8 +329,8 @@ static int lead(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask, const
 }
 
 // An ask without a waiter. Its loader is gone afterwards, to the flight or for good.
-static int ask_alone(fb_flights *flights, fb_ask *ask, const fb_found *found, const fb_trouble *trouble,
-                     int64_t now_ns) {
+static int ask_alone(fb_flights *flights, fb_ask *ask, const fb_found *found,
+                     const fb_trouble *trouble, int64_t now_ns) {
     int result = FB_OK;
     if (ask->priority != FB_PRIORITY_WARM) {
         ask->refresh = false;
@@ -350,12 +353,14 @@ static int ask_waiting(fb_flights *flights, fb_waiter *waiter, fb_ask *ask, cons
         return FB_OK;
     }
     bool alone = found->find == FB_FIND_HIT_FOR_MISS;
-    if (!ask->refresh && found->find == FB_FIND_STALE && ask->class_->options.soft_timeout_ns == 0 &&
+    if (!ask->refresh && found->find == FB_FIND_STALE &&
+        ask->class_->options.soft_timeout_ns == 0 &&
         fb_waiter_serve(flights, waiter, ask->bound->key, FB_FINDS_OLD, now_ns)) {
         ask->loader = waiter->loader;
         waiter->loader = (fb_loader){0};
         ask->priority = FB_PRIORITY_REFRESH;
-        // The caller has his answer; that no refresh can begin for lack of memory is not his matter.
+        // The caller has his answer; that no refresh can begin for lack of memory is not his
+        // matter.
         (void)ask_alone(flights, ask, found, trouble, now_ns);
         return FB_OK;
     }
@@ -391,7 +396,8 @@ int fb_flights_ask(fb_flights *flights, const fb_ask *given, int64_t now_ns) {
     return result;
 }
 
-void fb_flight_rejoin(fb_flights *flights, fb_waiter *waiter, const fb_flight *from, int64_t now_ns) {
+void fb_flight_rejoin(fb_flights *flights, fb_waiter *waiter, const fb_flight *from,
+                      int64_t now_ns) {
     fb_ask ask = {
         .class_ = from->class_,
         .bound = &from->item.bound,
@@ -442,7 +448,8 @@ void fb_flights_loaded(fb_flights *flights, uint64_t load, fb_loaded *loaded, si
     fb_batch_loaded(flights, find_load(flights, load), loaded, item_count, now_ns);
 }
 
-void fb_flights_failed(fb_flights *flights, uint64_t load, int result, const char *text, int64_t now_ns) {
+void fb_flights_failed(fb_flights *flights, uint64_t load, int result, const char *text,
+                       int64_t now_ns) {
     fb_flights_begin(flights);
     fb_batch_failed(flights, find_load(flights, load), result, fb_str_of(text), now_ns);
 }
@@ -507,7 +514,7 @@ bool fb_flights_next(fb_flights *flights, fb_action *action) {
         (void)fb_map_remove(&flights->waiters, name_of(party));
         flights->spent = waiter;
     } else if (party->action == FB_ACTION_LOAD) {
-        fb_batch_action(flights, FB_LIST_OF(party, fb_flight, party), action);
+        fb_batch_action(FB_LIST_OF(party, fb_flight, party), action);
     } else {
         fb_lease_action(flights, party, action);
     }
@@ -532,8 +539,10 @@ static void check_flight(const fb_flights *flights, const fb_flight *flight) {
     }
     FB_ASSERT(count == flight->waiter_count);
     FB_ASSERT(flight->live == (fb_map_get(&flights->live, flight->item.bound.key) == flight));
-    // What can store something, and is no load of an uncacheable key, can be joined: so there is one.
-    bool stores = !flight->abandoned && flight->ticket != NULL && !fb_ticket_doomed(flight->ticket) &&
+    // What can store something, and is no load of an uncacheable key, can be joined: so there is
+    // one.
+    bool stores = !flight->abandoned && flight->ticket != NULL &&
+                  !fb_ticket_doomed(flight->ticket) &&
                   !(flight->landed && flight->loaded.result < 0);
     FB_ASSERT(flight->live || flight->alone || !stores);
 }

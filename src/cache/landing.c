@@ -1,12 +1,13 @@
 // What a load brought, and what becomes of it.
 //
-//   success   the shared tier is told (with a lease) → memory is filled → whoever may have it is answered,
+//   success   the shared tier is told (with a lease) → memory is filled → whoever may have it is
+//   answered,
 //             the others go over to the next flight
 //   failure   everyone who waits gets something old where there is something and the failure is one
 //             of those that excuse it, else the same error; the failure is remembered for a while
 //
-// A fill needs the ticket of the load's start, and the cache refuses it where an invalidation came in
-// between. So nothing here has to ask in which order things happened.
+// A fill needs the ticket of the load's start, and the cache refuses it where an invalidation came
+// in between. So nothing here has to ask in which order things happened.
 
 #include <string.h>
 
@@ -14,7 +15,8 @@
 #include "cache/flight_state.h"
 
 bool fb_flight_excuses(int result) {
-    return result == FB_ESOURCE || result == FB_ETIMEDOUT || result == FB_EOVERLOAD || result == FB_EIO;
+    return result == FB_ESOURCE || result == FB_ETIMEDOUT || result == FB_EOVERLOAD ||
+           result == FB_EIO;
 }
 
 // Failures of our own, and of the moment, say nothing about the next attempt.
@@ -22,7 +24,8 @@ static bool worth_remembering(int result) {
     return result != FB_EOVERLOAD && result != FB_ENOMEM && result != FB_ECLOSED;
 }
 
-bool fb_flight_satisfies(const fb_flights *flights, const fb_flight *flight, const fb_waiter *waiter) {
+bool fb_flight_satisfies(const fb_flights *flights, const fb_flight *flight,
+                         const fb_waiter *waiter) {
     if (!flight->landed) {
         return false;
     }
@@ -49,7 +52,8 @@ static void count_answer(fb_flights *flights, const fb_flight *flight, const fb_
     fb_cache_time(cache, waiter->class_id, FB_TIMING_MISS, now_ns - waiter->begin_ns);
 }
 
-static void answer_failure(fb_flights *flights, fb_flight *flight, fb_waiter *waiter, int64_t now_ns) {
+static void answer_failure(fb_flights *flights, fb_flight *flight, fb_waiter *waiter,
+                           int64_t now_ns) {
     int result = flight->loaded.result;
     if (fb_flight_excuses(result) && !waiter->refresh &&
         fb_waiter_serve(flights, waiter, flight->item.bound.key, FB_FINDS_ALL, now_ns)) {
@@ -120,7 +124,8 @@ static uint32_t cost_us(const fb_flight *flight, int64_t now_ns) {
     if (!flight->from_source) {
         return flight->cost_us;
     }
-    int64_t took_ns = flight->loaded.took_ns > 0 ? flight->loaded.took_ns : now_ns - flight->issued_ns;
+    int64_t took_ns =
+        flight->loaded.took_ns > 0 ? flight->loaded.took_ns : now_ns - flight->issued_ns;
     int64_t took_us = took_ns / FB_NS_PER_US;
     return took_us < 1 ? 1 : took_us > UINT32_MAX ? UINT32_MAX : (uint32_t)took_us;
 }
@@ -143,8 +148,8 @@ static void store(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
         return;
     }
     double jitter = 1 - fb_rng_unit(&flights->rng);
-    int result = fb_cache_fill(flights->cache, flight->ticket, &flight->loaded, cost_us(flight, now_ns),
-                               jitter, now_ns, &info);
+    int result = fb_cache_fill(flights->cache, flight->ticket, &flight->loaded,
+                               cost_us(flight, now_ns), jitter, now_ns, &info);
     if (result == FB_OK) {
         flight->ttl_ms = info.ttl_ms;
         flight->version = info.version;

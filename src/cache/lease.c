@@ -1,15 +1,18 @@
-// The shared tier, as a flight sees it. It is asked first: it has the value, or it lets one node of all
-// load (a lease, named by a token), or somebody has the lease already. The lease is what keeps an
-// old value out of the shared tier: an invalidation deletes it, and a fill without it is refused.
+// The shared tier, as a flight sees it. It is asked first: it has the value, or it lets one node of
+// all load (a lease, named by a token), or somebody has the lease already. The lease is what keeps
+// an old value out of the shared tier: an invalidation deletes it, and a fill without it is
+// refused.
 //
-// A flight that finds the lease held serves what is stale, or looks again a few times with growing pauses,
-// and then loads by itself without a token: the shared tier can make a load dearer, but stop none.
+// A flight that finds the lease held serves what is stale, or looks again a few times with growing
+// pauses, and then loads by itself without a token: the shared tier can make a load dearer, but
+// stop none.
 //
-// The shared tier is told before memory is filled, and where it refuses, memory is not filled either. The
-// callers do not wait for it: they have their answer as soon as the value is there.
+// The shared tier is told before memory is filled, and where it refuses, memory is not filled
+// either. The callers do not wait for it: they have their answer as soon as the value is there.
 //
-// An invalidation is applied in memory twice: at once, for the readers of this node, and again when the shared
-// tier has acknowledged it, since in between a flight may have taken the old value from there.
+// An invalidation is applied in memory twice: at once, for the readers of this node, and again when
+// the shared tier has acknowledged it, since in between a flight may have taken the old value from
+// there.
 
 #include <string.h>
 
@@ -44,7 +47,6 @@ void fb_lease_fill(fb_flights *flights, fb_flight *flight) {
     flight->stage = FB_STAGE_FILLING;
     fb_party_act(flights, &flight->party, FB_ACTION_REMOTE_FILL);
 }
-
 
 // How long the shared tier may keep what was loaded; 0: not at all, it only gets its lease back.
 static int64_t keep_ns(const fb_flight *flight) {
@@ -82,7 +84,8 @@ void fb_lease_action(const fb_flights *flights, const fb_party *party, fb_action
 // The value is another node's load; memory keeps it no longer than the shared tier does.
 static void adopt(fb_flights *flights, fb_flight *flight, fb_remote_reply *reply, int64_t now_ns) {
     const fb_class_options *options = &flight->class_->options;
-    int64_t keep = reply->loaded.result == FB_NEGATIVE ? options->negative_ttl_ns : options->memory_ttl_ns;
+    int64_t keep =
+        reply->loaded.result == FB_NEGATIVE ? options->negative_ttl_ns : options->memory_ttl_ns;
     flight->loaded = reply->loaded;
     fb_loaded_init(&reply->loaded);
     flight->age_ns = reply->age_ns;
@@ -93,7 +96,8 @@ static void adopt(fb_flights *flights, fb_flight *flight, fb_remote_reply *reply
     fb_flight_land(flights, flight, now_ns);
 }
 
-// Whether it is worth adopting: an early refresh wants something that lasts longer than what it has.
+// Whether it is worth adopting: an early refresh wants something that lasts longer than what it
+// has.
 static bool wanted(const fb_flight *flight, const fb_remote_reply *reply, int64_t now_ns) {
     return !flight->refresh && reply->fresh_for_ns >= FB_NS_PER_MS &&
            (reply->loaded.result == FB_NEGATIVE ||
@@ -164,7 +168,8 @@ void fb_change_free(fb_flights *flights, fb_change *change) {
     if (change->waiter != NULL) {
         change->waiter->change = NULL;
     }
-    (void)fb_map_remove(&flights->steps, (fb_str){(const char *)&change->party.id, sizeof(uint64_t)});
+    (void)fb_map_remove(&flights->steps,
+                        (fb_str){(const char *)&change->party.id, sizeof(uint64_t)});
     fb_party_release(flights, &change->party);
     fb_list_remove(&change->list);
     fb_mem_free(change);
@@ -182,7 +187,8 @@ static int new_change(fb_flights *flights, fb_str key, fb_change **change) {
     fb_list_init(&made->list);
     int result = fb_party_init(flights, &made->party, FB_PARTY_CHANGE, ++flights->last_id);
     if (result == FB_OK) {
-        result = fb_map_put(&flights->steps, (fb_str){(const char *)&made->party.id, sizeof(uint64_t)}, made);
+        result = fb_map_put(&flights->steps,
+                            (fb_str){(const char *)&made->party.id, sizeof(uint64_t)}, made);
     }
     if (result != FB_OK) {
         fb_party_release(flights, &made->party);
@@ -234,7 +240,8 @@ int fb_flights_invalidate(fb_flights *flights, fb_str key, uint64_t waiter_name,
     return FB_OK;
 }
 
-static void acknowledged(fb_flights *flights, fb_change *change, fb_remote_result result, int64_t now_ns) {
+static void acknowledged(fb_flights *flights, fb_change *change, fb_remote_result result,
+                         int64_t now_ns) {
     int here = FB_RULE(reapply) ? drop_here(flights, change->key, now_ns) : FB_OK;
     if (change->waiter != NULL) {
         int told = result == FB_REMOTE_DONE ? FB_OK : FB_ESOURCE;
@@ -249,7 +256,8 @@ void fb_flights_notice(fb_flights *flights, fb_str key, int64_t now_ns) {
     FB_ASSERT(result >= 0);  // by key it takes no memory
 }
 
-void fb_flights_remote(fb_flights *flights, uint64_t remote, fb_remote_reply *reply, int64_t now_ns) {
+void fb_flights_remote(fb_flights *flights, uint64_t remote, fb_remote_reply *reply,
+                       int64_t now_ns) {
     fb_flights_begin(flights);
     fb_party *party = fb_map_get(&flights->steps, (fb_str){(const char *)&remote, sizeof remote});
     FB_ASSERT(party != NULL);

@@ -1,12 +1,14 @@
-// A source that is down must not be asked once for each request, and must be found again soon after it
-// is back. So a failed load is kept for a short time as an error, doubling with each failure in
-// a row, with jitter so that the keys of a source do not come back in step; and where something old can
-// be served instead, the next attempt waits longer still.
+// A source that is down must not be asked once for each request, and must be found again soon after
+// it is back. So a failed load is kept for a short time as an error, doubling with each failure in
+// a row, with jitter so that the keys of a source do not come back in step; and where something old
+// can be served instead, the next attempt waits longer still.
 //
-// An invalidation means that the next reader must see the source, so it clears a key's trouble. It may come
-// on any thread and does not pass here: therefore the failed load's ticket is kept, which learns of it.
+// An invalidation means that the next reader must see the source, so it clears a key's trouble. It
+// may come on any thread and does not pass here: therefore the failed load's ticket is kept, which
+// learns of it.
 //
-// Everything here is a hint in memory: that an entry is missing (no memory, too many) costs one more load.
+// Everything here is a hint in memory: that an entry is missing (no memory, too many) costs one
+// more load.
 
 #include "cache/trouble.h"
 
@@ -86,8 +88,8 @@ static fb_trouble *add(fb_trouble_table *table, fb_str key) {
     return trouble;
 }
 
-void fb_trouble_note(fb_trouble_table *table, fb_str key, fb_ticket *ticket, int result, fb_blob *text,
-                     fb_rng *rng, int64_t now_ns) {
+void fb_trouble_note(fb_trouble_table *table, fb_str key, fb_ticket *ticket, int result,
+                     fb_blob *text, fb_rng *rng, int64_t now_ns) {
     fb_trouble *trouble = fb_trouble_find(table, key, now_ns);
     if (fb_ticket_doomed(ticket)) {
         fb_cache_end(table->cache, ticket);

@@ -1,5 +1,5 @@
-// cache/trouble.h -- keys whose last load failed: for how long that is believed, and for how long what
-// is old is served in its place. One thread at a time; the flights of one loop own one.
+// cache/trouble.h -- keys whose last load failed: for how long that is believed, and for how long
+// what is old is served in its place. One thread at a time; the flights of one loop own one.
 //
 // Bounded: beyond FB_TROUBLE_MAX keys the one that failed longest ago is forgotten.
 
@@ -20,20 +20,20 @@ enum { FB_TROUBLE_MAX = 4096 };
 
 typedef struct fb_trouble {
     fb_list list;
-    fb_str key;               // behind the struct
-    fb_ticket *ticket;        // of the load that failed: it hears of invalidations
+    fb_str key;         // behind the struct
+    fb_ticket *ticket;  // of the load that failed: it hears of invalidations
     int result;
-    fb_blob *text;            // the detail, NUL-terminated; may be NULL
-    uint32_t failures;        // in a row
+    fb_blob *text;      // the detail, NUL-terminated; may be NULL
+    uint32_t failures;  // in a row
     int64_t failed_ns;
-    int64_t error_until_ns;   // until then the error is the answer of who has nothing older
-    int64_t calm_until_ns;    // until then what is older is served without asking the source
+    int64_t error_until_ns;  // until then the error is the answer of who has nothing older
+    int64_t calm_until_ns;   // until then what is older is served without asking the source
 } fb_trouble;
 
 typedef struct fb_trouble_table {
     fb_cache *cache;
     fb_map map;
-    fb_list list;   // that which failed longest ago first
+    fb_list list;  // that which failed longest ago first
 } fb_trouble_table;
 
 void fb_trouble_init(fb_trouble_table *table, fb_cache *cache, uint64_t seed);
@@ -42,9 +42,10 @@ void fb_trouble_release(fb_trouble_table *table);
 // What is known of `key`, or NULL. What an invalidation has overtaken, and what failed long ago, is
 // forgotten.
 fb_trouble *fb_trouble_find(fb_trouble_table *table, fb_str key, int64_t now_ns);
-// Its load failed with `result` and `text`. Takes the ticket over; ends it where there is no memory.
-void fb_trouble_note(fb_trouble_table *table, fb_str key, fb_ticket *ticket, int result, fb_blob *text,
-                     fb_rng *rng, int64_t now_ns);
+// Its load failed with `result` and `text`. Takes the ticket over; ends it where there is no
+// memory.
+void fb_trouble_note(fb_trouble_table *table, fb_str key, fb_ticket *ticket, int result,
+                     fb_blob *text, fb_rng *rng, int64_t now_ns);
 // Its load succeeded.
 void fb_trouble_forget(fb_trouble_table *table, fb_str key);
 

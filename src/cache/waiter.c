@@ -1,9 +1,10 @@
-// Callers. Each has one timer: first at the moment when something stale is good enough (if there was
-// something stale when it asked), then at the end of its time. What is stale is looked up when it
-// is served and not when the caller came: an invalidation in between makes it gone.
+// Callers. Each has one timer: first at the moment when something stale is good enough (if there
+// was something stale when it asked), then at the end of its time. What is stale is looked up when
+// it is served and not when the caller came: an invalidation in between makes it gone.
 //
-// A caller is answered by taking it out of its flight and putting it into the queue of actions; it is
-// freed at the event after the one that fetched its answer, so that what the action points to stays good.
+// A caller is answered by taking it out of its flight and putting it into the queue of actions; it
+// is freed at the event after the one that fetched its answer, so that what the action points to
+// stays good.
 
 #include "base/mem.h"
 #include "cache/flight_state.h"
@@ -73,7 +74,7 @@ void fb_waiter_join(fb_flights *flights, fb_waiter *waiter, fb_flight *flight) {
     fb_list_insert(&flight->waiters, &waiter->list);
     flight->waiter_count++;
     waiter->flight = flight;
-    waiter->late = flight->stage >= FB_STAGE_LOADING;
+    waiter->late = flight->given_out;
     if (!waiter->late) {
         flight->priority = FB_PRIORITY_USER;
     }
@@ -138,7 +139,8 @@ static void count_hit(fb_flights *flights, const fb_waiter *waiter, const fb_fou
     }
 }
 
-bool fb_waiter_serve(fb_flights *flights, fb_waiter *waiter, fb_str key, unsigned finds, int64_t now_ns) {
+bool fb_waiter_serve(fb_flights *flights, fb_waiter *waiter, fb_str key, unsigned finds,
+                     int64_t now_ns) {
     fb_found found;
     copying copy = {NULL};
     fb_find find = fb_cache_read(flights->cache, key, now_ns, NULL, copy_bytes, &copy, &found);

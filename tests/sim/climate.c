@@ -1,5 +1,6 @@
-// A seed's kind of world. Each trouble is absent in most worlds, so that each is also seen by itself and in few
-// others' company; times are drawn over several orders of magnitude, so that everything overtakes everything.
+// A seed's kind of world. Each trouble is absent in most worlds, so that each is also seen by
+// itself and in few others' company; times are drawn over several orders of magnitude, so that
+// everything overtakes everything.
 
 #include "world.h"
 

@@ -1,5 +1,5 @@
-// What the flights want done. Requests to the shared tier take time both ways; an unlucky one is lost on its
-// way there, or its reply is lost on the way back, and is reported as failed.
+// What the flights want done. Requests to the shared tier take time both ways; an unlucky one is
+// lost on its way there, or its reply is lost on the way back, and is reported as failed.
 
 #include "base/check.h"
 #include "world.h"
@@ -24,7 +24,8 @@ static const char *const results[] = {"VALUE", "LEASE", "HELD", "DONE", "REFUSED
 
 static void replied(world *w, void *arg) {
     request *job = arg;
-    SAY(w, "n%u shared tier says of %s: %s", job->at->index, job->of->text, results[job->reply.result]);
+    SAY(w, "n%u shared tier says of %s: %s", job->at->index, job->of->text,
+        results[job->reply.result]);
     world_enter(w);
     fb_flights_remote(job->at->flights, job->id, &job->reply, w->now_ns);
     world_leave(w);
@@ -75,7 +76,9 @@ static void arrive(world *w, void *arg) {
         tell_others(w, job);
     }
     SAY(w, "shared tier: %s of %s by n%u: %s",
-        job->type == FB_ACTION_REMOTE_GET ? "get" : job->type == FB_ACTION_REMOTE_FILL ? "fill" : "invalidate",
+        job->type == FB_ACTION_REMOTE_GET    ? "get"
+        : job->type == FB_ACTION_REMOTE_FILL ? "fill"
+                                             : "invalidate",
         job->of->text, job->at->index, results[job->reply.result]);
     count_reply(w, job->reply.result);
     int64_t wait_ns = world_delay(w, w->is.network_ns);
@@ -91,9 +94,13 @@ static void arrive(world *w, void *arg) {
 
 static void send(world *w, node *at, const fb_action *action) {
     request *job = world_new(w, sizeof *job);
-    *job = (request){.at = at, .id = action->remote, .type = action->type,
-                     .of = source_key(w, action->key), .refresh = action->refresh,
-                     .ttl_ns = action->ttl_ns, .token = action->token};
+    *job = (request){.at = at,
+                     .id = action->remote,
+                     .type = action->type,
+                     .of = source_key(w, action->key),
+                     .refresh = action->refresh,
+                     .ttl_ns = action->ttl_ns,
+                     .token = action->token};
     job->version_count = job->of->version_count;
     if (action->type == FB_ACTION_REMOTE_FILL) {
         twin_copy(action->loaded, &job->loaded);
@@ -113,23 +120,23 @@ static void send(world *w, node *at, const fb_action *action) {
 
 void driver_do(world *w, node *at, const fb_action *action) {
     switch (action->type) {
-    case FB_ACTION_ANSWER:
-        if (action->waiter > READS_MAX) {
-            writer_answered(w, at, action->waiter, action->result);
-        } else {
-            reader_answered(w, at, action);
-        }
-        break;
-    case FB_ACTION_LOAD:
-        source_load(w, at, action);
-        break;
-    case FB_ACTION_REMOTE_GET:
-    case FB_ACTION_REMOTE_FILL:
-    case FB_ACTION_REMOTE_INVALIDATE:
-        FB_ASSERT(w->is.remote);
-        send(w, at, action);
-        break;
-    case FB_ACTION_NONE:
-        world_fail(w, "an action that is none");
+        case FB_ACTION_ANSWER:
+            if (action->waiter > READS_MAX) {
+                writer_answered(w, at, action->waiter, action->result);
+            } else {
+                reader_answered(w, at, action);
+            }
+            break;
+        case FB_ACTION_LOAD:
+            source_load(w, at, action);
+            break;
+        case FB_ACTION_REMOTE_GET:
+        case FB_ACTION_REMOTE_FILL:
+        case FB_ACTION_REMOTE_INVALIDATE:
+            FB_ASSERT(w->is.remote);
+            send(w, at, action);
+            break;
+        case FB_ACTION_NONE:
+            world_fail(w, "an action that is none");
     }
 }

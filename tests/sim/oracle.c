@@ -1,9 +1,10 @@
-// What may be answered. For each version of each key and each node: the step at which an invalidation that
-// bars it came into force there. A read that began later must not get it: not at all after a hard one, not
-// as fresh after a soft one. It is said of every answer, wherever it came from.
+// What may be answered. For each version of each key and each node: the step at which an
+// invalidation that bars it came into force there. A read that began later must not get it: not at
+// all after a hard one, not as fresh after a soft one. It is said of every answer, wherever it came
+// from.
 //
-// Beside that: age (no version is served longer after its replacement than its class allows, invalidated
-// or not), deadlines, refreshes that really loaded, and errors that have a cause.
+// Beside that: age (no version is served longer after its replacement than its class allows,
+// invalidated or not), deadlines, refreshes that really loaded, and errors that have a cause.
 
 #include <string.h>
 
@@ -36,7 +37,8 @@ static void check_deadline(world *w, const caller *who) {
 // How long after its replacement a version may still be served to who begins to read.
 static int64_t lag_max_ns(const world *w, const caller *who, fb_freshness freshness) {
     const fb_class_options *options = &w->is.options;
-    int64_t lag_ns = options->ttl_ns > options->memory_ttl_ns ? options->ttl_ns : options->memory_ttl_ns;
+    int64_t lag_ns =
+        options->ttl_ns > options->memory_ttl_ns ? options->ttl_ns : options->memory_ttl_ns;
     if (who->is_call) {
         // The longest window, rounded up; or a SET, which has no TTL, until it is invalidated.
         lag_ns = options->memory_ttl_ns + FB_NS_PER_MS + w->is.read_ns;
@@ -58,7 +60,8 @@ static void check_lag(world *w, const caller *who, uint32_t index, fb_freshness 
     int64_t lag_ns = who->begin_ns - of->versions[index + 1].committed_ns;
     if (lag_ns > lag_max_ns(w, who, freshness)) {
         world_fail(w, "r%u gets %s v%u %.3f ms after it was replaced; %.3f are allowed", who->index,
-                   of->text, index, (double)lag_ns / 1e6, (double)lag_max_ns(w, who, freshness) / 1e6);
+                   of->text, index, (double)lag_ns / 1e6,
+                   (double)lag_max_ns(w, who, freshness) / 1e6);
     }
 }
 
@@ -84,9 +87,10 @@ static void check_version(world *w, const caller *who, uint32_t index, fb_freshn
                    (unsigned long long)got->hard[at]);
     }
     if (freshness == FB_FRESH && got->soft[at] < who->begin_step) {
-        world_fail(w, "r%u began at step %llu and gets %s v%u as fresh, invalidated softly at step %llu",
-                   who->index, (unsigned long long)who->begin_step, who->of->text, index,
-                   (unsigned long long)got->soft[at]);
+        world_fail(
+            w, "r%u began at step %llu and gets %s v%u as fresh, invalidated softly at step %llu",
+            who->index, (unsigned long long)who->begin_step, who->of->text, index,
+            (unsigned long long)got->soft[at]);
     }
     if (who->refresh && index + 1 < who->versions_at_ask) {
         world_fail(w, "r%u wanted a load of its own time and gets %s v%u of %u", who->index,
@@ -100,8 +104,8 @@ void oracle_value(world *w, const caller *who, const fb_value *value) {
         world_fail(w, "r%u gets %zu bytes", who->index, value->data.len);
     }
     memcpy(stamp, value->data.ptr, sizeof stamp);
-    SAY(w, "n%u r%u gets %s v%u, freshness %d of tier %d", who->at->index, who->index, who->of->text,
-        stamp[1], (int)value->freshness, (int)value->tier);
+    SAY(w, "n%u r%u gets %s v%u, freshness %d of tier %d", who->at->index, who->index,
+        who->of->text, stamp[1], (int)value->freshness, (int)value->tier);
     const key *of = who->of;
     if (stamp[0] != (uint32_t)(of - w->keys) || stamp[1] >= of->version_count ||
         !of->versions[stamp[1]].exists) {
@@ -139,11 +143,11 @@ void oracle_error(world *w, const caller *who, int result) {
     w->seen->overloads += result == FB_EOVERLOAD;
     w->seen->source_errors += result == FB_ESOURCE || result == FB_EDENIED;
     check_deadline(w, who);
-    bool caused = (result == FB_ETIMEDOUT && (w->now_ns >= who->deadline_ns || is->fails > 0)) ||
-                  (result == FB_EOVERLOAD && (is->overloads > 0 || is->options.waiters_max < 1000)) ||
-                  (result == FB_ESOURCE && is->fails > 0) ||
-                  (result == FB_EDENIED && is->denies > 0) ||
-                  (result == FB_ENOMEM && is->no_memory > 0);
+    bool caused =
+        (result == FB_ETIMEDOUT && (w->now_ns >= who->deadline_ns || is->fails > 0)) ||
+        (result == FB_EOVERLOAD && (is->overloads > 0 || is->options.waiters_max < 1000)) ||
+        (result == FB_ESOURCE && is->fails > 0) || (result == FB_EDENIED && is->denies > 0) ||
+        (result == FB_ENOMEM && is->no_memory > 0);
     if (!caused) {
         world_fail(w, "r%u gets %s for no reason", who->index, fb_result_name(result));
     }

@@ -1,6 +1,6 @@
-// Callers, as the engine has them: a look at memory on the caller's own thread; what cannot be answered there
-// is handed over to the flights a little later. Some want no answer from the cache, bring their own
-// loader, give up, or have little time.
+// Callers, as the engine has them: a look at memory on the caller's own thread; what cannot be
+// answered there is handed over to the flights a little later. Some want no answer from the cache,
+// bring their own loader, give up, or have little time.
 
 #include <string.h>
 
@@ -146,9 +146,11 @@ static void look(world *w, caller *who) {
     fb_found found;
     looked at = {.w = w, .who = who};
     node *here = who->at;
-    fb_find find = fb_cache_read(here->cache, who->of->name, w->now_ns, &here->rng, see, &at, &found);
+    fb_find find =
+        fb_cache_read(here->cache, who->of->name, w->now_ns, &here->rng, see, &at, &found);
     SAY(w, "n%u r%u begins to read %s: %s", here->index, who->index, who->of->text,
-        (const char *const[]){"nothing", "fresh", "early", "stale", "fallback", "hit-for-miss"}[find]);
+        (const char *const[]){"nothing", "fresh", "early", "stale", "fallback",
+                              "hit-for-miss"}[find]);
     if (find == FB_FIND_FRESH || find == FB_FIND_EARLY) {
         answer_from_memory(w, who, &found, &at);
         w->seen->hits++;
@@ -170,8 +172,13 @@ void reader_begin(world *w, node *at, key *of) {
     }
     uint32_t index = ++w->caller_count;  // 0 is nobody
     caller *who = &w->callers[index];
-    *who = (caller){.index = index, .state = READ_BEGUN, .at = at, .of = of, .begin_step = w->step,
-                    .begin_ns = w->now_ns, .deadline_ns = INT64_MAX};
+    *who = (caller){.index = index,
+                    .state = READ_BEGUN,
+                    .at = at,
+                    .of = of,
+                    .begin_step = w->step,
+                    .begin_ns = w->now_ns,
+                    .deadline_ns = INT64_MAX};
     who->seq = fb_cache_seq(at->cache);
     who->refresh = world_chance(w, w->is.refreshes);
     who->is_call = of->class_id == FB_CLASS_PLAIN;

@@ -1,7 +1,7 @@
 // sim [--seeds N] [--start S] [--trace] [--without RULE] [--rules] [--covered]
 //
-// Runs N worlds (world.h), one after the other, and tells how many in a second. The first seed that goes
-// wrong is run again with its history printed, and the program fails.
+// Runs N worlds (world.h), one after the other, and tells how many in a second. The first seed that
+// goes wrong is run again with its history printed, and the program fails.
 //
 //   --trace         prints the history of every seed
 //   --covered       fails where something of the list in world.h happened in none of the worlds
@@ -30,7 +30,8 @@ static double seconds(void) {
 }
 
 // The first seed that goes wrong is in *seed; false: none does.
-static bool search(world *w, uint64_t start, uint64_t seeds, bool trace, covered *seen, uint64_t *seed) {
+static bool search(world *w, uint64_t start, uint64_t seeds, bool trace, covered *seen,
+                   uint64_t *seed) {
     for (uint64_t i = 0; i < seeds; i++) {
         *seed = start + i;
         if (world_run(w, *seed, seen, trace) < 0) {
@@ -42,9 +43,9 @@ static bool search(world *w, uint64_t start, uint64_t seeds, bool trace, covered
 
 static uint64_t show_covered(const covered *seen) {
     uint64_t missing = 0;
-#define COVERED_SHOW(name)                                                              \
-    printf("  %-16s %llu%s\n", #name, (unsigned long long)seen->name,                   \
-           seen->name == 0 ? "   <- in none of the worlds" : "");                       \
+#define COVERED_SHOW(name)                                            \
+    printf("  %-16s %llu%s\n", #name, (unsigned long long)seen->name, \
+           seen->name == 0 ? "   <- in none of the worlds" : "");     \
     missing += seen->name == 0;
     COVERED(COVERED_SHOW)
 #undef COVERED_SHOW
@@ -65,7 +66,8 @@ static int run(world *w, const arguments *given) {
         }
         printf("seed %llu: %s\n", (unsigned long long)seed, what);
         printf("again: sim --start %llu --seeds 1 --trace%s%s\n", (unsigned long long)seed,
-               given->without != NULL ? " --without " : "", given->without != NULL ? given->without : "");
+               given->without != NULL ? " --without " : "",
+               given->without != NULL ? given->without : "");
         return 1;
     }
     printf("%llu seeds from %llu: all well, %.0f a second\n", (unsigned long long)given->seeds,
@@ -90,8 +92,10 @@ static const rule rules[] = {
     {"ticket_first", "a load is registered before its source is asked"},
     {"detach", "nobody joins a flight that an invalidation overtook"},
     {"tag_stamp", "an entry carries the tag sequence of its load's start"},
-    {"reader_seq", "a reader from after a tag's invalidation is not answered with a load from before"},
-    {"refresh", "who wants a load of his own time is not answered with one that was given out before"},
+    {"reader_seq",
+     "a reader from after a tag's invalidation is not answered with a load from before"},
+    {"refresh",
+     "who wants a load of his own time is not answered with one that was given out before"},
     {"watchdog", "a flight that was given up stores nothing"},
     {"fill_token", "the shared tier is filled only by the holder of the lease"},
     {"lease_falls", "an invalidation in the shared tier deletes the lease too"},
@@ -111,8 +115,8 @@ static bool is_needed(world *w, const rule *one, const arguments *given) {
             printf("%-13s %s\n%13s without it, seed %llu: %s\n", one->name, one->text, "",
                    (unsigned long long)seed, w->what);
         } else {
-            printf("%-13s %s\n%13s NOTHING goes wrong without it in %llu seeds\n", one->name, one->text, "",
-                   (unsigned long long)given->seeds);
+            printf("%-13s %s\n%13s NOTHING goes wrong without it in %llu seeds\n", one->name,
+                   one->text, "", (unsigned long long)given->seeds);
         }
         (void)fflush(stdout);
         _exit(wrong ? 0 : 1);
@@ -180,8 +184,9 @@ int main(int count, char **texts) {
     static world w;
     arguments given;
     if (!parse(count, texts, &given)) {
-        (void)fprintf(stderr, "usage: sim [--seeds N] [--start S] [--trace] [--covered] "
-                              "[--without RULE] [--rules]\n");
+        (void)fprintf(stderr,
+                      "usage: sim [--seeds N] [--start S] [--trace] [--covered] "
+                      "[--without RULE] [--rules]\n");
         return 2;
     }
     if (given.rules) {

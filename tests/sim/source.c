@@ -1,5 +1,5 @@
-// The truth, and loads of it. A load is given, reads at some later moment, and replies later still: what it
-// brings is what was true at that moment. A batch reads all its keys in the same moment.
+// The truth, and loads of it. A load is given, reads at some later moment, and replies later still:
+// what it brings is what was true at that moment. A batch reads all its keys in the same moment.
 
 #include <string.h>
 
@@ -11,11 +11,9 @@ typedef struct load {
     uint64_t id;
     uint32_t count;
     const fb_class *class_;
-    fb_load_item items[16];
     key *keys[16];
     uint32_t versions[16];
     int64_t begun_ns, read_ns;
-    bool hangs;
 } load;
 
 typedef struct stamp {  // what a value's bytes begin with
@@ -76,9 +74,6 @@ static void must(world *w, int result) {
 static void fill_in(world *w, const load *job, uint32_t i, fb_loaded *loaded) {
     const key *of = job->keys[i];
     const version *read = &of->versions[job->versions[i]];
-    if (job->class_->id != FB_CLASS_PLAIN) {
-        must(w, fb_class_param_tags(job->class_, &job->items[i].bound, loaded));
-    }
     if (world_chance(w, w->is.own_ttl)) {
         fb_loaded_ttl(loaded, world_delay(w, w->is.options.memory_ttl_ns) / FB_NS_PER_MS);
     }
@@ -103,10 +98,17 @@ static int misfortune(world *w) {
     return world_chance(w, w->is.denies) ? FB_EDENIED : FB_OK;
 }
 
-static void finish(world *w, load *job, int refused) {
+// By the watchdog, at the latest.
+static bool is_given_up(const world *w, const load *job) {
+    int64_t patience_ns = 3 * job->class_->options.hard_timeout_ns;
+    patience_ns = patience_ns > 30 * FB_NS_PER_S ? patience_ns : 30 * FB_NS_PER_S;
+    return w->now_ns - job->begun_ns > patience_ns;
+}
+
+static void finish(world *w, load *job) {
     fb_loaded loaded[16];
     for (uint32_t i = 0; i < job->count; i++) {
-        int failed = refused < 0 ? refused : misfortune(w);
+        int failed = misfortune(w);
         fb_loaded_init(&loaded[i]);
         loaded[i].took_ns = w->now_ns - job->begun_ns;
         if (failed < 0) {
@@ -118,7 +120,7 @@ static void finish(world *w, load *job, int refused) {
         SAY(w, "n%u load %llu of %s ends: %s v%u", job->at->index, (unsigned long long)job->id,
             job->keys[i]->text, fb_result_name(loaded[i].result), job->versions[i]);
     }
-    if (refused == 0 && !job->hangs && w->now_ns - job->read_ns > w->longest_ns) {
+    if (!is_given_up(w, job) && w->now_ns - job->read_ns > w->longest_ns) {
         w->longest_ns = w->now_ns - job->read_ns;
     }
     world_enter(w);
@@ -131,7 +133,7 @@ static void finish(world *w, load *job, int refused) {
 
 static void reply(world *w, void *arg) {
     load *job = arg;
-    finish(w, job, 0);
+    finish(w, job);
     world_drain(w, job->at);
 }
 
@@ -144,8 +146,7 @@ static void read(world *w, void *arg) {
             job->keys[i]->text, job->versions[i]);
     }
     int64_t wait_ns = world_delay(w, w->is.reply_ns);
-    job->hangs = world_chance(w, w->is.hangs);
-    if (job->hangs) {
+    if (world_chance(w, w->is.hangs)) {
         wait_ns += 20 * FB_NS_PER_S + world_delay(w, 60 * FB_NS_PER_S);
         w->seen->hangs++;
     }
@@ -174,17 +175,20 @@ static void check_load(world *w, const fb_action *action) {
 void source_load(world *w, node *at, const fb_action *action) {
     check_load(w, action);
     load *job = world_new(w, sizeof *job);
-    *job = (load){.at = at, .id = action->load, .count = (uint32_t)action->item_count,
-                  .class_ = action->class_, .begun_ns = w->now_ns};
+    *job = (load){.at = at,
+                  .id = action->load,
+                  .count = (uint32_t)action->item_count,
+                  .class_ = action->class_,
+                  .begun_ns = w->now_ns};
     for (uint32_t i = 0; i < job->count; i++) {
-        job->items[i] = action->items[i];
         job->keys[i] = source_key(w, action->items[i].bound.key);
     }
     SAY(w, "n%u load %llu of %s begins, %u items", at->index, (unsigned long long)job->id,
         job->keys[0]->text, job->count);
     w->seen->batches += job->count > 1;
-    if (world_chance(w, w->is.overloads)) {
-        finish(w, job, FB_EOVERLOAD);  // refused by the bulkhead, while the actions are being done
+    if (world_chance(
+            w, w->is.overloads)) {  // refused by the bulkhead, while the actions are being done
+        fb_flights_failed(at->flights, job->id, FB_EOVERLOAD, "too many loads wait", w->now_ns);
         return;
     }
     w->loads++;

@@ -1,5 +1,6 @@
-// Each call is one step that nothing can come between, as a script is. The rules that a test can take
-// out: without `fill_token` any fill is stored, without `lease_falls` an invalidation leaves the lease.
+// Each call is one step that nothing can come between, as a script is. The rules that a test can
+// take out: without `fill_token` any fill is stored, without `lease_falls` an invalidation leaves
+// the lease.
 
 #include "twin.h"
 

@@ -1,10 +1,10 @@
-// The clock jumps from event to event; an event's place in time comes from the seed, so every order that the
-// delays allow is some seed's order. What the threads of a real service do at the same time is here
-// in one order or another: calls of the cache are atomic, and what a caller does in two steps (look at
-// memory, then ask; commit, then invalidate) is two events.
+// The clock jumps from event to event; an event's place in time comes from the seed, so every order
+// that the delays allow is some seed's order. What the threads of a real service do at the same
+// time is here in one order or another: calls of the cache are atomic, and what a caller does in
+// two steps (look at memory, then ask; commit, then invalidate) is two events.
 //
-// The run: callers and writers come until the horizon; then all that is under way ends; then every key is
-// read once more on every node, and again all ends. Then nothing may be left.
+// The run: callers and writers come until the horizon; then all that is under way ends; then every
+// key is read once more on every node, and again all ends. Then nothing may be left.
 
 #include "world.h"
 
@@ -149,8 +149,8 @@ static void run_events(world *w) {
 
 // ---- nodes
 
-static fb_class *make_class(const world *w, const char *name, const char *pattern, const char *space,
-                            char *tag, char *index, uint16_t id) {
+static fb_class *make_class(const world *w, const char *name, const char *pattern,
+                            const char *space, char *tag, char *index, uint16_t id) {
     fb_class_options options = w->is.options;
     options.name = (char *)(uintptr_t)name;
     options.key = (char *)(uintptr_t)pattern;
@@ -184,11 +184,12 @@ static void make_node(world *w, uint32_t index) {
         world_fail(w, "catalogue: %s", error.text);
     }
     memcpy(at->classes, classes, sizeof classes);
-    fb_cache_options cache = {.memory_bytes = FB_STORE_LIMIT_MIN, .tag_slots = 256,
-                              .seed = w->seed, .catalog = catalog};
+    fb_cache_options cache = {
+        .memory_bytes = FB_STORE_LIMIT_MIN, .tag_slots = 256, .seed = w->seed, .catalog = catalog};
     result = fb_cache_new(&cache, &at->cache);
     FB_ASSERT(result == FB_OK);
-    fb_flights_options flights = {.cache = at->cache, .seed = w->seed + index, .remote = w->is.remote};
+    fb_flights_options flights = {
+        .cache = at->cache, .seed = w->seed + index, .remote = w->is.remote};
     result = fb_flights_new(&flights, &at->flights);
     FB_ASSERT(result == FB_OK);
     fb_rng_init(&at->rng, w->seed ^ (index + 1));
@@ -216,9 +217,12 @@ static void make_key(world *w, uint32_t index) {
     key *of = &w->keys[index];
     uint32_t kind = w->is.calls > 0 && index == 0 ? 0 : 1 + index % 2;
     of->class_id = (uint16_t)kind;
-    (void)snprintf(of->id, sizeof of->id, "%u", index / 2);
+    (void)snprintf(of->id, sizeof of->id, "%u", index / 2 % 100);
     (void)snprintf(of->text, sizeof of->text,
-                   kind == 0 ? "call:%s" : kind == 1 ? "item:%s" : "page:%s:1", of->id);
+                   kind == 0   ? "call:%s"
+                   : kind == 1 ? "item:%s"
+                               : "page:%s:1",
+                   of->id);
     of->name = fb_str_of(of->text);
     of->version_count = 0;
     source_begin(w, of);

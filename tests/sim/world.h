@@ -1,8 +1,9 @@
-// world.h -- a small world on a virtual clock: nodes with real stores, caches and flights, a source whose
-// every version is known, a shared tier, callers and writers; and the oracle that watches them.
+// world.h -- a small world on a virtual clock: nodes with real stores, caches and flights, a source
+// whose every version is known, a shared tier, callers and writers; and the oracle that watches
+// them.
 //
-// Everything that happens is an event at a time; the seed decides what happens and when. One world is
-// one seed; nothing survives it, so that a seed gives the same run always.
+// Everything that happens is an event at a time; the seed decides what happens and when. One world
+// is one seed; nothing survives it, so that a seed gives the same run always.
 //
 //   world.c    clock, events, the nodes, the whole run
 //   climate.c  what kind of world a seed is
@@ -38,25 +39,25 @@ typedef struct world world;
 typedef struct climate {
     uint32_t nodes, keys, reads, writes;
     bool remote;
-    int64_t horizon_ns;       // during which callers and writers come
+    int64_t horizon_ns;         // during which callers and writers come
     int64_t read_ns, reply_ns;  // a load: at most until the source reads, and until it replies
-    int64_t hand_over_ns;     // at most from a caller's look at memory until its ask
-    int64_t network_ns;       // at most, one way
+    int64_t hand_over_ns;       // at most from a caller's look at memory until its ask
+    int64_t network_ns;         // at most, one way
     uint32_t fails, hangs, overloads, denies, unlucky;  // unlucky: a request to the shared tier
-    uint32_t vanishes;        // of the versions: there is no such thing
-    uint32_t uncacheable;     // of the loads
+    uint32_t vanishes;                                  // of the versions: there is no such thing
+    uint32_t uncacheable;                               // of the loads
     uint32_t refreshes, leaves, impatient, loaders, warms, calls;  // of the reads
-    uint32_t sets, dels, wide, soft, late;  // of the writes
-    uint32_t idle, silent;                  // invalidate without a change, change without a word
-    uint32_t own_ttl;         // of the loads
-    uint32_t no_memory;       // allocations out of 1,000 that fail inside the machine
-    uint32_t payload;         // bytes of a value
+    uint32_t sets, dels, wide, soft, late;                         // of the writes
+    uint32_t idle, silent;     // invalidate without a change, change without a word
+    uint32_t own_ttl;          // of the loads
+    uint32_t no_memory;        // allocations out of 1,000 that fail inside the machine
+    uint32_t payload;          // bytes of a value
     fb_class_options options;  // of both classes
     bool indexed;
 } climate;
 
-// One version of a key at the source. From the step `hard` of a node on no read may begin there that
-// is answered with it; from `soft` on none that is answered with it as fresh.
+// One version of a key at the source. From the step `hard` of a node on no read may begin there
+// that is answered with it; from `soft` on none that is answered with it as fresh.
 typedef struct version {
     bool exists;
     uint32_t group;
@@ -102,18 +103,20 @@ typedef struct caller {
     int64_t begin_ns, ask_ns, timeout_ns, deadline_ns;
     uint64_t seq;
     bool refresh;
-    bool is_call;              // a deduplicated call
+    bool is_call;  // a deduplicated call
     int64_t window_ns;
     bool own_loader;
     uint32_t versions_at_ask;
 } caller;
 
 // What happened in all worlds of a run: that nothing was left untried.
-#define COVERED(X)                                                                                \
-    X(hits) X(misses) X(stale) X(fallback) X(negative) X(early) X(refreshed) X(coalesced) X(timeouts) \
-    X(overloads) X(source_errors) X(left) X(batches) X(doomed) X(hard) X(soft) X(patterns)        \
-    X(tags) X(classes) X(namespaces) X(all) X(sets) X(dels) X(calls) X(uncacheable) X(adopted) X(leases) \
-    X(held) X(refused) X(lost) X(notices) X(no_memory) X(evictions) X(hangs) X(warmed) X(own_loaders)
+#define COVERED(X)                                                                             \
+    X(hits)                                                                                    \
+    X(misses) X(stale) X(fallback) X(negative) X(early) X(refreshed) X(coalesced) X(timeouts)  \
+        X(overloads) X(source_errors) X(left) X(batches) X(doomed) X(hard) X(soft) X(patterns) \
+            X(tags) X(classes) X(namespaces) X(all) X(sets) X(dels) X(calls) X(uncacheable)    \
+                X(adopted) X(leases) X(held) X(refused) X(lost) X(notices) X(no_memory)        \
+                    X(evictions) X(hangs) X(warmed) X(own_loaders)
 typedef struct covered {
 #define COVERED_FIELD(name) uint64_t name;
     COVERED(COVERED_FIELD)
@@ -135,11 +138,11 @@ struct world {
     caller callers[READS_MAX];
     uint32_t caller_count;
     uint32_t loaders_given, loaders_freed;
-    int64_t longest_ns;       // from a source's read to the fill
+    int64_t longest_ns;  // from a source's read to the fill
     int64_t asks, loads;
     covered *seen;
     jmp_buf out;
-    char what[256];           // was wrong
+    char what[256];  // was wrong
 };
 
 // ---- world.c
@@ -194,7 +197,8 @@ void writer_notice(world *w, node *at, key *of, uint32_t version_count);
 void oracle_value(world *w, const caller *who, const fb_value *value);
 void oracle_negative(world *w, const caller *who);
 void oracle_error(world *w, const caller *who, int result);
-// An invalidation of versions before `below` is in force at a node. `group`: -1, or only those of one group.
+// An invalidation of versions before `below` is in force at a node. `group`: -1, or only those of
+// one group.
 void oracle_bar(world *w, const node *at, key *of, uint32_t below, int group, bool soft);
 void oracle_end(world *w);
 

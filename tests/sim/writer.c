@@ -1,9 +1,9 @@
-// Writers: they change the source, then say so to the cache, at once or a little later, narrowly or widely.
-// What an invalidation promises holds for what was committed before it was called: from the moment it
-// returned, nothing that was replaced by then is answered to who begins to read.
+// Writers: they change the source, then say so to the cache, at once or a little later, narrowly or
+// widely. What an invalidation promises holds for what was committed before it was called: from the
+// moment it returned, nothing that was replaced by then is answered to who begins to read.
 //
-// With a shared tier invalidations go by key through the flights, and are in force on the issuing node
-// when they are acknowledged, on the others when the notice has arrived.
+// With a shared tier invalidations go by key through the flights, and are in force on the issuing
+// node when they are acknowledged, on the others when the notice has arrived.
 
 #include <string.h>
 
@@ -34,19 +34,19 @@ typedef struct order {
 
 static bool covers(const order *one, const key *of) {
     switch (one->what.scope) {
-    case FB_SCOPE_KEY:
-        return fb_str_equal(one->what.name, of->name);
-    case FB_SCOPE_PATTERN:
-        return fb_glob_match(one->what.name, of->name);
-    case FB_SCOPE_TAG:
-        return of->class_id != FB_CLASS_PLAIN &&
-               (one->group >= 0 || strcmp(one->text + 3, of->id) == 0);
-    case FB_SCOPE_CLASS:
-        return of->class_id == (fb_str_equal(one->what.name, FB_STR("item")) ? 1 : 2);
-    case FB_SCOPE_NAMESPACE:
-        return of->class_id == (fb_str_equal(one->what.name, FB_STR("default")) ? 1 : 2);
-    case FB_SCOPE_ALL:
-        return true;
+        case FB_SCOPE_KEY:
+            return fb_str_equal(one->what.name, of->name);
+        case FB_SCOPE_PATTERN:
+            return fb_glob_match(one->what.name, of->name);
+        case FB_SCOPE_TAG:
+            return of->class_id != FB_CLASS_PLAIN &&
+                   (one->group >= 0 || strcmp(one->text + 3, of->id) == 0);
+        case FB_SCOPE_CLASS:
+            return of->class_id == (fb_str_equal(one->what.name, FB_STR("item")) ? 1 : 2);
+        case FB_SCOPE_NAMESPACE:
+            return of->class_id == (fb_str_equal(one->what.name, FB_STR("default")) ? 1 : 2);
+        case FB_SCOPE_ALL:
+            return true;
     }
     return false;
 }
@@ -54,8 +54,8 @@ static bool covers(const order *one, const key *of) {
 static void count_scope(world *w, const fb_invalidation *what) {
     covered *seen = w->seen;
     *(what->soft ? &seen->soft : &seen->hard) += 1;
-    uint64_t *const counters[] = {NULL, &seen->patterns, &seen->tags, &seen->classes, &seen->namespaces,
-                                  &seen->all};
+    uint64_t *const counters[] = {NULL,           &seen->patterns,   &seen->tags,
+                                  &seen->classes, &seen->namespaces, &seen->all};
     if (counters[what->scope] != NULL) {
         *counters[what->scope] += 1;
     }
@@ -64,8 +64,9 @@ static void count_scope(world *w, const fb_invalidation *what) {
 static void invalidate(world *w, order *one) {
     int64_t removed;
     int result = fb_cache_invalidate(one->at->cache, &one->what, w->now_ns, &removed);
-    SAY(w, "n%u invalidates %s%.*s (scope %d): %lld", one->at->index, one->what.soft ? "softly " : "",
-        FB_STR_ARG(one->what.name), (int)one->what.scope, (long long)removed);
+    SAY(w, "n%u invalidates %s%.*s (scope %d): %lld", one->at->index,
+        one->what.soft ? "softly " : "", FB_STR_ARG(one->what.name), (int)one->what.scope,
+        (long long)removed);
     if (result != FB_OK) {
         world_fail(w, "an invalidation gave %s", fb_result_name(result));
     }
@@ -93,28 +94,28 @@ static void choose_scope(world *w, order *one, const key *of, const version *was
     }
     bool item = of->class_id == 1;
     switch (one->what.scope) {
-    case FB_SCOPE_PATTERN:
-        (void)snprintf(one->text, sizeof one->text, item ? "i*:%s" : "page:%s:*", of->id);
-        break;
-    case FB_SCOPE_TAG:
-        if (was->exists && world_chance(w, 50)) {
-            one->group = (int)was->group;
-            (void)snprintf(one->text, sizeof one->text, "%s", source_group_tag(was->group).ptr);
-        } else {
-            (void)snprintf(one->text, sizeof one->text, "id:%s", of->id);
-        }
-        break;
-    case FB_SCOPE_CLASS:
-        (void)snprintf(one->text, sizeof one->text, item ? "item" : "page");
-        break;
-    case FB_SCOPE_NAMESPACE:
-        (void)snprintf(one->text, sizeof one->text, item ? "default" : "people");
-        break;
-    case FB_SCOPE_ALL:
-        one->text[0] = '\0';
-        break;
-    case FB_SCOPE_KEY:
-        break;
+        case FB_SCOPE_PATTERN:
+            (void)snprintf(one->text, sizeof one->text, item ? "i*:%s" : "page:%s:*", of->id);
+            break;
+        case FB_SCOPE_TAG:
+            if (was->exists && world_chance(w, 50)) {
+                one->group = (int)was->group;
+                (void)snprintf(one->text, sizeof one->text, "%s", source_group_tag(was->group).ptr);
+            } else {
+                (void)snprintf(one->text, sizeof one->text, "id:%s", of->id);
+            }
+            break;
+        case FB_SCOPE_CLASS:
+            (void)snprintf(one->text, sizeof one->text, item ? "item" : "page");
+            break;
+        case FB_SCOPE_NAMESPACE:
+            (void)snprintf(one->text, sizeof one->text, item ? "default" : "people");
+            break;
+        case FB_SCOPE_ALL:
+            one->text[0] = '\0';
+            break;
+        case FB_SCOPE_KEY:
+            break;
     }
     one->what.name = fb_str_of(one->text);
 }
@@ -134,8 +135,8 @@ static void change_alone(world *w, node *at, key *of) {
     }
 }
 
-// The new version goes to the source and into the cache in one step: two writers' steps between them would be
-// their race, not the cache's.
+// The new version goes to the source and into the cache in one step: two writers' steps between
+// them would be their race, not the cache's.
 static void set(world *w, node *at, key *of) {
     if (!source_commit(w, of)) {
         return;
@@ -194,8 +195,8 @@ static void change_shared(world *w, node *at, key *of) {
     }
     change *one = &changes[change_count++];
     *one = (change){.at = at, .of = of};
-    world_at(w, w->now_ns + (world_chance(w, w->is.late) ? world_delay(w, w->is.read_ns) : 0), call_shared,
-             one);
+    world_at(w, w->now_ns + (world_chance(w, w->is.late) ? world_delay(w, w->is.read_ns) : 0),
+             call_shared, one);
 }
 
 void writer_answered(world *w, node *at, uint64_t waiter, int result) {
