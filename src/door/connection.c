@@ -1,0 +1,370 @@
+// A connection.
+//
+// One turn: read once, feed the session, write once what it said, and keep what is left of a command
+// that is not whole. A connection that had one turn waits for the next round of the loop, so
+// no pipeline starves the others.
+//
+// Buffers are borrowed: the bytes are read into the loop's own buffer, and replies are written into the
+// loop's own, which comes back when the socket took them all. Only the rest of a command, or replies
+// that the socket did not take, are the connection's own memory, freed when they are gone. An idle
+// connection is this struct and its session: measured, 1,0xx bytes with the allocator's overhead, beside
+// what the kernel keeps.
+//
+// Who does not read what he asked for: when more than OUT_SOFT bytes wait, no more commands run and no
+// more is read until half of that is gone. That is generous, because a client may write a long
+// pipeline before it reads the first reply. While all connections together hold more than
+// UNSENT_MAX, the bound is what the session says in one go. A reply that is larger than OUT_HARD ends
+// the connection.
+//
+// The socket's event wants reading, writing, or both, and is only told where that changes: a connection
+// that keeps up never waits for writing. A turn that stops before all is fed (its share is used up)
+// asks for writing, which is true at once in the next round.
+
+#include "door/connection.h"
+
+#include <errno.h>
+#include <event2/event_struct.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "node/session.h"
+
+enum {
+    OUT_SOFT = 16 * 1024 * 1024,
+    ROUNDS_MAX = 64,              // × FB_SESSION_PACE_LEN: replies of one turn
+    SPARE_CAP_MAX = 1024 * 1024,
+    READ_LEN_MAX = 1024 * 1024
+};
+#define UNSENT_MAX (UINT64_C(256) << 20)
+#define OUT_HARD ((size_t)FB_SESSION_REPLY_LEN_MAX)
+
+struct fb_connection {
+    fb_list list;     // of all
+    fb_list ready;    // of those to be resumed
+    fb_lane_state *lane;
+    fb_session *session;
+    int fd;
+    short interest;   // what the event waits for
+    bool eof;         // nothing more will come in
+    size_t sent;      // bytes at the start of the session's out that the socket has taken
+    size_t counted;   // unsent bytes this connection stands for in the sum
+    fb_buf in;        // what is left of a command
+    struct event event;
+};
+
+static void drop(fb_connection *connection);
+
+// ---- writing
+
+static size_t unsent(fb_connection *connection) {
+    return fb_session_out(connection->session)->len - connection->sent;
+}
+
+static void count_unsent(fb_connection *connection) {
+    size_t now = unsent(connection);
+    if (now != connection->counted) {
+        atomic_fetch_add_explicit(connection->lane->unsent_bytes, now - connection->counted,
+                                  memory_order_relaxed);
+        connection->counted = now;
+    }
+}
+
+static size_t out_bound(const fb_connection *connection) {
+    uint64_t all = atomic_load_explicit(connection->lane->unsent_bytes, memory_order_relaxed);
+    return all > UNSENT_MAX ? FB_SESSION_PACE_LEN : OUT_SOFT;
+}
+
+static void lend_out(fb_connection *connection) {
+    fb_buf *out = fb_session_out(connection->session);
+    if (out->cap == 0) {
+        *out = connection->lane->spare;
+        connection->lane->spare = (fb_buf){0};
+    }
+}
+
+static void take_back_out(fb_connection *connection) {
+    fb_buf *out = fb_session_out(connection->session);
+    if (out->len > 0 || out->cap == 0) {
+        return;
+    }
+    if (connection->lane->spare.cap == 0 && out->cap <= SPARE_CAP_MAX) {
+        connection->lane->spare = *out;
+        *out = (fb_buf){0};
+    } else {
+        fb_buf_release(out);
+    }
+}
+
+// What was sent is cut off when it is half of the buffer, so that each byte moves at most once or so.
+static void cut_sent(fb_connection *connection, fb_buf *out) {
+    if (connection->sent >= out->len - connection->sent) {
+        fb_buf_consume(out, connection->sent);
+        connection->sent = 0;
+    }
+}
+
+// false: the peer is gone.
+static bool flush(fb_connection *connection) {
+    fb_buf *out = fb_session_out(connection->session);
+    size_t before = connection->sent;
+    while (connection->sent < out->len) {
+        ssize_t count = send(connection->fd, out->ptr + connection->sent,
+                             out->len - connection->sent, MSG_NOSIGNAL);
+        if (count > 0) {
+            connection->sent += (size_t)count;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            break;
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    if (connection->sent > before) {
+        atomic_fetch_add_explicit(&connection->lane->node->bytes_out, connection->sent - before,
+                                  memory_order_relaxed);
+        cut_sent(connection, out);
+    }
+    return true;
+}
+
+// ---- what to wait for
+
+static void on_event(evutil_socket_t fd, short what, void *arg);
+
+static int want(fb_connection *connection, short interest) {
+    if (interest == connection->interest) {
+        return FB_OK;
+    }
+    if (connection->interest != 0) {
+        (void)event_del(&connection->event);
+    }
+    connection->interest = interest;
+    if (interest == 0) {
+        return FB_OK;
+    }
+    bool added = event_assign(&connection->event, connection->lane->base, connection->fd,
+                              (short)(interest | EV_PERSIST), on_event, connection) == 0 &&
+                 event_add(&connection->event, NULL) == 0;
+    return added ? FB_OK : FB_ENOMEM;
+}
+
+// Nothing more will be read: the peer said so, or we are to stop and nothing has arrived.
+static bool last_read(const fb_connection *connection) {
+    char byte;
+    if (connection->eof || !connection->lane->draining) {
+        return connection->eof;
+    }
+    return connection->in.len == 0 &&
+           recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+// After a turn whose last feed gave `result`.
+static void settle(fb_connection *connection, int result) {
+    count_unsent(connection);
+    size_t left = unsent(connection);
+    bool over = result == FB_ECLOSED;
+    bool waits = result == FB_PENDING || fb_session_waits(connection->session);
+    bool idle = result == FB_OK && !waits && left == 0;
+    if ((over && left == 0) || (idle && last_read(connection)) || left > OUT_HARD) {
+        drop(connection);
+        return;
+    }
+    bool reading = result == FB_OK && !connection->eof && left < out_bound(connection);
+    bool writing = left > 0 || result == FB_REFUSED;
+    take_back_out(connection);
+    if (want(connection, (short)((reading ? EV_READ : 0) | (writing ? EV_WRITE : 0))) < 0) {
+        drop(connection);
+    }
+}
+
+// ---- a turn
+
+// Keeps what was not used of `input`, which is the connection's own or the loop's buffer.
+static int keep_rest(fb_connection *connection, fb_str input, size_t used) {
+    if (connection->in.len > 0) {
+        fb_buf_consume(&connection->in, used);
+        if (connection->in.len == 0) {
+            fb_buf_release(&connection->in);
+        }
+        return FB_OK;
+    }
+    return fb_buf_append(&connection->in, fb_str_make(input.ptr + used, input.len - used));
+}
+
+static void take_turn(fb_connection *connection, fb_str input) {
+    size_t used = 0;
+    int result;
+    bool there;
+    unsigned rounds = 0;
+    lend_out(connection);
+    do {
+        size_t count = 0;
+        fb_str rest = {input.len > 0 ? input.ptr + used : NULL, input.len - used};
+        result = fb_session_feed(connection->session, rest, &count);
+        used += count;
+        there = flush(connection);
+        rounds++;
+    } while (there && result == FB_REFUSED && rounds < ROUNDS_MAX &&
+             unsent(connection) < out_bound(connection));
+    if (!there || keep_rest(connection, input, used) < 0) {
+        drop(connection);
+        return;
+    }
+    settle(connection, result);
+}
+
+// Where bytes are read to: the loop's buffer, or behind the rest of a command.
+static char *room(fb_connection *connection, size_t *len) {
+    fb_buf *in = &connection->in;
+    if (in->len == 0) {
+        *len = FB_CONNECTION_READ_LEN;
+        return connection->lane->input;
+    }
+    // As much as is wanted, but in proportion to what has come.
+    size_t most = in->len < READ_LEN_MAX ? in->len : READ_LEN_MAX;
+    size_t wanted = fb_session_wants(connection->session);
+    *len = wanted < most ? wanted : most;
+    *len = *len < FB_CONNECTION_READ_LEN ? FB_CONNECTION_READ_LEN : *len;
+    return fb_buf_reserve(in, *len) == FB_OK ? in->ptr + in->len : NULL;
+}
+
+static void take_input(fb_connection *connection) {
+    size_t len = 0;
+    char *into = room(connection, &len);
+    ssize_t count = into != NULL ? recv(connection->fd, into, len, 0) : -1;
+    if (into == NULL) {
+        drop(connection);
+    } else if (count > 0) {
+        atomic_fetch_add_explicit(&connection->lane->node->bytes_in, (uint64_t)count,
+                                  memory_order_relaxed);
+        fb_str input = {into, (size_t)count};
+        if (connection->in.len > 0) {
+            connection->in.len += (size_t)count;
+            input = fb_buf_str(&connection->in);
+        }
+        take_turn(connection, input);
+    } else if (count == 0) {
+        connection->eof = true;
+        take_turn(connection, fb_buf_str(&connection->in));
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        drop(connection);
+    }
+}
+
+// Goes on with what is kept. Half of the bound must be free, or each write would be followed by a
+// little feeding.
+static void go_on(fb_connection *connection) {
+    if (!flush(connection)) {
+        drop(connection);
+    } else if (unsent(connection) <= out_bound(connection) / 2) {
+        take_turn(connection, fb_buf_str(&connection->in));
+    } else {
+        count_unsent(connection);
+        if (unsent(connection) > OUT_HARD || want(connection, EV_WRITE) < 0) {
+            drop(connection);
+        }
+    }
+}
+
+static void on_event(evutil_socket_t fd, short what, void *arg) {
+    (void)fd;
+    fb_connection *connection = arg;
+    // One or the other a turn: input is read when there is nothing to be written, which comes round.
+    if ((what & EV_WRITE) != 0) {
+        go_on(connection);
+    } else {
+        take_input(connection);
+    }
+}
+
+// ---- replies that came later
+
+// The session's loop is ours, but we may be deep in the engine: go on when the loop comes round, which
+// also lets answers that come together leave together.
+static void wake(void *arg) {
+    fb_connection *connection = arg;
+    if (fb_list_empty(&connection->ready)) {
+        fb_list_insert(&connection->lane->ready, &connection->ready);
+        event_active(connection->lane->resume, EV_TIMEOUT, 1);
+    }
+}
+
+void fb_connection_resume_all(fb_lane_state *lane) {
+    fb_list now;
+    fb_list_init(&now);
+    while (!fb_list_empty(&lane->ready)) {
+        fb_list *node = lane->ready.next;
+        fb_list_remove(node);
+        fb_list_insert(&now, node);
+    }
+    while (!fb_list_empty(&now)) {
+        fb_connection *connection = FB_LIST_OF(now.next, fb_connection, ready);
+        fb_list_remove(&connection->ready);
+        go_on(connection);
+    }
+}
+
+// ---- its life
+
+static void drop(fb_connection *connection) {
+    fb_lane_state *lane = connection->lane;
+    if (connection->interest != 0) {
+        (void)event_del(&connection->event);
+    }
+    if (connection->session != NULL) {
+        atomic_fetch_sub_explicit(lane->unsent_bytes, connection->counted, memory_order_relaxed);
+        fb_session_free(connection->session);
+    }
+    (void)close(connection->fd);
+    fb_list_remove(&connection->list);
+    fb_list_remove(&connection->ready);
+    fb_buf_release(&connection->in);
+    fb_mem_free(connection);
+    lane->gone(lane->gone_arg);
+}
+
+int fb_connection_new(fb_lane_state *lane, int fd, fb_str peer) {
+    fb_connection *connection = fb_mem_zero(1, sizeof *connection);
+    if (connection == NULL) {
+        (void)close(fd);
+        lane->gone(lane->gone_arg);
+        return FB_ENOMEM;
+    }
+    connection->lane = lane;
+    connection->fd = fd;
+    fb_list_init(&connection->ready);
+    fb_list_insert(&lane->connections, &connection->list);
+    int result = fb_session_new(lane->node, peer, wake, connection, &connection->session);
+    if (result == FB_OK) {
+        result = want(connection, EV_READ);
+    }
+    if (result < 0) {
+        drop(connection);
+    }
+    return result;
+}
+
+void fb_connection_drain_all(fb_lane_state *lane) {
+    lane->draining = true;
+    FB_LIST_EACH_SAFE(node, after, &lane->connections) {
+        fb_connection *connection = FB_LIST_OF(node, fb_connection, list);
+        bool busy = unsent(connection) > 0 || fb_session_waits(connection->session);
+        if (busy || (connection->interest & EV_READ) == 0) {
+            continue;  // settle() sees to it later
+        }
+        if (last_read(connection)) {
+            drop(connection);
+        } else {
+            take_input(connection);
+        }
+    }
+}
+
+void fb_connection_close_all(fb_lane_state *lane) {
+    while (!fb_list_empty(&lane->connections)) {
+        drop(FB_LIST_OF(lane->connections.next, fb_connection, list));
+    }
+}

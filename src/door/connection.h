@@ -1,0 +1,49 @@
+// door/connection.h -- one RESP connection: a socket, a session, and who may go on when.
+//
+// Threads: everything on the loop of its lane.
+
+#ifndef FB_DOOR_CONNECTION_H
+#define FB_DOOR_CONNECTION_H
+
+#include <event2/event.h>
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "node/node.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { FB_CONNECTION_READ_LEN = 64 * 1024 };
+
+typedef struct fb_connection fb_connection;
+
+// What the connections of one loop share.
+typedef struct fb_lane_state {
+    fb_node *node;
+    struct event_base *base;
+    fb_list connections;
+    fb_list ready;             // those whose replies have come, until `resume` runs
+    struct event *resume;      // calls fb_connection_resume_all()
+    char *input;               // FB_CONNECTION_READ_LEN bytes that all of them read into
+    fb_buf spare;              // for the replies of the one whose turn it is
+    _Atomic uint64_t *unsent_bytes;  // of all lanes together
+    bool draining;
+    // Called when one is gone.
+    void (*gone)(void *arg);
+    void *gone_arg;
+} fb_lane_state;
+
+// Takes `fd` over, also when it fails (then it is closed). `peer` is for CLIENT LIST.
+FB_CHECK_RESULT int fb_connection_new(fb_lane_state *lane, int fd, fb_str peer);
+void fb_connection_resume_all(fb_lane_state *lane);
+// Answers what has arrived, and closes those with nothing left to answer, from now on.
+void fb_connection_drain_all(fb_lane_state *lane);
+void fb_connection_close_all(fb_lane_state *lane);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
