@@ -169,7 +169,7 @@ static int64_t softened(const fb_entry *entry, const fb_class *class_, const fb_
 // What is left of an entry that is not fresh any more.
 static void judge_old(const fb_entry *entry, const fb_class *class_, int64_t now_ns,
                       fb_judged *judged) {
-    bool grace = (entry->flags & FB_ENTRY_GRACE) != 0;
+    bool grace = fb_entry_has_grace(entry);
     const fb_class_options *options = &class_->options;
     if (grace && now_ns < judged->stale_until_ns) {
         judged->find = FB_FIND_STALE;
@@ -199,7 +199,7 @@ void fb_entry_judge(const fb_entry *entry, const fb_class *class_, const fb_tags
         fresh_until = now_ns;
     }
     int64_t stale_until = fresh_until;
-    if (entry->flags & FB_ENTRY_GRACE) {
+    if (fb_entry_has_grace(entry)) {
         stale_until = fb_time_add(fresh_until, class_->options.stale_ttl_ns);
     }
     judged->fresh_until_ns = fresh_until;

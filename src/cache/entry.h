@@ -42,6 +42,10 @@ typedef struct fb_entry {
     uint32_t tags[FB_ENTRY_TAGS_MAX];  // slots
 } fb_entry;
 
+// Whether anything comes after its fresh time. Not where a caller set when it goes.
+static inline bool fb_entry_has_grace(const fb_entry *entry) {
+    return (entry->flags & FB_ENTRY_GRACE) != 0 && entry->fresh_until_ns < entry->dead_ns;
+}
 // Fills item->extra (with `bytes`), flags, class_id and expires_ns.
 void fb_entry_pack(const fb_entry *entry, uint8_t bytes[FB_ENTRY_PACKED_MAX], fb_item *item);
 // false: these bytes are no entry.

@@ -37,7 +37,7 @@ static bool judge(const job *work, const fb_item *item, fb_entry *entry, fb_judg
 // Softens the entry in `next`, if there is anything left of it then.
 static bool soften(const job *work, fb_entry *entry, uint8_t bytes[FB_ENTRY_PACKED_MAX],
                    fb_item *next) {
-    if ((entry->flags & FB_ENTRY_GRACE) == 0) {
+    if (!fb_entry_has_grace(entry)) {
         return false;
     }
     entry->flags |= FB_ENTRY_SOFT;

@@ -1,7 +1,7 @@
 // cache_rig.h -- a cache with a catalogue of classes, and its calls in one line each, for tests.
 //
 // The classes: "page" (page:{id}; fresh 10 s, stale 5 s, fallback 20 s, negative 3 s), "item"
-// (item:{id}; fresh 10 s and nothing after it; namespace "shop"), "list" (list:{user}:{page},
+// (item:{id}; fresh 10 s and nothing after it; namespace "shop"), "list" (list:{user}:p{page},
 // indexed by user; fresh 10 s, stale 5 s; namespace "shop"; its tag is "user:{user}").
 
 #ifndef FB_TESTS_CACHE_RIG_H
@@ -58,7 +58,7 @@ static inline fb_class_options rig_list(void) {
     static char *tags[] = {"user:{user}"};
     static char *index[] = {"user"};
     return (fb_class_options){.name = "list",
-                              .key = "list:{user}:{page}",
+                              .key = "list:{user}:p{page}",
                               .memory_ttl_ns = S(10),
                               .ttl_ns = S(60),
                               .stale_ttl_ns = S(5),

@@ -289,10 +289,10 @@ static inline void stress_run(stress *all, uint64_t seed, uint32_t steps) {
     atomic_store(&all->writers_left, STRESS_WRITERS);
     for (uint32_t i = 0; i < STRESS_KEYS; i++) {
         stress_key *key = &all->keys[i];
-        (void)snprintf(key->key, sizeof key->key, "list:%u:%u", i / 2, i % 2);
+        (void)snprintf(key->key, sizeof key->key, "list:%u:p%u", i / 2, i % 2);
         // The class's own template: values that are edited into being have it too.
         (void)snprintf(key->tag, sizeof key->tag, "user:%u", i / 2);
-        (void)snprintf(key->glob, sizeof key->glob, "li*:%u:%u", i / 2, i % 2);
+        (void)snprintf(key->glob, sizeof key->glob, "li*:%u:p%u", i / 2, i % 2);
         (void)snprintf(key->index, sizeof key->index, "list:%u:*", i / 2);
         pthread_mutex_init(&key->lock, NULL);
         pthread_cond_init(&key->landed, NULL);

@@ -167,8 +167,8 @@ static void test_cache__put_refuses_tags_it_cannot_keep(void **state) {
     assert_result(fb_cache_put(cache, a, a, 0, &own_tag, 1, 1), FB_EINVAL);
     assert_read(cache, "a", 1, "nothing");
     // As many as a caller may give, beside those that the class adds.
-    assert_ok(fb_cache_put(cache, FB_STR("list:1:2"), a, 0, tags, FB_TAGS_MAX, 1));
-    assert_read(cache, "list:1:2", 1, "fresh:a");
+    assert_ok(fb_cache_put(cache, FB_STR("list:1:p2"), a, 0, tags, FB_TAGS_MAX, 1));
+    assert_read(cache, "list:1:p2", 1, "fresh:a");
     fb_cache_free(cache);
 }
 
@@ -264,26 +264,26 @@ static void test_cache__edit_does_not_find_what_is_negative_stale_or_invalid(voi
 static void test_cache__edit_keeps_times_class_and_tags(void **state) {
     fb_cache *cache = rig_cache();
     fb_str tag = FB_STR("mine");
-    assert_ok(fb_cache_put(cache, FB_STR("list:7:1"), FB_STR("x"), 0, &tag, 1, S(100)));
-    edit(cache, "list:7:1", S(105), (edit_plan){.action = FB_EDIT_PUT, .data = "y"});
-    assert_read(cache, "list:7:1", S(109.9), "fresh:y");
-    assert_read(cache, "list:7:1", S(110), "stale:y");
+    assert_ok(fb_cache_put(cache, FB_STR("list:7:p1"), FB_STR("x"), 0, &tag, 1, S(100)));
+    edit(cache, "list:7:p1", S(105), (edit_plan){.action = FB_EDIT_PUT, .data = "y"});
+    assert_read(cache, "list:7:p1", S(109.9), "fresh:y");
+    assert_read(cache, "list:7:p1", S(110), "stale:y");
     for (int i = 0; i < 3; i++) {
-        rig_put(cache, "list:7:1", "x", 0, S(100));
-        assert_ok(fb_cache_put(cache, FB_STR("list:7:1"), FB_STR("x"), 0, &tag, 1, S(100)));
-        edit(cache, "list:7:1", S(101), (edit_plan){.action = FB_EDIT_PUT, .data = "y"});
-        assert_read(cache, "list:7:1", S(102), "fresh:y");
+        rig_put(cache, "list:7:p1", "x", 0, S(100));
+        assert_ok(fb_cache_put(cache, FB_STR("list:7:p1"), FB_STR("x"), 0, &tag, 1, S(100)));
+        edit(cache, "list:7:p1", S(101), (edit_plan){.action = FB_EDIT_PUT, .data = "y"});
+        assert_read(cache, "list:7:p1", S(102), "fresh:y");
         fb_scope scopes[] = {FB_SCOPE_TAG, FB_SCOPE_PATTERN, FB_SCOPE_NAMESPACE};
         const char *names[] = {"mine", "list:7:*", "shop"};
         assert_int_equal(rig_invalidate(cache, scopes[i], names[i], false, S(102)), -1);
-        assert_read(cache, "list:7:1", S(102), "nothing");
+        assert_read(cache, "list:7:p1", S(102), "nothing");
     }
     // EXPIRE is literal here too.
-    rig_put(cache, "list:7:1", "x", 0, S(100));
-    edit(cache, "list:7:1", S(101),
+    rig_put(cache, "list:7:p1", "x", 0, S(100));
+    edit(cache, "list:7:p1", S(101),
          (edit_plan){.action = FB_EDIT_EXPIRE, .expires_ms = WALL_MS + 2000});
-    assert_read(cache, "list:7:1", S(102.9), "fresh:x");
-    assert_read(cache, "list:7:1", S(103), "nothing");
+    assert_read(cache, "list:7:p1", S(102.9), "fresh:x");
+    assert_read(cache, "list:7:p1", S(103), "nothing");
     fb_cache_free(cache);
 }
 
@@ -332,12 +332,12 @@ static void test_cache__stamps_hit_exactly_their_scope(void **state) {
         for (int soft = 0; soft < 2; soft++) {
             assert_ok(rig_load(cache, RIG_PAGE, "page:1", "P", "red", S(100)));
             assert_ok(rig_load(cache, RIG_ITEM, "item:1", "I", NULL, S(100)));
-            assert_ok(rig_load(cache, RIG_LIST, "list:7:1", "L", "user:7", S(100)));
+            assert_ok(rig_load(cache, RIG_LIST, "list:7:p1", "L", "user:7", S(100)));
             assert_ok(fb_cache_put(cache, FB_STR("plain"), FB_STR("T"), 0, &red, 1, S(100)));
             rig_put(cache, "other", "O", 0, S(100));
             assert_int_equal(
                 rig_invalidate(cache, cases[i].scope, cases[i].name, soft == 1, S(101)), -1);
-            const char *keys[] = {"page:1", "item:1", "list:7:1", "plain", "other"};
+            const char *keys[] = {"page:1", "item:1", "list:7:p1", "plain", "other"};
             for (size_t j = 0; j < 5; j++) {
                 char expected[16];
                 bool hit = strchr(cases[i].gone, "PILTO"[j]) != NULL;
@@ -386,16 +386,16 @@ static void test_cache__index_pattern_takes_lookalikes_too(void **state) {
     fb_cache *cache = rig_cache();
     // Keys that begin so, though they are not of the class, or loaded without its tags.
     rig_put(cache, "list:7:", "empty page", 0, S(100));
-    rig_put(cache, "list:7:a:b", "plain", 0, S(100));
-    assert_ok(rig_load(cache, FB_CLASS_PLAIN, "list:7:x:y", "dedupe", NULL, S(100)));
-    assert_ok(rig_load(cache, RIG_LIST, "list:7:3", "own loader", NULL, S(100)));
-    rig_put(cache, "list:70:1", "other", 0, S(100));
+    rig_put(cache, "list:7:a", "plain", 0, S(100));
+    assert_ok(rig_load(cache, FB_CLASS_PLAIN, "list:7:x", "dedupe", NULL, S(100)));
+    assert_ok(rig_load(cache, RIG_LIST, "list:7:p3", "own loader", NULL, S(100)));
+    rig_put(cache, "list:70:p1", "other", 0, S(100));
     assert_int_equal(rig_invalidate(cache, FB_SCOPE_PATTERN, "list:7:*", false, S(101)), -1);
     assert_read(cache, "list:7:", S(101), "nothing");
-    assert_read(cache, "list:7:a:b", S(101), "nothing");
-    assert_read(cache, "list:7:x:y", S(101), "nothing");
-    assert_read(cache, "list:7:3", S(101), "nothing");
-    assert_read(cache, "list:70:1", S(101), "fresh:other");
+    assert_read(cache, "list:7:a", S(101), "nothing");
+    assert_read(cache, "list:7:x", S(101), "nothing");
+    assert_read(cache, "list:7:p3", S(101), "nothing");
+    assert_read(cache, "list:70:p1", S(101), "fresh:other");
     fb_cache_free(cache);
 }
 
@@ -425,26 +425,26 @@ static void test_cache__overtaken_load_is_stored_nowhere(void **state) {
         fb_scope scope;
         const char *name;
     } cases[] = {
-        {FB_SCOPE_KEY, "list:7:1"}, {FB_SCOPE_PATTERN, "l*:1"}, {FB_SCOPE_PATTERN, "list:7:*"},
-        {FB_SCOPE_TAG, "t"},        {FB_SCOPE_CLASS, "list"},   {FB_SCOPE_NAMESPACE, "shop"},
+        {FB_SCOPE_KEY, "list:7:p1"}, {FB_SCOPE_PATTERN, "l*:p1"}, {FB_SCOPE_PATTERN, "list:7:*"},
+        {FB_SCOPE_TAG, "t"},         {FB_SCOPE_CLASS, "list"},    {FB_SCOPE_NAMESPACE, "shop"},
         {FB_SCOPE_ALL, ""},
     };
     fb_cache *cache = rig_cache();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        fb_ticket *ticket = rig_begin(cache, RIG_LIST, "list:7:1", S(100));
+        fb_ticket *ticket = rig_begin(cache, RIG_LIST, "list:7:p1", S(100));
         fb_ticket *other = rig_begin(cache, RIG_PAGE, "page:1", S(100));
         rig_invalidate(cache, cases[i].scope, cases[i].name, false, S(101));
         // A tag is known to be the load's only when it is there.
         assert_int_equal(fb_ticket_doomed(ticket), cases[i].scope != FB_SCOPE_TAG);
         assert_int_equal(fb_ticket_doomed(other), cases[i].scope == FB_SCOPE_ALL);
-        fb_ticket *later = rig_begin(cache, RIG_LIST, "list:7:1", S(101));
+        fb_ticket *later = rig_begin(cache, RIG_LIST, "list:7:p1", S(101));
         assert_false(fb_ticket_doomed(later));
         assert_result(rig_fill(cache, ticket, "old", "t", S(101)), FB_DOOMED);
-        assert_read(cache, "list:7:1", S(101), "nothing");
+        assert_read(cache, "list:7:p1", S(101), "nothing");
         assert_result(rig_fill(cache, other, "p", NULL, S(101)),
                       cases[i].scope == FB_SCOPE_ALL ? FB_DOOMED : FB_OK);
         assert_ok(rig_fill(cache, later, "new", "t", S(101)));
-        assert_read(cache, "list:7:1", S(101), "fresh:new");
+        assert_read(cache, "list:7:p1", S(101), "fresh:new");
     }
     fb_cache_free(cache);
 }
@@ -644,13 +644,13 @@ static void test_cache__swap_keeps_what_still_belongs_and_drops_the_rest(void **
 static void test_cache__explain_tells_what_is_known(void **state) {
     fb_cache *cache = rig_cache();
     fb_explanation told;
-    fb_str key = FB_STR("list:7:1");
+    fb_str key = FB_STR("list:7:p1");
     assert_ok(fb_cache_explain(cache, key, S(100), &told));
     assert_int_equal(told.tier, FB_TIER_NONE);
     assert_string_equal(told.last_miss, "");
-    assert_read(cache, "list:7:1", S(100), "nothing");
+    assert_read(cache, "list:7:p1", S(100), "nothing");
     fb_cache_note_miss(cache, key, FB_MISS_UNKNOWN);
-    fb_ticket *ticket = rig_begin(cache, RIG_LIST, "list:7:1", S(100));
+    fb_ticket *ticket = rig_begin(cache, RIG_LIST, "list:7:p1", S(100));
     assert_ok(fb_cache_explain(cache, key, S(100), &told));
     assert_true(told.loading);
     assert_ok(rig_fill(cache, ticket, "[1]", "user:7", S(101)));
@@ -758,7 +758,7 @@ static int whole_life(void *arg) {
         fb_catalog_free(catalog);
         return result;
     }
-    fb_str key = FB_STR("list:7:1");
+    fb_str key = FB_STR("list:7:p1");
     fb_ticket *ticket = NULL;
     result = fb_cache_begin(cache, fb_catalog_by_id(catalog, RIG_LIST), key, S(1), &ticket);
     fb_loaded loaded;
@@ -771,13 +771,13 @@ static int whole_life(void *arg) {
     }
     if (result == FB_OK) {
         result = fb_cache_put(cache, key, FB_STR("1"), 0, &key, 1, S(1));
-        assert_read(cache, "list:7:1", S(1), result == FB_OK ? "fresh:1" : "nothing");
+        assert_read(cache, "list:7:p1", S(1), result == FB_OK ? "fresh:1" : "nothing");
     }
     if (result == FB_OK) {
         fb_cache_note_read(cache, fb_catalog_by_id(catalog, RIG_LIST), key);
-        rig_invalidate(cache, FB_SCOPE_PATTERN, "*7:1", true, S(1));
+        rig_invalidate(cache, FB_SCOPE_PATTERN, "*7:p1", true, S(1));
         // Without memory it is removed instead.
-        assert_string_not_equal(rig_read(cache, "list:7:1", S(1)), "fresh:1");
+        assert_string_not_equal(rig_read(cache, "list:7:p1", S(1)), "fresh:1");
         fb_stats stats = {0};
         result = fb_cache_stats(cache, &stats);
         if (result == FB_OK) {
