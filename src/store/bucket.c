@@ -2,17 +2,17 @@
 //
 // A shard starts with one page of buckets and grows with its items, one bucket at a time, so that a
 // put never pays for more than one split and memory for the index follows what is stored. The price
-// is that, half way through a round, the buckets not yet split are twice as full: with five items to
-// a bucket on average about one key in twenty lies in an overflow bucket. Doubling at once has the
-// same average and a pause; sizing the index for the smallest items from the start would cost a
+// is that, half way through a round, the buckets not yet split are twice as full: with five items
+// to a bucket on average about one key in twenty lies in an overflow bucket. Doubling at once has
+// the same average and a pause; sizing the index for the smallest items from the start would cost a
 // fifth of the limit.
 //
-// Chains are dense: only the last bucket of a chain has empty slots, and an overflow bucket is never
-// empty. Splitting therefore never needs more overflow buckets than it frees.
+// Chains are dense: only the last bucket of a chain has empty slots, and an overflow bucket is
+// never empty. Splitting therefore never needs more overflow buckets than it frees.
 //
-// A reader without the lock would read the geometry, then the head's version, search, and check both
-// again; so writers change slots only between begin and end, and the geometry's upper half with every
-// split and merge. (Readers take the lock for now.)
+// A reader without the lock would read the geometry, then the head's version, search, and check
+// both again; so writers change slots only between begin and end, and the geometry's upper half
+// with every split and merge. (Readers take the lock for now.)
 
 #include "store/bucket.h"
 
@@ -128,6 +128,23 @@ bool fb_bucket_find_offset(const fb_store *store, const fb_shard *shard, uint64_
         }
     }
     return false;
+}
+
+void fb_bucket_fetch(const fb_store *store, const fb_shard *shard, uint64_t hash) {
+    __builtin_prefetch(head_of(store, shard, hash));
+}
+
+void fb_bucket_fetch_record(const fb_store *store, const fb_shard *shard, uint64_t hash) {
+    uint64_t tag = fb_slot_make(hash, 0, 0);
+    const fb_bucket *bucket = head_of(store, shard, hash);
+    for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
+        uint64_t word = load(bucket, slot);
+        if ((word ^ tag) >> FB_SLOT_TAG_SHIFT == 0 && word != 0) {
+            const char *record = (const char *)fb_record_at(store, fb_slot_offset(word));
+            __builtin_prefetch(record);
+            __builtin_prefetch(record + FB_LINE);
+        }
+    }
 }
 
 bool fb_bucket_least(const fb_store *store, const fb_shard *shard, uint64_t hash, fb_place *place) {

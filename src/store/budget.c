@@ -3,9 +3,11 @@
 // `committed` is the sum of everything that may be resident: header, used parts of the zones, every
 // segment in use and every free segment that has not been given back ("warm"). It never grows past
 // the limit, so the process's resident memory cannot either. A segment that is freed stays warm for
-// the next one who needs it; when somebody needs bytes of another kind (pages for the index, a run)
-// warm segments are given back to the system to make room. Runs count by the page, so that a record
-// a little larger than a segment does not cost two.
+// the next one who needs it, as far from its start as it was used; when somebody needs bytes of
+// another kind (pages for the index, a run) warm segments are given back to the system to make room.
+// Runs count by the page, so that a record a little larger than a segment does not cost two, and
+// one of a third of a segment costs a third. Before free segments could be warm in part, each such
+// record cost its page faults anew, thirty times the copying.
 //
 // A run is found first-fit in the map of segments in use. The search is linear in the part of the
 // map that is in use, which is a few cache lines; it was not worth a tree.
@@ -49,18 +51,18 @@ static void unlist_warm(fb_store *store, uint32_t id) {
     }
     segment->next = 0;
     segment->prev = 0;
-    store->region->warm_bytes -= store->segment_size;
+    store->region->warm_bytes -= segment->resident;
 }
 
-static void list_warm(fb_store *store, uint32_t id) {
+static void list_warm(fb_store *store, uint32_t id, uint32_t resident) {
     fb_segment *segment = fb_segment_at(store, id);
     uint32_t first = store->region->warm;
-    *segment = (fb_segment){.next = first, .resident = store->segment_size};
+    *segment = (fb_segment){.next = first, .resident = resident};
     if (first != 0) {
         fb_segment_at(store, first)->prev = id;
     }
     store->region->warm = id;
-    store->region->warm_bytes += store->segment_size;
+    store->region->warm_bytes += resident;
 }
 
 // Gives one warm segment back to the system; false: there is none.
@@ -70,12 +72,13 @@ static bool cool(fb_store *store) {
         return false;
     }
     unlist_warm(store, id);
-    give_back(store, fb_segment_offset(store, id), store->segment_size);
-    fb_segment_at(store, id)->resident = 0;
+    fb_segment *segment = fb_segment_at(store, id);
+    give_back(store, fb_segment_offset(store, id), segment->resident);
+    count(store->region, 0, segment->resident);
+    segment->resident = 0;
     if (id < store->region->low) {
         store->region->low = id;
     }
-    count(store->region, 0, store->segment_size);
     return true;
 }
 
@@ -127,38 +130,57 @@ static uint32_t find_hole(const fb_store *store, uint32_t from, uint32_t length)
     return 0;
 }
 
-static uint32_t take_cold(fb_store *store) {
-    fb_region *region = store->region;
-    uint32_t id = find_hole(store, region->low, 1);
-    if (id == 0 || !reach(store, id) || !make_room(store, store->segment_size)) {
+// A segment that is neither in use nor resident.
+static uint32_t find_cold(fb_store *store) {
+    uint32_t id = find_hole(store, store->region->low, 1);
+    if (id == 0 || !reach(store, id)) {
         return 0;
     }
-    region->low = id + 1;
-    count(region, store->segment_size, 0);
+    store->region->low = id;
+    return id;
+}
+
+// Makes the first `bytes` of a free segment resident, and no more of it. False: no room.
+static bool warm_up(fb_store *store, uint32_t id, uint32_t bytes) {
+    fb_segment *segment = fb_segment_at(store, id);
+    uint32_t resident = segment->resident;
+    if (resident > 0) {
+        // Out of the list first, or it might be given back to make room for itself.
+        unlist_warm(store, id);
+    }
+    if (bytes > resident && !make_room(store, bytes - resident)) {
+        if (resident > 0) {
+            list_warm(store, id, resident);
+        }
+        return false;
+    }
+    if (bytes < resident) {
+        give_back(store, fb_segment_offset(store, id) + bytes, resident - bytes);
+    }
+    count(store->region, bytes, resident);
+    segment->resident = bytes;
+    return true;
+}
+
+static uint32_t take_one(fb_store *store, uint32_t bytes) {
+    uint32_t id = store->region->warm;
+    id = id != 0 ? id : find_cold(store);
+    if (id == 0 || !make_room(store, 0) || !warm_up(store, id, bytes)) {
+        return 0;
+    }
+    mark(store, id, true);
+    *fb_segment_at(store, id) = (fb_segment){.resident = bytes, .run = 1};
     return id;
 }
 
 uint32_t fb_budget_take(fb_store *store) {
-    fb_region *region = store->region;
-    pthread_mutex_lock(&region->pool_lock);
-    uint32_t id = 0;
-    if (make_room(store, 0)) {
-        id = region->warm;
-        if (id != 0) {
-            unlist_warm(store, id);
-        } else {
-            id = take_cold(store);
-        }
-    }
-    if (id != 0) {
-        mark(store, id, true);
-        *fb_segment_at(store, id) = (fb_segment){.resident = store->segment_size, .run = 1};
-    }
-    pthread_mutex_unlock(&region->pool_lock);
+    pthread_mutex_lock(&store->region->pool_lock);
+    uint32_t id = take_one(store, store->segment_size);
+    pthread_mutex_unlock(&store->region->pool_lock);
     return id;
 }
 
-// The warm bytes among `length` segments.
+// The resident bytes among `length` segments that are not in use.
 static uint64_t warm_within(const fb_store *store, uint32_t id, uint32_t length) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < length; i++) {
@@ -167,75 +189,72 @@ static uint64_t warm_within(const fb_store *store, uint32_t id, uint32_t length)
     return bytes;
 }
 
-// Turns segments that are not in use into one run with `bytes` resident.
+// Turns segments that are not in use into one run with `bytes` resident, for which there is room.
 static void claim(fb_store *store, uint32_t id, uint32_t length, uint64_t bytes) {
     uint64_t left = bytes;
     for (uint32_t i = 0; i < length; i++) {
         fb_segment *segment = fb_segment_at(store, id + i);
+        uint32_t want = left < store->segment_size ? (uint32_t)left : store->segment_size;
         if (segment->resident > 0) {
-            unlist_warm(store, id + i);
-            if (left < store->segment_size) {
-                give_back(store, fb_segment_offset(store, id + i) + left,
-                          store->segment_size - left);
-            }
-            count(store->region, 0, store->segment_size);
+            // Only the last can have more than is wanted of it.
+            bool fits = warm_up(store, id + i, want < segment->resident ? want : segment->resident);
+            FB_ASSERT(fits);
         }
+        count(store->region, want, segment->resident);
         *segment = (fb_segment){.state = FB_SEGMENT_TAIL};
         mark(store, id + i, true);
-        left -= left < store->segment_size ? left : store->segment_size;
+        left -= want;
     }
-    count(store->region, bytes, 0);
-    fb_segment *first = fb_segment_at(store, id);
-    first->resident = (uint32_t)bytes;
-    first->run = length;
-    first->state = FB_SEGMENT_RUN;
+    *fb_segment_at(store, id) =
+        (fb_segment){.resident = (uint32_t)bytes, .run = length, .state = FB_SEGMENT_RUN};
+}
+
+static uint32_t take_several(fb_store *store, uint64_t bytes) {
+    fb_region *region = store->region;
+    uint32_t length = (uint32_t)((bytes + store->segment_size - 1) >> store->segment_shift);
+    uint32_t id = find_hole(store, 1, length);
+    if (id == 0 || !reach(store, id + length - 1)) {
+        return 0;
+    }
+    while (region->committed + bytes > region->limit + warm_within(store, id, length)) {
+        if (!cool(store)) {
+            return 0;
+        }
+    }
+    claim(store, id, length, bytes);
+    return id;
 }
 
 uint32_t fb_budget_take_run(fb_store *store, uint64_t bytes) {
-    fb_region *region = store->region;
-    uint64_t pages = fb_round_up(bytes, region->page_size);
-    uint32_t length = (uint32_t)((pages + store->segment_size - 1) >> store->segment_shift);
-    pthread_mutex_lock(&region->pool_lock);
-    uint32_t id = find_hole(store, 1, length);
-    if (id != 0 && !reach(store, id + length - 1)) {
-        id = 0;
-    }
-    while (id != 0 &&
-           region->committed + pages > region->limit + warm_within(store, id, length)) {
-        if (!cool(store)) {
-            id = 0;
+    uint64_t pages = fb_round_up(bytes, store->region->page_size);
+    pthread_mutex_lock(&store->region->pool_lock);
+    uint32_t id = 0;
+    if (pages > store->segment_size) {
+        id = take_several(store, pages);
+    } else {
+        id = take_one(store, (uint32_t)pages);
+        if (id != 0) {
+            fb_segment_at(store, id)->state = FB_SEGMENT_RUN;
         }
     }
-    if (id != 0) {
-        claim(store, id, length, pages);
-    }
-    pthread_mutex_unlock(&region->pool_lock);
+    pthread_mutex_unlock(&store->region->pool_lock);
     return id;
 }
 
 void fb_budget_give(fb_store *store, uint32_t id) {
-    fb_region *region = store->region;
-    pthread_mutex_lock(&region->pool_lock);
+    pthread_mutex_lock(&store->region->pool_lock);
     uint32_t length = fb_segment_at(store, id)->run;
     uint64_t left = fb_segment_at(store, id)->resident;
     FB_ASSERT(length > 0 && used(store, id));
     for (uint32_t i = 0; i < length; i++) {
+        FB_ASSERT(left > 0);
+        uint32_t resident = left < store->segment_size ? (uint32_t)left : store->segment_size;
         mark(store, id + i, false);
-        if (left >= store->segment_size) {
-            list_warm(store, id + i);
-            left -= store->segment_size;
-            continue;
-        }
-        give_back(store, fb_segment_offset(store, id + i), store->segment_size);
-        *fb_segment_at(store, id + i) = (fb_segment){.run = 0};
-        count(region, 0, left);
-        left = 0;
-        if (id + i < region->low) {
-            region->low = id + i;
-        }
+        list_warm(store, id + i, resident);
+        left -= resident;
     }
     (void)make_room(store, 0);
-    pthread_mutex_unlock(&region->pool_lock);
+    pthread_mutex_unlock(&store->region->pool_lock);
 }
 
 bool fb_budget_grow(fb_store *store, fb_zone *zone, uint64_t bytes) {

@@ -1,8 +1,8 @@
-// store/budget.h -- memory counted against the limit: segments from a pool shared by all shards, and
-// the zones of the index.
+// store/budget.h -- memory counted against the limit: segments from a pool shared by all shards,
+// and the zones of the index.
 //
-// Every call is all or nothing and evicts nothing (store/evict.h does). Threads: each call takes the
-// pool lock; the zone given to a call belongs to the caller.
+// Every call is all or nothing and evicts nothing (store/evict.h does). Threads: each call takes
+// the pool lock; the zone given to a call belongs to the caller.
 
 #ifndef FB_STORE_BUDGET_H
 #define FB_STORE_BUDGET_H

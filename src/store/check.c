@@ -1,5 +1,5 @@
-// Every invariant of the store, asserted, with all locks held. (Only this takes more than one shard's
-// lock by waiting; relieving and reclaiming only try, so it cannot deadlock with them.)
+// Every invariant of the store, asserted, with all locks held. (Only this takes more than one
+// shard's lock by waiting; relieving and reclaiming only try, so it cannot deadlock with them.)
 
 #include "store/bucket.h"
 #include "store/budget.h"
@@ -122,8 +122,8 @@ static void check_budget(const fb_store *store, const sums *parts) {
     uint64_t warm = 0;
     for (uint32_t id = region->warm; id != 0; id = fb_segment_at(store, id)->next) {
         FB_ASSERT(fb_segment_at(store, id)->state == FB_SEGMENT_FREE);
-        FB_ASSERT(fb_segment_at(store, id)->resident == store->segment_size);
-        warm += store->segment_size;
+        FB_ASSERT(fb_segment_at(store, id)->resident <= store->segment_size);
+        warm += fb_segment_at(store, id)->resident;
     }
     FB_ASSERT(warm == region->warm_bytes);
     FB_ASSERT(region->committed == fixed + parts->zones + parts->resident + warm);

@@ -1,20 +1,21 @@
 // Making room: S3-FIFO (Yang et al., SOSP '23) by the segment.
 //
-// New items go to probation, a tenth of the log. When room is needed, the oldest segment of probation
-// (if that is over its share) or of main is taken through: what was used in probation moves to main,
-// what was used in main moves to main's newest end with one use less, the rest leaves. What leaves
-// probation is remembered as a ghost, and goes to main at once if it comes back. Moving goes into the
-// shard's spare segment; the segment taken through then becomes the spare, or is free.
+// New items go to probation, a tenth of the log. When room is needed, the oldest segment of
+// probation (if that is over its share) or of main is taken through: what was used in probation
+// moves to main, what was used in main moves to main's newest end with one use less, the rest
+// leaves. What leaves probation is remembered as a ghost, and goes to main at once if it comes
+// back. Moving goes into the shard's spare segment; the segment taken through then becomes the
+// spare, or is free.
 //
-// Where every record is used, a round frees nothing; after some such rounds more is asked of a record
-// to stay, so that making room ends.
+// Where every record is used, a round frees nothing; after some such rounds more is asked of a
+// record to stay, so that making room ends.
 //
 // Before anything live is evicted, neighbours in a queue that are mostly dead are moved together:
 // k segments whose live records fit into k - 1. Order in the queue stays.
 //
-// All shards share the budget. A shard makes its own room if it holds its share or more; otherwise the
-// one that holds most does, if its lock is free (waiting for a second lock could deadlock). So large
-// records, which overcharge their shard, even out.
+// All shards share the budget. A shard makes its own room if it holds its share or more; otherwise
+// the one that holds most does, if its lock is free (waiting for a second lock could deadlock). So
+// large records, which overcharge their shard, even out.
 
 #include "store/evict.h"
 
@@ -83,45 +84,49 @@ static bool main_has_room(fb_store *store, fb_shard *shard, uint32_t size) {
     return true;
 }
 
-static void decide(fb_store *store, fb_shard *shard, uint32_t id, uint64_t offset, uint64_t hash,
-                   unsigned rounds) {
+// A live record of the segment that is taken through.
+typedef struct candidate {
+    uint64_t offset, hash;
+} candidate;
+
+static void decide(fb_store *store, fb_shard *shard, const candidate *who, unsigned rounds) {
     fb_place place;
-    bool found = fb_bucket_find_offset(store, shard, hash, offset, &place);
+    bool found = fb_bucket_find_offset(store, shard, who->hash, who->offset, &place);
     FB_ASSERT(found);
-    const fb_record *record = fb_record_at(store, offset);
+    const fb_record *record = fb_record_at(store, who->offset);
+    uint32_t id = fb_segment_of(store, who->offset);
+    fb_queue_id queue = (fb_queue_id)fb_segment_at(store, id)->queue;
     bool wanted = fb_record_wanted(store, record, shard->now_ns);
     unsigned frequency = fb_slot_frequency(fb_place_word(&place));
-    fb_queue_id queue = (fb_queue_id)fb_segment_at(store, id)->queue;
     unsigned left = queue == FB_MAIN && frequency > 0 ? frequency - 1 : 0;
     if (!wanted || frequency < uses_asked(queue, rounds)) {
-        fb_evict_drop(store, shard, &place, hash, !wanted);
+        fb_evict_drop(store, shard, &place, who->hash, !wanted);
     } else if (fb_segment_at(store, id)->state == FB_SEGMENT_RUN) {
-        fb_bucket_set(&place, fb_slot_make(hash, left, offset));
+        fb_bucket_set(&place, fb_slot_make(who->hash, left, who->offset));
         fb_segment_promote(store, shard, id);
     } else if (main_has_room(store, shard, fb_record_size(record))) {
         move(store, shard, &place, shard->queues[FB_MAIN].open, left);
     } else {
-        fb_evict_drop(store, shard, &place, hash, false);
+        fb_evict_drop(store, shard, &place, who->hash, false);
     }
 }
 
 // Takes every live record of a segment through `decide`, a group at a time so that the index lines
 // of a group are fetched together.
 static void take_through(fb_store *store, fb_shard *shard, uint32_t id, unsigned rounds) {
-    uint64_t offsets[GROUP];
-    uint64_t hashes[GROUP];
+    candidate group[GROUP];
     uint32_t at = 0;
     unsigned count;
     do {
+        uint64_t offset;
         count = 0;
-        while (count < GROUP && (offsets[count] = fb_segment_walk(store, id, &at)) != 0) {
-            uint64_t hash = fb_record_hash(store, fb_record_at(store, offsets[count]));
-            uint64_t number = fb_split_address(hash, fb_shard_buckets(shard));
-            __builtin_prefetch(fb_bucket_at(store, shard, number));
-            hashes[count++] = hash;
+        while (count < GROUP && (offset = fb_segment_walk(store, id, &at)) != 0) {
+            uint64_t hash = fb_record_hash(store, fb_record_at(store, offset));
+            fb_bucket_fetch(store, shard, hash);
+            group[count++] = (candidate){offset, hash};
         }
         for (unsigned i = 0; i < count; i++) {
-            decide(store, shard, id, offsets[i], hashes[i], rounds);
+            decide(store, shard, &group[i], rounds);
         }
     } while (count == GROUP);
 }

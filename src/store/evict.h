@@ -6,8 +6,8 @@
 #include "store/bucket.h"
 #include "store/region.h"
 
-// Under the shard's lock. Room for a record of `size` bytes in the queue; 0: there is none to be had
-// without waiting for the locks of other shards (fb_evict_relieve() does).
+// Under the shard's lock. Room for a record of `size` bytes in the queue; 0: there is none to be
+// had without waiting for the locks of other shards (fb_evict_relieve() does).
 uint64_t fb_evict_reserve(fb_store *store, fb_shard *shard, fb_queue_id queue, uint32_t size);
 // Under the shard's lock. As fb_budget_grow().
 bool fb_evict_grow(fb_store *store, fb_shard *shard, fb_zone *zone, uint64_t bytes);

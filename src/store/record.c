@@ -1,5 +1,5 @@
-// Records: reading and writing them. A field that few items need (the expiry) is there only where it
-// is set, and a flag tells; everything a lookup compares lies in the first bytes.
+// Records: reading and writing them. A field that few items need (the expiry) is there only where
+// it is set, and a flag tells; everything a lookup compares lies in the first bytes.
 
 #include "store/record.h"
 
@@ -22,7 +22,8 @@ static char *place(char *to, fb_str bytes) {
 }
 
 void fb_record_write(fb_record *record, const fb_item *item, uint64_t version) {
-    record->value_word = (uint32_t)item->value.len | (item->expires_ns != 0 ? FB_RECORD_EXPIRES : 0);
+    uint32_t expires = item->expires_ns != 0 ? FB_RECORD_EXPIRES : 0;
+    record->value_word = (uint32_t)item->value.len | expires;
     record->key_len = (uint16_t)item->key.len;
     record->class_id = item->class_id;
     record->version_low = (uint32_t)version;
@@ -34,6 +35,19 @@ void fb_record_write(fb_record *record, const fb_item *item, uint64_t version) {
     }
     char *to = (char *)record + fb_record_head(record);
     place(place(place(to, item->key), item->extra), item->value);
+}
+
+void fb_record_change(fb_record *record, const fb_item *item) {
+    if ((record->value_word & FB_RECORD_EXPIRES) != 0) {
+        memcpy(record + 1, &item->expires_ns, sizeof(item->expires_ns));
+    }
+    record->class_id = item->class_id;
+    record->flags = item->flags;
+    if (item->extra.len > 0) {
+        // It may point at what it is written over.
+        memmove((char *)record + fb_record_head(record) + record->key_len, item->extra.ptr,
+                item->extra.len);
+    }
 }
 
 static bool lies_well(const fb_record *record, fb_str bytes, const char *to) {

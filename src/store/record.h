@@ -84,6 +84,8 @@ static inline uint64_t fb_record_hash(const fb_store *store, const fb_record *re
 void fb_record_read(const fb_record *record, fb_item *item);
 // What `item` points at may lie in the record itself, but only exactly where it is going to be.
 void fb_record_write(fb_record *record, const fb_item *item, uint64_t version);
+// Only expiry (which must have its place), class, flags and extra of the same length.
+void fb_record_change(fb_record *record, const fb_item *item);
 // Whether `item` can be written over the record that is there.
 bool fb_record_fits(const fb_record *record, const fb_item *item);
 // Whether the layer above, too, still wants it at now_ns.

@@ -1,12 +1,13 @@
 // The region: one anonymous mapping, laid out for the largest limit it may ever be given.
 //
-// The address space is many times the limit on purpose. It costs nothing until it is touched, it lets
-// the limit grow without moving anything, and it lets a large record have consecutive segments
+// The address space is many times the limit on purpose. It costs nothing until it is touched, it
+// lets the limit grow without moving anything, and it lets a large record have consecutive segments
 // although memory is never compacted across shards: there is always a hole long enough, and the
 // segments around it need not be resident. Where so much cannot be reserved (a limit on address
 // space), less is, down to what the limit itself needs.
 //
-// Huge pages are declined: they would make whole megabytes resident for one touched line of an index.
+// Huge pages are declined: they would make whole megabytes resident for one touched line of an
+// index.
 
 #include "store/region.h"
 
@@ -21,10 +22,11 @@ enum {
     SEGMENT_MAX = 1 << 20,
     SEGMENT_MIN = 16 << 10,
     GROWTH = 16,           // limit_max over limit, where nothing is asked for
-    ROOM = 4,              // address space for segments over limit_max: a run may use a quarter of its own
+    ROOM = 4,              // address space over limit_max: a run may use a quarter of its own
     BYTES_PER_BUCKET = 160 // of the limit, with the smallest records
 };
 #define LIMIT_MAX (UINT64_C(1) << 40)
+#define MANY_SHARDS_FROM (UINT64_C(1) << 30)
 #define SHARD_BYTES_MIN (UINT64_C(64) << 10)
 
 typedef struct layout {
@@ -43,18 +45,18 @@ static uint64_t clamp(uint64_t number, uint64_t low, uint64_t high) {
     return number < low ? low : number > high ? high : number;
 }
 
-// Segments are small enough that a shard has some dozens (the queues must have a resolution), and
-// large enough that few records are "large".
+// Segments are small enough that a shard has some dozens (the queues must have a resolution, and the
+// open and spare ones must not be much), and large enough that few records are "large".
 static void choose_sizes(layout *plan, const fb_store_options *options) {
+    uint64_t limit = options->limit_bytes;
     uint64_t least = plan->page > SEGMENT_MIN ? plan->page : SEGMENT_MIN;
-    uint64_t segment = clamp(power_below(options->limit_bytes / 4096), least, SEGMENT_MAX);
-    uint64_t shards = options->shard_count;
-    if (shards == 0) {
-        uint64_t most = options->limit_bytes >= (UINT64_C(1) << 30) ? 64 : 16;
-        shards = clamp(power_below(options->limit_bytes / segment / 64), 1, most);
+    uint64_t shards = limit >= MANY_SHARDS_FROM ? 64 : 16;
+    uint64_t segment = clamp(power_below(limit / shards / 256), least, SEGMENT_MAX);
+    if (options->shard_count == 0) {
+        shards = clamp(power_below(limit / segment / 64), 1, shards);
     } else {
-        uint64_t share = power_below(options->limit_bytes / shards / 64);
-        segment = clamp(share, plan->page, segment);
+        shards = options->shard_count;
+        segment = clamp(power_below(limit / shards / 64), plan->page, segment);
     }
     plan->segment_size = (uint32_t)segment;
     plan->shard_count = (uint32_t)shards;
@@ -65,7 +67,8 @@ static void lay_out(layout *plan) {
     plan->segment_count = (uint32_t)(plan->limit_max / plan->segment_size * ROOM);
     plan->shards_at = fb_round_up(sizeof(fb_region), page);
     plan->segments_at = fb_round_up(plan->shards_at + plan->shard_count * sizeof(fb_shard), page);
-    plan->segments_size = fb_round_up((plan->segment_count + UINT64_C(1)) * sizeof(fb_segment), page);
+    uint64_t segments = plan->segment_count + UINT64_C(1);
+    plan->segments_size = fb_round_up(segments * sizeof(fb_segment), page);
     plan->map_at = plan->segments_at + plan->segments_size;
     plan->map_size = fb_round_up(plan->segment_count / 8 + 16, page);
     plan->zones_at = plan->map_at + plan->map_size;

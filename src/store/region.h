@@ -1,10 +1,10 @@
 // store/region.h -- how the arena lies in memory, and the accessors every part of the store uses.
 //
 // One mapping, in this order: the header (fb_region), the shards, one fb_segment for every segment,
-// the map of segments in use, then for every shard its buckets, overflow buckets and ghosts, then the
-// segments themselves. Everything is found by offset from the start, so the region means the same at
-// any address. Address space is reserved for the largest limit; memory is counted when it is used
-// (store/budget.h).
+// the map of segments in use, then for every shard its buckets, overflow buckets and ghosts, then
+// the segments themselves. Everything is found by offset from the start, so the region means the
+// same at any address. Address space is reserved for the largest limit; memory is counted when it
+// is used (store/budget.h).
 //
 // Locks, in the order they are taken: the lock of a shard; of one more shard, by trylock only; the
 // pool lock, which is always the last.
@@ -49,7 +49,7 @@ typedef enum fb_segment_state {
     FB_SEGMENT_FREE,    // resident or not
     FB_SEGMENT_OPEN,    // records are appended to it; in no list
     FB_SEGMENT_SEALED,  // full; in the list of its queue
-    FB_SEGMENT_RUN,     // the first segment of a run that holds one large record; listed as SEALED is
+    FB_SEGMENT_RUN,     // the first of a run that holds one large record; listed as SEALED is
     FB_SEGMENT_TAIL,    // the others of a run
     FB_SEGMENT_SPARE    // held by a shard, so that reclaiming has a place to move records to
 } fb_segment_state;

@@ -1,10 +1,10 @@
 // Scanning: a cursor is a place in one shard's index (upper bits) and the shard (lower bits).
 //
-// Places are counted with the highest bit first (as Redis does since 2.8, by Pieter Noordhuis): what
-// a bucket was split into, or will be merged into, comes at the same place of that order. With linear
-// hashing a step covers a bucket as of the last full round, with the one it was split into, if any.
-// Reclaiming moves records, not slots, and a chain is visited under the lock as a whole, so nothing
-// that stays can be passed over; after merging, something may be seen twice.
+// Places are counted with the highest bit first (as Redis does since 2.8, by Pieter Noordhuis):
+// what a bucket was split into, or will be merged into, comes at the same place of that order. With
+// linear hashing a step covers a bucket as of the last full round, with the one it was split into,
+// if any. Reclaiming moves records, not slots, and a chain is visited under the lock as a whole, so
+// nothing that stays can be passed over; after merging, something may be seen twice.
 
 #include "store/bucket.h"
 #include "store/evict.h"

@@ -1,5 +1,5 @@
-// store/segment.h -- the log of one shard: records appended to open segments, sealed segments in two
-// queues. Threads: under the shard's lock.
+// store/segment.h -- the log of one shard: records appended to open segments, sealed segments in
+// two queues. Threads: under the shard's lock.
 
 #ifndef FB_STORE_SEGMENT_H
 #define FB_STORE_SEGMENT_H

@@ -2,12 +2,12 @@
 // (store/bucket.h), and works on the log (store/segment.h); room comes from store/evict.h.
 //
 // A put appends the new record before it touches the old one, so a put that fails has changed
-// nothing; the old record's segment is pinned meanwhile, because what an edit wants stored may point
-// into it. A record of the same size is written over the old one in place.
+// nothing; the old record's segment is pinned meanwhile, because what an edit wants stored may
+// point into it. A record of the same size is written over the old one in place.
 //
-// Room for a large record may have to come from other shards, whose locks cannot be waited for while
-// one is held. Where trying is not enough the call lets go of its own lock, makes room, and starts
-// over. That is why an edit's function may be called twice.
+// Room for a large record may have to come from other shards, whose locks cannot be waited for
+// while one is held. Where trying is not enough the call lets go of its own lock, makes room, and
+// starts over. That is why an edit's function may be called twice.
 
 #include "store/store.h"
 
@@ -49,60 +49,75 @@ void fb_store_free(fb_store *store) {
     }
 }
 
-static uint64_t hash_of(const fb_store *store, fb_str key) {
-    return fb_hash64(key, store->seed);
+// One call on one key.
+typedef struct call {
+    fb_store *store;
+    fb_shard *shard;
+    fb_str key;
+    uint64_t hash;
+    int64_t now_ns;
+} call;
+
+static call ask_for(fb_store *store, fb_str key, int64_t now_ns) {
+    uint64_t hash = fb_hash64(key, store->seed);
+    return (call){store, fb_shard_of(store, hash), key, hash, now_ns};
+}
+
+static fb_record *record_of(const call *ask, const fb_place *place) {
+    return fb_record_at(ask->store, fb_slot_offset(fb_place_word(place)));
+}
+
+static bool find(const call *ask, fb_place *place) {
+    return fb_bucket_find(ask->store, ask->shard, ask->hash, ask->key, place);
 }
 
 // The key's slot, if there is a record that has not expired.
-static bool find_live(const fb_store *store, const fb_shard *shard, uint64_t hash, fb_str key,
-                      int64_t now_ns, fb_place *place) {
-    if (!fb_bucket_find(store, shard, hash, key, place)) {
-        return false;
-    }
-    uint64_t offset = fb_slot_offset(fb_place_word(place));
-    return !fb_record_expired(fb_record_at(store, offset), now_ns);
+static bool find_live(const call *ask, fb_place *place) {
+    return find(ask, place) && !fb_record_expired(record_of(ask, place), ask->now_ns);
 }
 
-static int lend(fb_store *store, uint64_t hash, fb_str key, int64_t now_ns, bool use, fb_item_fn fn,
-                void *arg) {
-    fb_shard *shard = fb_shard_of(store, hash);
+static int lend(const call *ask, bool use, fb_item_fn fn, void *arg) {
     fb_place place;
-    fb_shard_lock(shard);
-    bool found = find_live(store, shard, hash, key, now_ns, &place);
+    fb_shard_lock(ask->shard);
+    bool found = find_live(ask, &place);
     if (found) {
         if (use) {
             fb_bucket_touch(&place);
         }
         fb_item item;
-        fb_record_read(fb_record_at(store, fb_slot_offset(fb_place_word(&place))), &item);
+        fb_record_read(record_of(ask, &place), &item);
         fn(arg, &item);
     }
-    fb_shard_unlock(shard);
+    fb_shard_unlock(ask->shard);
     return found ? FB_OK : FB_MISS;
 }
 
 int fb_store_get(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn, void *arg) {
-    return lend(store, hash_of(store, key), key, now_ns, true, fn, arg);
+    call ask = ask_for(store, key, now_ns);
+    return lend(&ask, true, fn, arg);
 }
 
 int fb_store_peek(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn, void *arg) {
-    return lend(store, hash_of(store, key), key, now_ns, false, fn, arg);
+    call ask = ask_for(store, key, now_ns);
+    return lend(&ask, false, fn, arg);
 }
 
+// The misses of processor caches that one lookup suffers one after the other are, for a batch,
+// suffered at the same time: first the index lines of all, then the records they lead to.
 void fb_store_get_many(fb_store *store, const fb_str *keys, size_t key_count, int64_t now_ns,
                        fb_item_fn fn, void *const *args, int *results) {
-    uint64_t hashes[BATCH];
+    call batch[BATCH];
     for (size_t start = 0; start < key_count; start += BATCH) {
         size_t count = key_count - start < BATCH ? key_count - start : BATCH;
         for (size_t i = 0; i < count; i++) {
-            hashes[i] = hash_of(store, keys[start + i]);
-            fb_shard *shard = fb_shard_of(store, hashes[i]);
-            uint64_t number = fb_split_address(hashes[i], fb_shard_buckets(shard));
-            __builtin_prefetch(fb_bucket_at(store, shard, number));
+            batch[i] = ask_for(store, keys[start + i], now_ns);
+            fb_bucket_fetch(store, batch[i].shard, batch[i].hash);
         }
         for (size_t i = 0; i < count; i++) {
-            results[start + i] =
-                lend(store, hashes[i], keys[start + i], now_ns, true, fn, args[start + i]);
+            fb_bucket_fetch_record(store, batch[i].shard, batch[i].hash);
+        }
+        for (size_t i = 0; i < count; i++) {
+            results[start + i] = lend(&batch[i], true, fn, args[start + i]);
         }
     }
 }
@@ -119,47 +134,48 @@ typedef struct home {
     unsigned frequency;
 } home;
 
-static home choose_home(fb_store *store, fb_shard *shard, uint64_t hash, const fb_place *old) {
+static home choose_home(const call *ask, const fb_place *old) {
     if (old == NULL) {
-        return (home){fb_ghost_take(store, shard, hash) ? FB_MAIN : FB_PROBATION, 0};
+        bool again = fb_ghost_take(ask->store, ask->shard, ask->hash);
+        return (home){again ? FB_MAIN : FB_PROBATION, 0};
     }
     uint64_t word = fb_place_word(old);
-    uint32_t id = fb_segment_of(store, fb_slot_offset(word));
-    fb_queue_id queue = (fb_queue_id)fb_segment_at(store, id)->queue;
+    uint32_t id = fb_segment_of(ask->store, fb_slot_offset(word));
+    fb_queue_id queue = (fb_queue_id)fb_segment_at(ask->store, id)->queue;
     unsigned frequency = fb_slot_frequency(word);
-    if (fb_record_expired(fb_record_at(store, fb_slot_offset(word)), shard->now_ns)) {
+    if (fb_record_expired(record_of(ask, old), ask->now_ns)) {
         return (home){frequency > 0 ? FB_MAIN : queue, 0};
     }
     return (home){queue, frequency < FB_SLOT_FREQUENCY_MAX ? frequency + 1 : frequency};
 }
 
-static void overwrite(fb_store *store, fb_shard *shard, const fb_place *place, const fb_item *item,
+static void overwrite(const call *ask, const fb_place *place, const fb_item *item,
                       uint64_t version) {
-    uint64_t offset = fb_slot_offset(fb_place_word(place));
-    fb_record *record = fb_record_at(store, offset);
-    shard->expirations += fb_record_expired(record, shard->now_ns);
+    fb_record *record = record_of(ask, place);
+    ask->shard->expirations += fb_record_expired(record, ask->now_ns);
     fb_bucket_begin(place->head);
     fb_record_write(record, item, version);
     fb_bucket_end(place->head);
     fb_bucket_touch(place);
-    fb_segment_due(store, offset, item->expires_ns);
+    fb_segment_due(ask->store, fb_slot_offset(fb_place_word(place)), item->expires_ns);
 }
 
 // Lets the slot lead to the record at `offset`, and the record before it go.
-static void replace(fb_store *store, fb_shard *shard, uint64_t hash, const fb_place *place,
-                    unsigned frequency, uint64_t offset) {
+static void replace(const call *ask, const fb_place *place, unsigned frequency, uint64_t offset) {
     uint64_t old = fb_slot_offset(fb_place_word(place));
-    shard->expirations += fb_record_expired(fb_record_at(store, old), shard->now_ns);
-    fb_bucket_set(place, fb_slot_make(hash, frequency, offset));
-    fb_segment_kill(store, shard, old);
-    fb_segment_tidy(store, shard, fb_segment_of(store, old));
+    ask->shard->expirations += fb_record_expired(fb_record_at(ask->store, old), ask->now_ns);
+    fb_bucket_set(place, fb_slot_make(ask->hash, frequency, offset));
+    fb_segment_kill(ask->store, ask->shard, old);
+    fb_segment_tidy(ask->store, ask->shard, fb_segment_of(ask->store, old));
 }
 
-static void insert(fb_store *store, fb_shard *shard, uint64_t hash, uint64_t word) {
-    while (!fb_bucket_insert(store, shard, hash, word)) {
+static void insert(const call *ask, uint64_t word) {
+    fb_store *store = ask->store;
+    fb_shard *shard = ask->shard;
+    while (!fb_bucket_insert(store, shard, ask->hash, word)) {
         // The chain is full and may not grow: its least used item makes place.
         fb_place least;
-        bool found = fb_bucket_least(store, shard, hash, &least);
+        bool found = fb_bucket_least(store, shard, ask->hash, &least);
         FB_ASSERT(found);
         uint64_t offset = fb_slot_offset(fb_place_word(&least));
         uint64_t least_hash = fb_record_hash(store, fb_record_at(store, offset));
@@ -177,19 +193,19 @@ static void prepare_index(fb_store *store, fb_shard *shard) {
 }
 
 // Stores under the shard's lock. FB_OK; FB_REFUSED: no room without other shards' locks.
-static int keep(fb_store *store, fb_shard *shard, uint64_t hash, const fb_item *item,
-                uint64_t version) {
+static int keep(const call *ask, const fb_item *item, uint64_t version) {
+    fb_store *store = ask->store;
+    fb_shard *shard = ask->shard;
     fb_place place;
-    bool found = fb_bucket_find(store, shard, hash, item->key, &place);
+    bool found = find(ask, &place);
     if (found) {
-        uint64_t old = fb_slot_offset(fb_place_word(&place));
-        if (fb_record_fits(fb_record_at(store, old), item)) {
-            overwrite(store, shard, &place, item, version);
+        if (fb_record_fits(record_of(ask, &place), item)) {
+            overwrite(ask, &place, item, version);
             return FB_OK;
         }
-        shard->pinned = fb_segment_of(store, old);
+        shard->pinned = fb_segment_of(store, fb_slot_offset(fb_place_word(&place)));
     }
-    home to = choose_home(store, shard, hash, found ? &place : NULL);
+    home to = choose_home(ask, found ? &place : NULL);
     prepare_index(store, shard);
     uint64_t offset = fb_evict_reserve(store, shard, to.queue, fb_record_size_for(item));
     shard->pinned = 0;
@@ -200,53 +216,61 @@ static int keep(fb_store *store, fb_shard *shard, uint64_t hash, const fb_item *
     fb_segment_settle(store, shard, offset);
     // Making room changes chains, so the slot is looked up again.
     if (found) {
-        found = fb_bucket_find(store, shard, hash, item->key, &place);
+        found = find(ask, &place);
         FB_ASSERT(found);
-        replace(store, shard, hash, &place, to.frequency, offset);
+        replace(ask, &place, to.frequency, offset);
     } else {
-        insert(store, shard, hash, fb_slot_make(hash, to.frequency, offset));
+        insert(ask, fb_slot_make(ask->hash, to.frequency, offset));
     }
     fb_upkeep_index(store, shard, 1);
     return FB_OK;
 }
 
-static void relieve(fb_store *store, const fb_item *item, int64_t now_ns) {
+// As keep(), with the next version.
+static int keep_new(const call *ask, const fb_item *item) {
+    int result = keep(ask, item, ask->shard->version + 1);
+    if (result == FB_OK) {
+        ask->shard->version++;
+        ask->shard->puts++;
+    }
+    return result;
+}
+
+static void relieve(const call *ask, const fb_item *item) {
+    fb_store *store = ask->store;
     uint64_t bytes = fb_record_size_for(item) + store->region->page_size;
-    fb_evict_relieve(store, bytes + 2 * (uint64_t)store->segment_size, now_ns);
+    fb_evict_relieve(store, bytes + 2 * (uint64_t)store->segment_size, ask->now_ns);
 }
 
 int fb_store_put(fb_store *store, const fb_item *item, int64_t now_ns, uint64_t *version) {
     if (too_big(store, item)) {
         return FB_ETOOBIG;
     }
-    uint64_t hash = hash_of(store, item->key);
-    fb_shard *shard = fb_shard_of(store, hash);
+    call ask = ask_for(store, item->key, now_ns);
     for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
-        fb_shard_lock(shard);
-        fb_shard_see(shard, now_ns);
-        int result = keep(store, shard, hash, item, shard->version + 1);
-        if (result == FB_OK) {
-            shard->version++;
-            shard->puts++;
-            if (version != NULL) {
-                *version = shard->version;
-            }
+        fb_shard_lock(ask.shard);
+        fb_shard_see(ask.shard, now_ns);
+        int result = keep_new(&ask, item);
+        if (result == FB_OK && version != NULL) {
+            *version = ask.shard->version;
         }
-        fb_shard_unlock(shard);
+        fb_shard_unlock(ask.shard);
         if (result == FB_OK) {
             return FB_OK;
         }
-        relieve(store, item, now_ns);
+        relieve(&ask, item);
     }
     return FB_ENOMEM;
 }
 
 // Takes the item away; FB_MISS: it had expired.
-static int discard(fb_store *store, fb_shard *shard, const fb_place *place, uint64_t hash) {
+static int discard(const call *ask, const fb_place *place) {
+    fb_store *store = ask->store;
+    fb_shard *shard = ask->shard;
     uint64_t offset = fb_slot_offset(fb_place_word(place));
-    bool expired = fb_record_expired(fb_record_at(store, offset), shard->now_ns);
+    bool expired = fb_record_expired(fb_record_at(store, offset), ask->now_ns);
     if (expired) {
-        fb_evict_drop(store, shard, place, hash, true);
+        fb_evict_drop(store, shard, place, ask->hash, true);
     } else {
         fb_bucket_remove(store, shard, place);
         fb_segment_kill(store, shard, offset);
@@ -258,110 +282,91 @@ static int discard(fb_store *store, fb_shard *shard, const fb_place *place, uint
 }
 
 int fb_store_del(fb_store *store, fb_str key, int64_t now_ns) {
-    uint64_t hash = hash_of(store, key);
-    fb_shard *shard = fb_shard_of(store, hash);
+    call ask = ask_for(store, key, now_ns);
     fb_place place;
     int result = FB_MISS;
-    fb_shard_lock(shard);
-    fb_shard_see(shard, now_ns);
-    if (fb_bucket_find(store, shard, hash, key, &place)) {
-        result = discard(store, shard, &place, hash);
+    fb_shard_lock(ask.shard);
+    fb_shard_see(ask.shard, now_ns);
+    if (find(&ask, &place)) {
+        result = discard(&ask, &place);
     }
-    fb_shard_unlock(shard);
+    fb_shard_unlock(ask.shard);
     return result;
 }
 
 // Changes what can change in place; a record that has no room for an expiry is stored anew.
-static int change_meta(fb_store *store, fb_shard *shard, uint64_t hash, const fb_place *place,
-                       const fb_item *next) {
-    uint64_t offset = fb_slot_offset(fb_place_word(place));
-    fb_record *record = fb_record_at(store, offset);
+static int change_meta(const call *ask, const fb_place *place, const fb_item *next) {
+    fb_record *record = record_of(ask, place);
     fb_item item;
     fb_record_read(record, &item);
     FB_ASSERT(next->extra.len == item.extra.len);
     if ((record->value_word & FB_RECORD_EXPIRES) == 0 && next->expires_ns != 0) {
         fb_item anew = *next;
         anew.value = item.value;
-        return keep(store, shard, hash, &anew, item.version);
+        return keep(ask, &anew, item.version);
     }
     fb_bucket_begin(place->head);
-    if ((record->value_word & FB_RECORD_EXPIRES) != 0) {
-        memcpy(record + 1, &next->expires_ns, sizeof(next->expires_ns));
-    }
-    record->class_id = next->class_id;
-    record->flags = next->flags;
-    if (next->extra.len > 0) {
-        memmove((char *)record + fb_record_head(record) + record->key_len, next->extra.ptr,
-                next->extra.len);
-    }
+    fb_record_change(record, next);
     fb_bucket_end(place->head);
-    fb_segment_due(store, offset, next->expires_ns);
+    fb_segment_due(ask->store, fb_slot_offset(fb_place_word(place)), next->expires_ns);
     return FB_OK;
 }
 
-static int carry_out(fb_store *store, fb_shard *shard, uint64_t hash, const fb_place *place,
-                     const fb_item *next, fb_store_action action) {
-    if (action == FB_STORE_PUT) {
-        if (too_big(store, next)) {
-            return FB_ETOOBIG;
-        }
-        int result = keep(store, shard, hash, next, shard->version + 1);
-        shard->version += result == FB_OK;
-        shard->puts += result == FB_OK;
-        return result;
-    }
-    if (action == FB_STORE_DELETE && place != NULL) {
-        return discard(store, shard, place, hash);
-    }
-    if (action == FB_STORE_META) {
+static int carry_out(const call *ask, const fb_place *place, const fb_item *next,
+                     fb_store_action action) {
+    switch (action) {
+    case FB_STORE_PUT:
+        return too_big(ask->store, next) ? FB_ETOOBIG : keep_new(ask, next);
+    case FB_STORE_DELETE:
+        return place != NULL ? discard(ask, place) : FB_OK;
+    case FB_STORE_META:
         FB_ASSERT(place != NULL);
-        return change_meta(store, shard, hash, place, next);
+        return change_meta(ask, place, next);
+    case FB_STORE_KEEP:
+        break;
     }
     return FB_OK;
 }
 
-// One attempt, under the lock. *wanted is what could not be stored for lack of room.
-static int edit_locked(fb_store *store, fb_shard *shard, uint64_t hash, fb_item *next,
-                       fb_store_edit_fn fn, void *arg, bool *again) {
-    fb_str key = next->key;
+// One attempt, under the lock. *again: what *next says could not be stored for lack of room.
+static int edit_locked(const call *ask, fb_item *next, fb_store_edit_fn fn, void *arg,
+                       bool *again) {
     fb_place place;
     fb_item item;
-    bool found = find_live(store, shard, hash, key, shard->now_ns, &place);
+    bool found = find_live(ask, &place);
+    *next = (fb_item){.key = ask->key};
     if (found) {
-        fb_record_read(fb_record_at(store, fb_slot_offset(fb_place_word(&place))), &item);
+        fb_record_read(record_of(ask, &place), &item);
         *next = item;
-    } else {
-        *next = (fb_item){.key = key};
     }
-    next->version = shard->version + 1;
+    next->version = ask->shard->version + 1;
     fb_store_action action = FB_STORE_KEEP;
     int outcome = fn(arg, found ? &item : NULL, next, &action);
-    next->key = key;
+    next->key = ask->key;
     if (outcome < 0) {
         return outcome;
     }
-    int result = carry_out(store, shard, hash, found ? &place : NULL, next, action);
+    int result = carry_out(ask, found ? &place : NULL, next, action);
     *again = result == FB_REFUSED;
     return result < 0 ? result : outcome;
 }
 
 int fb_store_edit(fb_store *store, fb_str key, int64_t now_ns, fb_store_edit_fn fn, void *arg) {
-    uint64_t hash = hash_of(store, key);
-    fb_shard *shard = fb_shard_of(store, hash);
     if (key.len > FB_STORE_KEY_MAX) {
         return FB_ETOOBIG;
     }
+    call ask = ask_for(store, key, now_ns);
     for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
-        fb_item next = {.key = key};
+        fb_item next;
         bool again = false;
-        fb_shard_lock(shard);
-        fb_shard_see(shard, now_ns);
-        int result = edit_locked(store, shard, hash, &next, fn, arg, &again);
-        fb_shard_unlock(shard);
+        fb_shard_lock(ask.shard);
+        fb_shard_see(ask.shard, now_ns);
+        int result = edit_locked(&ask, &next, fn, arg, &again);
+        fb_shard_unlock(ask.shard);
         if (!again) {
             return result;
         }
-        relieve(store, &next, now_ns);
+        relieve(&ask, &next);
     }
     return FB_ENOMEM;
 }

@@ -1,12 +1,12 @@
 // store/store.h -- the memory tier: a bounded set of items with lifetimes, evicted by S3-FIFO.
 //
 // Knows keys, bytes, lifetimes. No I/O, no clock, no threads of its own.
-// Time: `now_ns` is the caller's monotonic clock; an item whose expires_ns is <= now_ns is not there.
+// Time: `now_ns` is the caller's monotonic clock; an item with expires_ns <= now_ns is not there.
 // Memory: bounded by limit_bytes, index, headers and ghosts included; nothing is allocated after
 // new() but by resize().
 // Threads: every call may overlap with every other but free(). Calls on one key are linearizable.
-// The inside is one relocatable arena: offsets only, no pointers, so that it can lie in memory shared
-// with other processes.
+// The inside is one relocatable arena: offsets only, no pointers, so that it can lie in memory
+// shared with other processes.
 // Eviction: S3-FIFO (Yang et al., SOSP '23) over a log of segments (Segcache, NSDI '21).
 
 #ifndef FB_STORE_STORE_H
@@ -38,8 +38,8 @@ typedef struct fb_item {
 // Lent bytes, good until it returns. May be called again with a newer item before the call that
 // takes it returns (then the last counts). Must not call into the store.
 typedef void (*fb_item_fn)(void *arg, const fb_item *item);
-// Whether an item is still worth keeping; asked while sweeping and evicting, under the shard's lock.
-// One that is not leaves as if it had expired. Must not call into the store.
+// Whether an item is still worth keeping; asked while sweeping and evicting, under the shard's
+// lock. One that is not leaves as if it had expired. Must not call into the store.
 typedef bool (*fb_item_alive_fn)(void *arg, const fb_item *item);
 
 typedef struct fb_store_options {
@@ -59,8 +59,10 @@ FB_CHECK_RESULT int fb_store_new(const fb_store_options *options, fb_store **sto
 void fb_store_free(fb_store *store);
 
 // FB_OK (`fn` was called) or FB_MISS. get() counts as a use of the item, peek() does not.
-FB_CHECK_RESULT int fb_store_get(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn, void *arg);
-FB_CHECK_RESULT int fb_store_peek(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn, void *arg);
+FB_CHECK_RESULT int fb_store_get(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn,
+                                 void *arg);
+FB_CHECK_RESULT int fb_store_peek(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn,
+                                  void *arg);
 // Many at once, results[i] as get() would return; `fn` gets args[i]. Faster than one by one.
 void fb_store_get_many(fb_store *store, const fb_str *keys, size_t key_count, int64_t now_ns,
                        fb_item_fn fn, void *const *args, int *results);
@@ -68,22 +70,25 @@ void fb_store_get_many(fb_store *store, const fb_str *keys, size_t key_count, in
 // Stores or replaces. FB_OK; FB_ETOOBIG (above fb_store_value_max(), or key or extra too long);
 // FB_ENOMEM (room for a large value was taken by others again and again).
 // *version may be NULL. A refused or failed put leaves what was there.
-FB_CHECK_RESULT int fb_store_put(fb_store *store, const fb_item *item, int64_t now_ns, uint64_t *version);
+FB_CHECK_RESULT int fb_store_put(fb_store *store, const fb_item *item, int64_t now_ns,
+                                 uint64_t *version);
 // FB_OK: it was there. FB_MISS.
 FB_CHECK_RESULT int fb_store_del(fb_store *store, fb_str key, int64_t now_ns);
 
 // One atomic read-modify-write under the shard's lock. `fn` sees the item or NULL and fills *next
 // (pre-filled from it; next->key must stay): what it returns (>= 0 the outcome, < 0 an error, which
-// changes nothing) is returned, or FB_ETOOBIG or FB_ENOMEM as put() has them; *action says what to do.
-// next->version is the one it will have if it is put (META keeps the item's). Where room for a large
-// value must come from other shards, `fn` is called again with what is there then: the last counts.
+// changes nothing) is returned, or FB_ETOOBIG or FB_ENOMEM as put() has them; *action says what to
+// do. next->version is the one it will have if it is put (META keeps the item's). Where room for a
+// large value must come from other shards, `fn` is called again with what is there then: the last
+// counts.
 typedef enum fb_store_action {
     FB_STORE_KEEP,
     FB_STORE_PUT,     // store *next
     FB_STORE_DELETE,
-    FB_STORE_META     // only expires_ns, flags, class_id and the bytes of extra (same length) change
+    FB_STORE_META     // only expires_ns, flags, class_id and extra (same length) change
 } fb_store_action;
-typedef int (*fb_store_edit_fn)(void *arg, const fb_item *item, fb_item *next, fb_store_action *action);
+typedef int (*fb_store_edit_fn)(void *arg, const fb_item *item, fb_item *next,
+                                fb_store_action *action);
 FB_CHECK_RESULT int fb_store_edit(fb_store *store, fb_str key, int64_t now_ns, fb_store_edit_fn fn,
                                   void *arg);
 
@@ -92,18 +97,20 @@ FB_CHECK_RESULT int fb_store_edit(fb_store *store, fb_str key, int64_t now_ns, f
 // least once, whatever else happens (Redis's SCAN guarantee). `fn` runs under the shard's lock.
 uint64_t fb_store_scan(fb_store *store, uint64_t cursor, uint64_t count, int64_t now_ns,
                        fb_item_fn fn, void *arg);
-// Removes every live item for which `fn` says so; returns how many. Same guarantee as one whole scan.
+// Removes every live item for which `fn` says so; returns how many. Guarantee as of one whole scan.
 typedef bool (*fb_item_pick_fn)(void *arg, const fb_item *item);
 uint64_t fb_store_remove_if(fb_store *store, int64_t now_ns, fb_item_pick_fn fn, void *arg);
 // Removes all. Returns how many there were.
 uint64_t fb_store_clear(fb_store *store);
 
 // Bounded upkeep: looks at about `item_budget` items (to the end of a segment) for expired and
-// not-alive ones and frees what they held. Called now and then by whoever owns the store. Returns how many it removed.
+// not-alive ones and frees what they held. Called now and then by whoever owns the store. Returns
+// how many it removed.
 uint64_t fb_store_sweep(fb_store *store, int64_t now_ns, uint64_t item_budget);
 // Changes the limit at run time; shrinking evicts and gives memory back to the system.
 // FB_OK; FB_EINVAL: too little for as many shards and as large segments as the store was made with
-// (about a fiftieth of the first limit); FB_ENOMEM: above limit_max_bytes. Then the old limit holds.
+// (by default a twentieth of the first limit, or 2 MiB); FB_ENOMEM: above limit_max_bytes. Then the
+// old limit holds.
 FB_CHECK_RESULT int fb_store_resize(fb_store *store, uint64_t limit_bytes);
 
 // The largest key + value that fits.

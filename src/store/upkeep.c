@@ -1,9 +1,9 @@
 // Work on the store as a whole: sweeping, changing the limit, clearing, statistics.
 //
 // A sweep goes round the shards. A segment knows when the first of its records may expire, so only
-// those that are due are looked into; where the layer above can say that an item is not worth keeping
-// (which no due time tells) every segment has its turn too, and each shard counts rounds to know which
-// it has seen. Locks are held for a bounded number of items.
+// those that are due are looked into; where the layer above can say that an item is not worth
+// keeping (which no due time tells) every segment has its turn too, and each shard counts rounds to
+// know which it has seen. Locks are held for a bounded number of items.
 
 #include "store/upkeep.h"
 
@@ -15,6 +15,7 @@
 enum {
     HOLD_ITEMS = 4096,     // swept under one lock
     SEGMENTS_PER_ITEM = 8, // looking at a segment's dates costs an eighth of looking at an item
+    TURN_EVERY = 4,        // segments swept, one of them not for being due
     TRIM_MIN = 128,        // overflow buckets, below which they are not worth moving
     CROWDED_MORE = 6       // items a bucket at which the index is worth evicting for
 };
@@ -50,29 +51,33 @@ void fb_upkeep_index(fb_store *store, fb_shard *shard, uint64_t steps) {
 typedef struct broom {
     int64_t now_ns;
     uint64_t budget, removed;
+    unsigned picks;
 } broom;
 
 static void spend(broom *work, uint64_t cost) {
     work->budget -= cost < work->budget ? cost : work->budget;
 }
 
-// The first segment of the shard that is to be swept; 0: none. Queues oldest first, then open ones.
-static uint32_t find_due(const fb_store *store, const fb_shard *shard, broom *work) {
-    uint64_t seen = 0;
+// The next segment of the shard to be swept; 0: none. Those that are due come first, but one in
+// some is one whose turn it is, so that items that never expire are asked about, too.
+static uint32_t pick(const fb_store *store, const fb_shard *shard, broom *work) {
     uint32_t due = 0;
-    for (unsigned queue = 0; queue < FB_QUEUES && due == 0; queue++) {
-        uint32_t ids[] = {shard->queues[queue].open, shard->queues[queue].oldest};
-        for (unsigned i = 0; i < 2 && due == 0; i++) {
-            for (uint32_t id = ids[i]; id != 0 && due == 0; id = fb_segment_at(store, id)->next) {
-                const fb_segment *segment = fb_segment_at(store, id);
-                bool turn = store->alive != NULL && segment->swept != shard->sweep_round;
-                due = segment->due_ns <= work->now_ns || turn ? id : 0;
-                seen++;
-            }
+    uint32_t turn = 0;
+    uint64_t seen = 0;
+    for (unsigned i = 0; i < 2 * FB_QUEUES && due == 0; i++) {
+        const fb_queue *queue = &shard->queues[i / 2];
+        uint32_t id = i % 2 == 0 ? queue->open : queue->oldest;
+        for (; id != 0 && due == 0; id = fb_segment_at(store, id)->next) {
+            const fb_segment *segment = fb_segment_at(store, id);
+            due = segment->due_ns <= work->now_ns ? id : 0;
+            bool unseen = store->alive != NULL && segment->swept != shard->sweep_round;
+            turn = turn == 0 && unseen ? id : turn;
+            seen++;
         }
     }
     spend(work, seen / SEGMENTS_PER_ITEM);
-    return due;
+    work->picks++;
+    return due == 0 || (turn != 0 && work->picks % TURN_EVERY == 0) ? turn : due;
 }
 
 static uint64_t count_live(const fb_store *store, uint32_t id) {
@@ -92,7 +97,7 @@ static bool sweep_hold(fb_store *store, fb_shard *shard, broom *work) {
     fb_shard_lock(shard);
     fb_shard_see(shard, work->now_ns);
     while (!done && items < HOLD_ITEMS && work->budget > 0) {
-        uint32_t id = find_due(store, shard, work);
+        uint32_t id = pick(store, shard, work);
         done = id == 0;
         if (!done) {
             uint64_t count = count_live(store, id) + 1;

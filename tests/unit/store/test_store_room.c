@@ -1,5 +1,5 @@
-// How the store uses its memory: what it evicts, that the limit holds, what resizing does, and what a
-// scan sees while everything moves.
+// How the store uses its memory: what it evicts, that the limit holds, what resizing does, and what
+// a scan sees while everything moves.
 
 #include "store/store.h"
 

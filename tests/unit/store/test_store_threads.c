@@ -64,9 +64,10 @@ static void verify(void *arg, const fb_item *item) {
         uint64_t key;
         memcpy(&proof, item->value.ptr, sizeof(proof));
         memcpy(&key, item->key.ptr, sizeof(key));
+        fb_str rest = {item->value.ptr + sizeof(proof), item->value.len - sizeof(proof)};
         right = proof.key == key && (w->expected == UINT64_MAX || key == w->expected) &&
                 proof.len == item->value.len && proof.seal == seal_of(key, proof.len) &&
-                memcmp(item->value.ptr + sizeof(proof), bytes, item->value.len - sizeof(proof)) == 0;
+                memcmp(rest.ptr, bytes, rest.len) == 0;
     }
     w->crew->wrong += !right;
 }
@@ -288,7 +289,8 @@ static void test_store__a_scan_among_writers_sees_all_that_stays(void **state) {
     fb_store_free(crew.store);
 }
 
-// Two threads, two shards, of which one holds nearly all memory and is busy while the other needs it.
+// Two threads, two shards, of which one holds nearly all memory and is busy while the other needs
+// it.
 typedef struct meeting {
     fb_store *store;
     atomic_bool holding, asked;
