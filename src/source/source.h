@@ -1,5 +1,5 @@
-// source/source.h -- the load port: where values come from. SQLite and callbacks now; PostgreSQL and
-// HTTP fit the same shape: start() begins, and `done` is called once, later, from any thread.
+// source/source.h -- the load port: where values come from. SQLite and callbacks now; PostgreSQL
+// and HTTP fit the same shape: start() begins, and `done` is called once, later, from any thread.
 
 #ifndef FB_SOURCE_SOURCE_H
 #define FB_SOURCE_SOURCE_H

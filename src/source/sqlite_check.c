@@ -1,7 +1,7 @@
 // A query is compiled by SQLite itself, against the database it will run on, so whatever SQLite can
 // find wrong is found here, in its own words. The rest is what SQLite would allow and forebay does
-// not: other statements than queries, parameters without a name, and columns of one name, of which a
-// JSON object could keep only one.
+// not: other statements than queries, parameters without a name, and columns of one name, of which
+// a JSON object could keep only one.
 //
 // PRAGMAs are turned away by the authorizer: some of them act while they are compiled.
 

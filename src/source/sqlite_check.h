@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-// Compiles `sql` on an open connection: one statement that only reads, gives rows whose columns have
-// different names, and has no parameters but `:name`. FB_OK: *statement is the caller's to
+// Compiles `sql` on an open connection: one statement that only reads, gives rows whose columns
+// have different names, and has no parameters but `:name`. FB_OK: *statement is the caller's to
 // finalize. FB_EINVAL, with SQLite's words and the place in the SQL where they are about one;
 // else as fb_sqlite_conn_fail().
 FB_CHECK_RESULT int fb_sqlite_compile(fb_sqlite_conn *conn, const char *sql,

@@ -1,19 +1,23 @@
 // One item is one query. Several items of a class with a batch query are one query for all that
 // differ in the batched parameter alone; those that differ in others too make batches of their own.
 //
-// A batch must not change what an item's answer is. So whenever it is not certain whose a row is, or
-// the whole is too large while each part may not be, the items are loaded one by one instead:
-//   - a row whose column names none of the batch's values (the column compares by another rule than
+// A batch must not change what an item's answer is. So whenever it is not certain whose a row is,
+// or the whole is too large while each part may not be, the items are loaded one by one instead:
+//   - a row whose column is none of the batch's values (the database compares by another rule than
 //     ours, without regard to case, say: then a value that seems to have no row may have one);
 //   - a value that JSON, in which the values travel, would change: invalid UTF-8, a NUL in it.
-// A value is in one batch only once, so each row has one item at the most.
+// For the same reason two values that the database may take for one ("bash" and "BASH", "1" and
+// "1.0") are never in one batch: a row would come once, for one of them. What they have in common,
+// if anything, is their form: white space and case aside, numbers as numbers.
 
 #include "source/sqlite_job.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/check.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -206,8 +210,8 @@ static int bind_all(const fb_class *class_, const fb_load_item *item, sqlite3_st
         if (by != NULL && strcmp(name, by) == 0) {
             code = bind_text(statement, i, values);
         } else {
-            size_t param = find_param(item, name);
-            code = bind_value(statement, i, type_of(class_, param), item->bound.params[param].value);
+            size_t at = find_param(item, name);
+            code = bind_value(statement, i, type_of(class_, at), item->bound.params[at].value);
         }
     }
     return code;
@@ -273,8 +277,11 @@ typedef struct batch {
     member *members;
     size_t member_count;
     bool *grouped;       // which of the job's items have been in a batch
-    fb_map by_value;     // of members
-    fb_row_json values;  // the same as a JSON array
+    fb_str *forms;       // of the values of the job's items
+    fb_arena arena;      // for these
+    fb_map by_form;      // of members
+    fb_buf form;         // of a row's column
+    fb_row_json values;  // theirs, as a JSON array
     int column;          // that says whose a row is; -1: not looked up yet
     size_t len;          // of all rows so far
     bool stray;          // a row was nobody's
@@ -303,10 +310,36 @@ static bool same_others(const batch *own, size_t a, size_t b) {
 }
 
 static bool belongs(const batch *own, size_t first, size_t index) {
-    fb_str value = value_of(own, index);
+    return !own->grouped[index] && travels(value_of(own, index)) &&
+           fb_map_get(&own->by_form, own->forms[index]) == NULL && same_others(own, first, index);
+}
 
-    return !own->grouped[index] && travels(value) && fb_map_get(&own->by_value, value) == NULL &&
-           same_others(own, first, index);
+// Appends the form of `value`.
+static int write_form(fb_str value, fb_buf *out) {
+    char text[FB_ROW_JSON_REAL_SIZE];
+    double number;
+
+    value = fb_str_trim(value);
+    if (fb_str_double(value, &number) != FB_OK) {
+        return fb_utf8_fold(value, out);
+    }
+    return fb_buf_append(out, fb_row_json_format(number == 0 ? 0 : number, text));
+}
+
+static int make_forms(batch *own) {
+    fb_buf form = {0};
+    int result = FB_OK;
+
+    for (size_t i = 0; result == FB_OK && i < own->job->item_count; i++) {
+        form.len = 0;
+        result = write_form(value_of(own, i), &form);
+        own->forms[i] = fb_arena_copy(&own->arena, fb_buf_str(&form));
+        if (form.len > 0 && own->forms[i].ptr == NULL) {
+            result = FB_ENOMEM;
+        }
+    }
+    fb_buf_release(&form);
+    return result;
 }
 
 static int write_param(batch *own, fb_str value) {
@@ -326,14 +359,13 @@ static int write_param(batch *own, fb_str value) {
 
 static int add_member(batch *own, size_t index) {
     member *next = &own->members[own->member_count];
-    fb_str value = value_of(own, index);
 
     *next = (member){.made = {&own->job->items[index], &own->job->loaded[index], &next->json, 0},
                      .json = {.len_max = FB_SQLITE_RESULT_MAX},
                      .index = index};
-    int result = fb_map_put(&own->by_value, value, next);
+    int result = fb_map_put(&own->by_form, own->forms[index], next);
     if (result == FB_OK) {
-        result = write_param(own, value);
+        result = write_param(own, value_of(own, index));
     }
     own->member_count += result == FB_OK ? 1 : 0;
     own->grouped[index] = result == FB_OK;
@@ -348,7 +380,7 @@ static bool gather(batch *own, size_t first) {
     own->len = 0;
     own->stray = false;
     fb_row_json_clear(&own->values);
-    fb_map_release(&own->by_value);
+    fb_map_release(&own->by_form);
     if (!travels(value_of(own, first))) {
         return false;
     }
@@ -366,39 +398,46 @@ static int bind_batch(void *arg, sqlite3_stmt *statement) {
                     own->prepared->batch_by, fb_buf_str(&own->values.text));
 }
 
-static member *find_number(const batch *own, double wanted) {
-    for (size_t i = 0; i < own->member_count; i++) {
-        double number;
-        if (fb_str_double(value_of(own, own->members[i].index), &number) == FB_OK &&
-            number == wanted) {
-            return &own->members[i];
-        }
-    }
-    return NULL;
-}
+// What a row's column says whose it is. FB_MISS: nothing.
+static int read_owner(const batch *own, sqlite3_stmt *statement, char *text, size_t text_size,
+                      fb_str *owner) {
+    int64_t integer;
+    double real;
 
-// NULL with FB_OK: the row is nobody's.
-static int find_member(const batch *own, sqlite3_stmt *statement, member **found) {
-    char text[24];
-    fb_str bytes = {text, 0};
-    int result = FB_OK;
-
-    *found = NULL;
     switch (sqlite3_column_type(statement, own->column)) {
         case SQLITE_NULL:
-            return FB_OK;
+            return FB_MISS;
         case SQLITE_FLOAT:
-            *found = find_number(own, sqlite3_column_double(statement, own->column));
-            return FB_OK;
+            real = sqlite3_column_double(statement, own->column);
+            *owner = isfinite(real) ? fb_row_json_format(real, text) : FB_STR("");
+            return isfinite(real) ? FB_OK : FB_MISS;
         case SQLITE_INTEGER:
-            bytes.len = (size_t)snprintf(text, sizeof(text), "%" PRId64,
-                                         (int64_t)sqlite3_column_int64(statement, own->column));
-            break;
+            integer = sqlite3_column_int64(statement, own->column);
+            *owner = fb_str_make(text, (size_t)snprintf(text, text_size, "%" PRId64, integer));
+            return FB_OK;
         default:
-            result = fb_sqlite_column_bytes(statement, own->column, &bytes);
-            break;
+            return fb_sqlite_column_bytes(statement, own->column, owner);
     }
-    *found = result == FB_OK ? fb_map_get(&own->by_value, bytes) : NULL;
+}
+
+// *found NULL: the row is nobody's.
+static int find_member(batch *own, sqlite3_stmt *statement, member **found) {
+    char text[FB_ROW_JSON_REAL_SIZE];
+    fb_str owner;
+    bool real = sqlite3_column_type(statement, own->column) == SQLITE_FLOAT;
+
+    *found = NULL;
+    int result = read_owner(own, statement, text, sizeof(text), &owner);
+    if (result != FB_OK) {
+        return result < 0 ? result : FB_OK;
+    }
+    own->form.len = 0;
+    result = write_form(owner, &own->form);
+    member *one = result == FB_OK ? fb_map_get(&own->by_form, fb_buf_str(&own->form)) : NULL;
+    // A REAL is the value that is the same number, however that is written.
+    if (one != NULL && (real || fb_str_equal(value_of(own, one->index), owner))) {
+        *found = one;
+    }
     return result;
 }
 
@@ -515,17 +554,22 @@ static bool load_together(fb_sqlite_worker *worker, const fb_job *job) {
     size_t count = job->item_count;
 
     own.values.len_max = FB_SQLITE_RESULT_MAX;
-    own.by_value.seed = (uint64_t)fb_clock_now_ns();
+    own.by_form.seed = (uint64_t)fb_clock_now_ns();
     own.members = fb_mem_zero(count, sizeof(*own.members));
     own.grouped = fb_mem_zero(count, sizeof(*own.grouped));
-    bool made = own.members != NULL && own.grouped != NULL;
+    own.forms = fb_mem_zero(count, sizeof(*own.forms));
+    bool made = own.members != NULL && own.grouped != NULL && own.forms != NULL &&
+                make_forms(&own) == FB_OK;
     if (made) {
         load_batches(&own);
     }
-    fb_map_release(&own.by_value);
+    fb_map_release(&own.by_form);
     fb_row_json_release(&own.values);
+    fb_buf_release(&own.form);
+    fb_arena_release(&own.arena);
     fb_mem_free(own.members);
     fb_mem_free(own.grouped);
+    fb_mem_free(own.forms);
     return made;
 }
 

@@ -183,8 +183,8 @@ static int keep_texts(checker *own) {
 
 static int check_all(checker *own) {
     if (own->options->query == NULL) {
-        return blame(own, &own->query,
-                     fb_error_set(own->error, FB_EINVAL, "it is missing: what is the source asked?"));
+        (void)fb_error_set(own->error, FB_EINVAL, "it is missing: what is the source asked?");
+        return blame(own, &own->query, FB_EINVAL);
     }
     int result = compile(own, &own->query);
     result = result == FB_OK ? compile(own, &own->batch) : result;

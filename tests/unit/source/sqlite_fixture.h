@@ -1,5 +1,5 @@
-// sqlite_fixture.h -- a real database in a folder of its own, a source on it, real workers, classes,
-// and loads that are waited for.
+// sqlite_fixture.h -- a real database in a folder of its own, a source on it, real workers,
+// classes, and loads that are waited for.
 //
 // Every connection has SQL functions of the test's: `seen(n)` is n, 1 to 3, and counts its calls in
 // seen_counts[n]; `meet(n)` waits until n calls of it are under way at the same time.

@@ -344,7 +344,7 @@ static void test_load__rows_that_never_end_stop_at_the_deadline_too(void **state
 }
 
 static void test_load__is_not_begun_after_its_deadline(void **state) {
-    fb_class *class_ = plain_class(*state, "seen:{name}", "SELECT seen(1) AS n, :name AS name", true);
+    fb_class *class_ = plain_class(*state, "seen:{name}", "SELECT seen(1) AS n, :name AS m", true);
     load one;
     load_init(&one, class_);
     load_add_one(&one, "name", "x");
@@ -552,7 +552,7 @@ static void assert_tag(const fb_loaded *loaded, size_t index, const char *text) 
 }
 
 static void test_load__rows_give_their_tags_once_each(void **state) {
-    fb_class *class_ = tagged_class(*state, "SELECT * FROM package WHERE :kind = 'all' ORDER BY name",
+    fb_class *class_ = tagged_class(*state, "SELECT * FROM package WHERE :kind = 'all'",
                                     "section:{section}", false);
     load one;
     load_init(&one, class_);
@@ -599,8 +599,8 @@ static void test_load__too_many_tags_are_that_items_error(void **state) {
     assert_ok(one.loaded[0].result);
     assert_int_equal(one.loaded[0].tag_count, 16);
     assert_str(outcome(&one, 1), "FB_ESOURCE");
-    assert_string_equal(one.loaded[1].error,
-                        "class list: tag 'x:{x}': the entry has 16 tags already, which is the limit");
+    assert_string_equal(one.loaded[1].error, "class list: tag 'x:{x}': the entry has 16 tags "
+                                             "already, which is the limit");
     assert_int_equal(one.loaded[1].tag_count, 0);
     assert_str(outcome(&one, 2), "[{\"x\":1},{\"x\":2}]");
     load_release(&one);

@@ -1,5 +1,5 @@
-// Several items at once: one query where that is certain to give every item what it would get alone,
-// and one query each where it is not. seen(1) counts queries for one, seen(2) those for many.
+// Several items at once: one query where that is certain to give every item what it would get
+// alone, and one query each where it is not. seen(1) counts queries for one, seen(2) for many.
 
 #include "sqlite_fixture.h"
 
@@ -155,8 +155,8 @@ static atomic_int strays_logged;
 static void count_strays(void *arg, fb_log_level level, const char *event, const char *fields) {
     (void)arg;
     if (level == FB_LOG_WARN && strcmp(event, "batch_row_of_nobody") == 0) {
-        assert_string_equal(fields, "class=package column=name effect=\"its items are loaded one by "
-                                    "one\"");
+        assert_string_equal(fields, "class=package column=name "
+                                    "effect=\"its items are loaded one by one\"");
         strays_logged++;
     }
 }
@@ -186,6 +186,36 @@ static void test_batch__rows_of_nobody_have_the_items_loaded_one_by_one(void **s
     assert_queries(8, 2);
     assert_int_equal(strays_logged, 1);
     free_class(*state, class_);
+}
+
+// For the database they are one value, which has one row; alone each of them has it.
+static void test_batch__values_that_may_be_the_same_are_not_asked_together(void **state) {
+    static const char *const names[] = {"bash", "BASH", "vim", "Bash", "none"};
+    static const char *const sizes[] = {"6469", "06469", "6469.0", " 6469", "2490"};
+    fb_class *by_name = batch_class(
+        *state, "package:{name}", "SELECT size FROM package WHERE name = :name COLLATE NOCASE",
+        "SELECT name, size FROM package p WHERE EXISTS (SELECT 1 FROM json_each(:name) WHERE "
+        "p.name = value COLLATE NOCASE)",
+        true);
+    fb_class *by_size = batch_class(
+        *state, "size:{name}", "SELECT name AS package FROM package WHERE size = :name",
+        "SELECT size AS name, name AS package FROM package WHERE size IN (SELECT value FROM "
+        "json_each(:name))",
+        true);
+    load one;
+    load_names(&one, *state, by_name, names, 5);
+    for (size_t i = 0; i < 4; i++) {
+        assert_str(outcome(&one, i), i == 2 ? "{\"size\":3700}" : "{\"size\":6469}");
+    }
+    assert_str(outcome(&one, 4), "FB_NEGATIVE");
+    load_release(&one);
+    load_names(&one, *state, by_size, sizes, 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_str(outcome(&one, i), i == 4 ? "{\"package\":\"zsh\"}" : "{\"package\":\"bash\"}");
+    }
+    load_release(&one);
+    free_class(*state, by_name);
+    free_class(*state, by_size);
 }
 
 static void test_batch__values_that_json_would_change_go_alone(void **state) {
@@ -349,6 +379,7 @@ int main(void) {
         TEST(test_batch__other_parameters_make_batches_of_their_own),
         TEST(test_batch__the_same_value_twice_is_answered_twice),
         TEST(test_batch__rows_of_nobody_have_the_items_loaded_one_by_one),
+        TEST(test_batch__values_that_may_be_the_same_are_not_asked_together),
         TEST(test_batch__values_that_json_would_change_go_alone),
         TEST(test_batch__numbers_travel_as_numbers),
         TEST(test_batch__what_is_too_large_together_is_loaded_one_by_one),
