@@ -582,9 +582,14 @@ int fb_flights_new(const fb_flights_options *options, fb_flights **flights) {
     return FB_OK;
 }
 
-static void free_waiters(fb_flights *flights, fb_flight *flight) {
-    FB_LIST_EACH_SAFE(node, after, &flight->waiters) {
-        fb_waiter_free(flights, FB_LIST_OF(node, fb_waiter, list));
+// So that they can be freed in any order.
+static void take_apart(fb_flights *flights) {
+    FB_LIST_EACH(node, &flights->flights) {
+        fb_flight *flight = FB_LIST_OF(node, fb_flight, list);
+        fb_list_remove(&flight->member);
+        FB_LIST_EACH_SAFE(waiting, after, &flight->waiters) {
+            fb_waiter_free(flights, FB_LIST_OF(waiting, fb_waiter, list));
+        }
     }
 }
 
@@ -599,10 +604,9 @@ void fb_flights_free(fb_flights *flights) {
             fb_waiter_free(flights, FB_LIST_OF(party, fb_waiter, party));
         }
     }
+    take_apart(flights);
     FB_LIST_EACH_SAFE(node, after, &flights->flights) {
-        fb_flight *flight = FB_LIST_OF(node, fb_flight, list);
-        free_waiters(flights, flight);
-        fb_flight_drop(flights, flight);
+        fb_flight_drop(flights, FB_LIST_OF(node, fb_flight, list));
     }
     FB_LIST_EACH_SAFE(node, after, &flights->changes) {
         fb_change *change = FB_LIST_OF(node, fb_change, list);

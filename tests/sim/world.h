@@ -110,13 +110,15 @@ typedef struct caller {
 } caller;
 
 // What happened in all worlds of a run: that nothing was left untried.
-#define COVERED(X)                                                                             \
-    X(hits)                                                                                    \
-    X(misses) X(stale) X(fallback) X(negative) X(early) X(refreshed) X(coalesced) X(timeouts)  \
-        X(overloads) X(source_errors) X(left) X(batches) X(doomed) X(hard) X(soft) X(patterns) \
-            X(tags) X(classes) X(namespaces) X(all) X(sets) X(dels) X(calls) X(uncacheable)    \
-                X(adopted) X(leases) X(held) X(refused) X(lost) X(notices) X(no_memory)        \
-                    X(evictions) X(hangs) X(warmed) X(own_loaders)
+#define COVERED(X)                                                                                 \
+    X(hits)                                                                                        \
+    X(misses)                                                                                      \
+    X(stale)                                                                                       \
+    X(fallback) X(negative) X(early) X(refreshed) X(coalesced) X(timeouts) X(overloads)            \
+        X(source_errors) X(left) X(batches) X(doomed) X(hard) X(soft) X(patterns) X(tags)          \
+            X(classes) X(namespaces) X(all) X(sets) X(dels) X(calls) X(uncacheable) X(adopted)     \
+                X(leases) X(held) X(refused) X(lost) X(notices) X(no_memory) X(evictions) X(hangs) \
+                    X(warmed) X(own_loaders) X(cut_short)
 typedef struct covered {
 #define COVERED_FIELD(name) uint64_t name;
     COVERED(COVERED_FIELD)
@@ -129,7 +131,7 @@ struct world {
     climate is;
     fb_rng rng;
     int64_t now_ns;
-    uint64_t step;
+    uint64_t step, last_step;
     fb_heap events;
     fb_arena memory;
     node nodes[NODES_MAX];
