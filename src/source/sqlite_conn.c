@@ -127,6 +127,7 @@ static bool casts_doubt(int code) {
         case SQLITE_IOERR:
         case SQLITE_CANTOPEN:
         case SQLITE_PROTOCOL:
+        case SQLITE_READONLY:
         case SQLITE_NOMEM:
             return true;
         default:
@@ -163,6 +164,9 @@ int fb_sqlite_conn_fail(fb_sqlite_conn *conn, int code, fb_error *error) {
     conn->broken = conn->broken || casts_doubt(code);
     if ((code & 0xff) == SQLITE_INTERRUPT) {
         words = "the query was not done by its deadline";
+    } else if ((code & 0xff) == SQLITE_READONLY) {
+        // SQLite says "attempt to write a readonly database" of what is only an attempt to read.
+        words = "the database is in WAL mode, and its folder cannot be written";
     } else if (result == FB_ENOMEM) {
         words = "out of memory";
     }

@@ -220,6 +220,25 @@ static void test_open__says_what_is_wrong_with_the_file(void **state) {
     refuse_open(own->folder, "source catalogue: disk I/O error: Is a directory");
 }
 
+static void test_open__wal_mode_wants_a_folder_to_write_to(void **state) {
+    fixture *own = *state;
+    fb_source *source = NULL;
+    fb_error error = {0};
+
+    if (geteuid() == 0) {
+        skip();  // no folder is closed to root
+    }
+    run_sql(own->path, "PRAGMA journal_mode = WAL");
+    assert_int_equal(chmod(own->folder, 0555), 0);
+    int result = fb_sqlite_open(FB_STR("catalogue"), own->path, NULL, &source, &error);
+    assert_int_equal(chmod(own->folder, 0755), 0);
+    assert_result(result, FB_EINVAL);
+    assert_string_equal(error.text, "source catalogue: the database is in WAL mode, and its folder "
+                                    "cannot be written");
+    assert_ok(fb_sqlite_open(FB_STR("catalogue"), own->path, NULL, &source, &error));
+    source->type->close(source);
+}
+
 static void test_open__without_workers_is_enough_to_check(void **state) {
     fixture *own = *state;
     fb_source *source = NULL;
@@ -260,6 +279,7 @@ int main(void) {
         TEST(test_query__a_warm_query_is_refused_at_its_own_place),
         TEST(test_query__checking_changes_nothing),
         TEST(test_open__says_what_is_wrong_with_the_file),
+        TEST(test_open__wal_mode_wants_a_folder_to_write_to),
         TEST(test_open__without_workers_is_enough_to_check),
         TEST(test_open__leaves_no_file_beside_the_database),
     };
