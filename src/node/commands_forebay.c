@@ -320,7 +320,7 @@ enum {
     COUNTERS = 0 FB_CACHE_COUNTERS(COUNT_ONE),
 #undef COUNT_ONE
     FIGURE_PAIRS = COUNTERS + 6,
-    WHOLE_PAIRS = 11
+    WHOLE_PAIRS = 13
 };
 
 static void say_figures(fb_reply *reply, const fb_cache_figures *figures) {
@@ -348,6 +348,8 @@ static void say_whole(fb_reply *reply, const fb_stats *stats) {
     say_count(reply, "loads_waiting", stats->loads_waiting);
     say_count(reply, "loops", stats->loops);
     say_count(reply, "workers", stats->workers);
+    say_boolean(reply, "shared_configured", stats->shared_configured);
+    say_boolean(reply, "shared_connected", stats->shared_connected);
     fb_reply_text(reply, "classes");
     fb_reply_array(reply, stats->class_count);
     for (size_t i = 0; i < stats->class_count; i++) {

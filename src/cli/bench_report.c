@@ -1,0 +1,319 @@
+// The report, for people and as JSON, from the same struct.
+//
+// Speed-ups are quotients of round trips, so they say what this client gains, not what the cache could
+// do: near the server a cached answer costs little more than a PING, and the report puts that beside
+// it. Means carry their standard deviation, for five samples are few.
+
+#include "cli/bench_report.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "base/units.h"
+#include "node/reply.h"
+
+enum { ADVICE_SIZE = 320 };
+
+typedef struct writer {
+    fb_buf *out;
+    bool failed;
+} writer;
+
+#define SAY(to, ...)                                     \
+    do {                                                 \
+        if (fb_buf_printf((to)->out, __VA_ARGS__) < 0) { \
+            (to)->failed = true;                         \
+        }                                                \
+    } while (0)
+
+// ---- figures
+
+static double figure(const fb_bench_sample *sample, fb_bench_column column) {
+    switch (column) {
+        case FB_BENCH_UNCACHED:
+            return sample->uncached_ms;
+        case FB_BENCH_CACHED:
+            return sample->cached_ms;
+        case FB_BENCH_SPEEDUP:
+            return sample->cached_ms > 0 ? sample->uncached_ms / sample->cached_ms : 0;
+    }
+    return 0;
+}
+
+fb_bench_summary fb_bench_summarise(const fb_bench *bench, fb_bench_column column) {
+    fb_bench_summary is = {0};
+    double squares = 0;
+    size_t count = bench->sample_count;
+    for (size_t i = 0; i < count; i++) {
+        double one = figure(&bench->samples[i], column);
+        is.mean += one / (double)count;
+        is.least = i == 0 || one < is.least ? one : is.least;
+        is.most = one > is.most ? one : is.most;
+    }
+    for (size_t i = 0; i < count; i++) {
+        double off = figure(&bench->samples[i], column) - is.mean;
+        squares += off * off;
+    }
+    is.deviation = count > 1 ? sqrt(squares / (double)(count - 1)) : 0;
+    return is;
+}
+
+// Of the means, which a few odd samples move less than they move the mean of the quotients.
+static double overall_speedup(const fb_bench *bench) {
+    double cached = fb_bench_summarise(bench, FB_BENCH_CACHED).mean;
+    return cached > 0 ? fb_bench_summarise(bench, FB_BENCH_UNCACHED).mean / cached : 0;
+}
+
+static size_t count_from_source(const fb_bench *bench) {
+    size_t count = 0;
+    for (size_t i = 0; i < bench->sample_count; i++) {
+        count += strcmp(bench->samples[i].cached_tier, "source") == 0;
+    }
+    return count;
+}
+
+static const char *shared_state(const fb_bench *bench) {
+    return !bench->shared_configured ? "not configured" : bench->shared_connected ? "up" : "down";
+}
+
+// ---- advice
+
+static void advise_rate(const fb_bench *bench, char *text, size_t text_size) {
+    const fb_bench_figures *now = &bench->after;
+    double rate = now->hit_rate_percent;
+    const char *words = "low: change the ttl, normalise keys, review which queries are asked";
+    if (rate > 95) {
+        words = "performing optimally; more may be cached than need be, or for longer";
+    } else if (rate > 80) {
+        words = "performing optimally";
+    } else if (rate >= 50) {
+        words = "look for opportunities: a longer ttl, normalised keys, warming";
+    }
+    snprintf(text, text_size, "hit rate %.1f %% (%" PRId64 " of %" PRId64 " reads, these included): %s",
+             rate, now->hits, now->hits + now->misses, words);
+}
+
+static void advise_speed(const fb_bench *bench, char *text, size_t text_size) {
+    double gain = overall_speedup(bench);
+    const char *words = gain >= 2 ? "caching it pays" : "caching it gains this client little";
+    snprintf(text, text_size, "speed-up %.1fx: %s", gain, words);
+}
+
+static void advise_misses(const fb_bench *bench, char *text, size_t text_size) {
+    size_t count = count_from_source(bench);
+    if (count > 0) {
+        char ttl[48];
+        snprintf(text, text_size,
+                 "%zu of %zu reads after the pause went to the source again: its ttl is %s, the memory "
+                 "limit %" PRId64 " MiB; `forebay explain KEY` tells why",
+                 count, bench->sample_count,
+                 fb_units_show_duration(bench->after.ttl_ms * 1000000, ttl, sizeof ttl),
+                 bench->memory_limit_bytes >> 20);
+    }
+}
+
+static void advise_network(const fb_bench *bench, char *text, size_t text_size) {
+    double cached = fb_bench_summarise(bench, FB_BENCH_CACHED).mean;
+    if (cached > 0 && bench->ping_ms > cached / 2) {
+        snprintf(text, text_size,
+                 "%.0f %% of a cached answer is the round trip itself: pipelining, or the library in the "
+                 "process, would gain more",
+                 bench->ping_ms < cached ? 100 * bench->ping_ms / cached : 100.0);
+    }
+}
+
+bool fb_bench_advice(const fb_bench *bench, size_t index, char *text, size_t text_size) {
+    static void (*const advise[])(const fb_bench *bench, char *text, size_t text_size) = {
+        advise_rate, advise_speed, advise_misses, advise_network};
+    text[0] = '\0';
+    if (index >= sizeof advise / sizeof advise[0]) {
+        return false;
+    }
+    advise[index](bench, text, text_size);
+    return true;
+}
+
+// ---- for people
+
+static void say_head(writer *to, const fb_bench *bench) {
+    char uptime[48], used[48], limit[48];
+    SAY(to, "forebay bench report: class %s\n%s, server %s, up %s\n\n", bench->class_name, bench->time,
+        bench->server,
+        fb_units_show_duration(bench->uptime_ms / 1000 * 1000000000, uptime, sizeof uptime));
+    SAY(to, "Tiers\n  memory  up: %" PRId64 " entries, %s of %s\n", bench->entries,
+        fb_units_show_bytes((uint64_t)bench->memory_bytes & ~(uint64_t)1023, used, sizeof used),
+        fb_units_show_bytes((uint64_t)bench->memory_limit_bytes, limit, sizeof limit));
+    SAY(to, "  shared  %s\n", shared_state(bench));
+    SAY(to, "  source  up: asked %" PRId64 " times during this report\n\n",
+        bench->after.loads - bench->before.loads);
+}
+
+static void say_samples(writer *to, const fb_bench *bench) {
+    SAY(to, "Samples: round trips of this client, first all from the source, 200 ms later again\n");
+    SAY(to, "    #  uncached ms  cached ms   speed-up  answered by           bytes  parameters\n");
+    for (size_t i = 0; i < bench->sample_count; i++) {
+        const fb_bench_sample *one = &bench->samples[i];
+        char who[2 * FB_BENCH_TIER_SIZE + 8];
+        snprintf(who, sizeof who, "%s, %s", one->uncached_tier, one->cached_tier);
+        SAY(to, "%5zu %12.3f %10.3f %9.1fx  %-17s %9" PRIu64 "  %s\n", i + 1, one->uncached_ms,
+            one->cached_ms, figure(one, FB_BENCH_SPEEDUP), who, one->bytes, one->params);
+    }
+}
+
+static void say_summary(writer *to, const char *name, fb_bench_summary is, const char *unit) {
+    SAY(to, "  %-9s mean %10.3f %-2s  deviation %9.3f  least %9.3f  most %9.3f\n", name, is.mean, unit,
+        is.deviation, is.least, is.most);
+}
+
+static void say_averages(writer *to, const fb_bench *bench) {
+    SAY(to, "\nAverages\n");
+    say_summary(to, "uncached", fb_bench_summarise(bench, FB_BENCH_UNCACHED), "ms");
+    say_summary(to, "cached", fb_bench_summarise(bench, FB_BENCH_CACHED), "ms");
+    say_summary(to, "speed-up", fb_bench_summarise(bench, FB_BENCH_SPEEDUP), "x");
+    SAY(to, "  speed-up of the means %.1fx; a round trip that asks nothing (PING) %.3f ms\n",
+        overall_speedup(bench), bench->ping_ms);
+}
+
+static void say_server(writer *to, const fb_bench *bench) {
+    const fb_bench_figures *now = &bench->after;
+    SAY(to, "\nThe server's own figures for the class: all clients since its start, without the network\n");
+    SAY(to, "  hits %" PRId64 ", misses %" PRId64 ", hit rate %.1f %%, loads %" PRId64 " (%" PRId64
+        " failed)\n",
+        now->hits, now->misses, now->hit_rate_percent, now->loads, now->load_failures);
+    SAY(to, "  a hit   mean %10.4f ms, p50 %10.4f, p95 %10.4f\n", now->hit.mean_ms, now->hit.p50_ms,
+        now->hit.p95_ms);
+    SAY(to, "  a load  mean %10.4f ms, p50 %10.4f, p95 %10.4f\n", now->load.mean_ms, now->load.p50_ms,
+        now->load.p95_ms);
+}
+
+int fb_bench_text(const fb_bench *bench, fb_buf *out) {
+    writer to = {.out = out};
+    char text[ADVICE_SIZE];
+    say_head(&to, bench);
+    say_samples(&to, bench);
+    say_averages(&to, bench);
+    say_server(&to, bench);
+    SAY(&to, "\nRecommendations for %s\n", bench->class_name);
+    for (size_t i = 0; fb_bench_advice(bench, i, text, sizeof text); i++) {
+        if (text[0] != '\0') {
+            SAY(&to, "  - %s\n", text);
+        }
+    }
+    return to.failed ? FB_ENOMEM : FB_OK;
+}
+
+// ---- JSON
+
+static void put_text(fb_reply *to, const char *name, const char *text) {
+    fb_reply_text(to, name);
+    fb_reply_text(to, text);
+}
+
+static void put_integer(fb_reply *to, const char *name, int64_t number) {
+    fb_reply_text(to, name);
+    fb_reply_integer(to, number);
+}
+
+static void put_double(fb_reply *to, const char *name, double number) {
+    fb_reply_text(to, name);
+    fb_reply_double(to, number);
+}
+
+static void put_sample(fb_reply *to, const fb_bench_sample *one) {
+    fb_reply_map(to, 7);
+    put_text(to, "parameters", one->params);
+    put_double(to, "uncached_ms", one->uncached_ms);
+    put_double(to, "cached_ms", one->cached_ms);
+    put_double(to, "speedup", figure(one, FB_BENCH_SPEEDUP));
+    put_text(to, "uncached_from", one->uncached_tier);
+    put_text(to, "cached_from", one->cached_tier);
+    put_integer(to, "bytes", (int64_t)one->bytes);
+}
+
+static void put_summary(fb_reply *to, const char *name, fb_bench_summary is) {
+    fb_reply_text(to, name);
+    fb_reply_map(to, 4);
+    put_double(to, "mean", is.mean);
+    put_double(to, "standard_deviation", is.deviation);
+    put_double(to, "least", is.least);
+    put_double(to, "most", is.most);
+}
+
+static void put_latency(fb_reply *to, const char *name, const fb_bench_latency *latency) {
+    fb_reply_text(to, name);
+    fb_reply_map(to, 3);
+    put_double(to, "mean_ms", latency->mean_ms);
+    put_double(to, "p50_ms", latency->p50_ms);
+    put_double(to, "p95_ms", latency->p95_ms);
+}
+
+static void put_server(fb_reply *to, const fb_bench *bench) {
+    const fb_bench_figures *now = &bench->after;
+    fb_reply_text(to, "server_figures");
+    fb_reply_map(to, 8);
+    put_integer(to, "hits", now->hits);
+    put_integer(to, "misses", now->misses);
+    put_double(to, "hit_rate_percent", now->hit_rate_percent);
+    put_integer(to, "loads", now->loads);
+    put_integer(to, "load_failures", now->load_failures);
+    put_integer(to, "ttl_ms", now->ttl_ms);
+    put_latency(to, "hit", &now->hit);
+    put_latency(to, "load", &now->load);
+}
+
+static void put_tiers(fb_reply *to, const fb_bench *bench) {
+    fb_reply_text(to, "tiers");
+    fb_reply_map(to, 3);
+    fb_reply_text(to, "memory");
+    fb_reply_map(to, 4);
+    put_text(to, "state", "up");
+    put_integer(to, "entries", bench->entries);
+    put_integer(to, "bytes", bench->memory_bytes);
+    put_integer(to, "limit_bytes", bench->memory_limit_bytes);
+    put_text(to, "shared", shared_state(bench));
+    fb_reply_text(to, "source");
+    fb_reply_map(to, 2);
+    put_text(to, "state", "up");
+    put_integer(to, "loads", bench->after.loads - bench->before.loads);
+}
+
+static size_t count_advice(const fb_bench *bench) {
+    char text[ADVICE_SIZE];
+    size_t count = 0;
+    for (size_t i = 0; fb_bench_advice(bench, i, text, sizeof text); i++) {
+        count += text[0] != '\0';
+    }
+    return count;
+}
+
+int fb_bench_json(const fb_bench *bench, fb_buf *out) {
+    fb_reply to;
+    char text[ADVICE_SIZE];
+    fb_reply_init(&to, FB_ENCODING_JSON, out);
+    fb_reply_map(&to, 11);
+    put_text(&to, "class", bench->class_name);
+    put_text(&to, "time", bench->time);
+    put_text(&to, "server", bench->server);
+    put_tiers(&to, bench);
+    fb_reply_text(&to, "samples");
+    fb_reply_array(&to, bench->sample_count);
+    for (size_t i = 0; i < bench->sample_count; i++) {
+        put_sample(&to, &bench->samples[i]);
+    }
+    put_summary(&to, "uncached_ms", fb_bench_summarise(bench, FB_BENCH_UNCACHED));
+    put_summary(&to, "cached_ms", fb_bench_summarise(bench, FB_BENCH_CACHED));
+    put_summary(&to, "speedup", fb_bench_summarise(bench, FB_BENCH_SPEEDUP));
+    put_double(&to, "ping_ms", bench->ping_ms);
+    put_server(&to, bench);
+    fb_reply_text(&to, "recommendations");
+    fb_reply_array(&to, count_advice(bench));
+    for (size_t i = 0; fb_bench_advice(bench, i, text, sizeof text); i++) {
+        if (text[0] != '\0') {
+            fb_reply_text(&to, text);
+        }
+    }
+    return fb_reply_failed(&to) || fb_buf_byte(out, '\n') < 0 ? FB_ENOMEM : FB_OK;
+}
