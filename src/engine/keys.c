@@ -141,7 +141,10 @@ int fb_edit_key(fb_engine *engine, fb_str key, fb_edit_fn fn, void *arg) {
     if (check_key(key) < 0) {
         return FB_ETOOBIG;
     }
-    return fb_cache_edit(engine->cache, key, fb_clock_now_ns(), fb_clock_wall_ms(), fn, arg);
+    int64_t now_ns;
+    int64_t wall_ms;
+    fb_clock_pair(&now_ns, &wall_ms);
+    return fb_cache_edit(engine->cache, key, now_ns, wall_ms, fn, arg);
 }
 
 typedef struct sum {
@@ -185,8 +188,10 @@ static int set_expiry(void *arg, fb_edit *edit) {
 }
 
 int fb_expire(fb_engine *engine, fb_str key, int64_t ttl_ms) {
+    int64_t now_ns;
     int64_t at_ms;
-    if (__builtin_add_overflow(fb_clock_wall_ms(), ttl_ms, &at_ms)) {
+    fb_clock_pair(&now_ns, &at_ms);
+    if (__builtin_add_overflow(at_ms, ttl_ms, &at_ms)) {
         return FB_EINVAL;
     }
     at_ms = at_ms > 0 ? at_ms : 0;
