@@ -137,7 +137,7 @@ void fb_command_info(fb_command_call *call) {
         const fb_command *parent = NULL;
         const fb_command *command = find_by_name(call->args[i], &parent);
         if (command == NULL) {
-            fb_reply_null_array(call->reply);
+            fb_reply_null(call->reply);
         } else if (parent != NULL) {
             reply_command(call->reply, parent, command);
         } else {

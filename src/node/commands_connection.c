@@ -295,7 +295,7 @@ void fb_client_list(fb_command_call *call) {
     } else if (call->arg_count > 3 && fb_command_word(call, 2, "ID")) {
         for (size_t i = 3; i < call->arg_count; i++) {
             int64_t id = 0;
-            if (fb_str_int(call->args[i], &id) != FB_OK || id < 1) {
+            if (fb_str_int(call->args[i], &id) != FB_OK) {
                 fb_reply_error(call->reply, "ERR Invalid client ID");
                 return;
             }

@@ -155,11 +155,11 @@ void fb_key_persist(fb_command_call *call) {
 }
 
 // -2: not there; -1: for ever.
-static void reply_ttl(fb_command_call *call, int64_t from_ms, bool seconds) {
+static void reply_ttl(fb_command_call *call, bool seconds) {
     int64_t ttl_ms = 0;
     int64_t shown = -2;
     if (fb_ttl(call->node->engine, call->args[1], &ttl_ms) == FB_OK) {
-        shown = ttl_ms < 0 ? -1 : ttl_ms + from_ms;
+        shown = ttl_ms < 0 ? -1 : ttl_ms;
     }
     if (shown >= 0 && seconds) {
         shown = (shown + 500) / 1000;
@@ -168,19 +168,34 @@ static void reply_ttl(fb_command_call *call, int64_t from_ms, bool seconds) {
 }
 
 void fb_key_ttl(fb_command_call *call) {
-    reply_ttl(call, 0, true);
+    reply_ttl(call, true);
 }
 
 void fb_key_pttl(fb_command_call *call) {
-    reply_ttl(call, 0, false);
+    reply_ttl(call, false);
+}
+
+static int take_expiry(void *arg, fb_edit *edit) {
+    if (edit->found) {
+        *(int64_t *)arg = edit->expires_ms;
+    }
+    return FB_OK;
+}
+
+// By an edit that changes nothing: it shows the very millisecond that was set.
+static int64_t expiry_of(fb_command_call *call) {
+    int64_t expires_ms = -2;
+    int result = fb_edit_key(call->node->engine, call->args[1], take_expiry, &expires_ms);
+    return result < 0 ? -2 : expires_ms;
 }
 
 void fb_key_expiretime(fb_command_call *call) {
-    reply_ttl(call, fb_expiry_now_ms(call->node), true);
+    int64_t expires_ms = expiry_of(call);
+    fb_reply_integer(call->reply, expires_ms < 0 ? expires_ms : (expires_ms + 500) / 1000);
 }
 
 void fb_key_pexpiretime(fb_command_call *call) {
-    reply_ttl(call, fb_expiry_now_ms(call->node), false);
+    fb_reply_integer(call->reply, expiry_of(call));
 }
 
 // ---- which

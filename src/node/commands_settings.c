@@ -113,8 +113,11 @@ static int collect(void *arg, fb_str name, fb_str value) {
     collecting *one = arg;
     for (size_t i = 2; i < one->call->arg_count; i++) {
         char text[VALUE_SIZE];
-        if (fb_glob_match(lower(one->call->args[i], text), name)) {
-            fb_reply_bytes(&one->pairs, name);
+        fb_str pattern = one->call->args[i];
+        if (fb_glob_match(lower(pattern, text), name)) {
+            // A plain name comes back as it was asked for.
+            bool plain = fb_glob_prefix(pattern).len == pattern.len;
+            fb_reply_bytes(&one->pairs, plain ? pattern : name);
             fb_reply_bytes(&one->pairs, value);
             one->count++;
             break;

@@ -115,6 +115,7 @@ typedef struct setting {
     bool keep_ttl;
     bool get;            // the reply is what was there
     bool has_expiry;
+    bool exact;          // expires_ms was said as Unix time, and is to come back as it was
     int64_t expires_ms;  // Unix time, where has_expiry
     int64_t now_ms;
     // found out
@@ -225,6 +226,7 @@ static bool read_set_options(fb_command_call *call, setting *one) {
         }
     }
     one->has_expiry = number > 0;
+    one->exact = form == FB_EXPIRY_UNIX_SECONDS || form == FB_EXPIRY_UNIX_MS;
     return number == 0 || fb_expiry_read(call, number, form, true, &one->expires_ms);
 }
 
@@ -233,7 +235,7 @@ void fb_string_set(fb_command_call *call) {
     if (call->arg_count > 3 && !read_set_options(call, &one)) {
         return;
     }
-    if (one.condition == SET_ALWAYS && !one.get && !one.keep_ttl) {
+    if (one.condition == SET_ALWAYS && !one.get && !one.keep_ttl && !one.exact) {
         set_plainly(call, &one);
     } else {
         set_with_conditions(call, &one);
@@ -406,6 +408,10 @@ void fb_string_getex(fb_command_call *call) {
         one.change_expiry = true;
         one.expires_ms = -1;
     } else if (call->arg_count == 4 && fb_expiry_word(call, 2, &form)) {
+        if (fb_exists(call->node->engine, call->args[1]) != FB_OK) {
+            fb_reply_null(call->reply);  // before a word about the number, as Redis has it
+            return;
+        }
         if (!fb_expiry_read(call, 3, form, true, &one.expires_ms)) {
             return;
         }
