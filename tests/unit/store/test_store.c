@@ -268,6 +268,30 @@ static void test_store__an_edit_may_store_parts_of_the_old_value(void **state) {
     done(store);
 }
 
+// Extra and value change places: each is written where the other is read from.
+static int swap(void *arg, const fb_item *item, fb_item *next, fb_store_action *action) {
+    (void)arg;
+    next->value = item->extra;
+    next->extra = item->value;
+    *action = FB_STORE_PUT;
+    return FB_OK;
+}
+
+static void test_store__an_edit_may_swap_parts_of_the_item(void **state) {
+    (void)state;
+    fb_store *store = make(1 << 20);
+    seen what = {0};
+    fb_item item = {.key = FB_STR("k"), .value = FB_STR("abcdefghijk"), .extra = FB_STR("12345")};
+    assert_int_equal(fb_store_put(store, &item, NOW, NULL), FB_OK);
+    assert_int_equal(fb_store_edit(store, item.key, NOW, swap, NULL), FB_OK);
+    assert_int_equal(fb_store_get(store, item.key, NOW, see, &what), FB_OK);
+    assert_int_equal(what.value_len, 5);
+    assert_memory_equal(what.value, "12345", 5);
+    assert_int_equal(what.extra_len, 11);
+    assert_memory_equal(what.extra, "abcdefghijk", 11);
+    done(store);
+}
+
 static void test_store__gets_many_at_once(void **state) {
     (void)state;
     fb_store *store = make(1 << 20);
@@ -382,6 +406,7 @@ int main(void) {
         cmocka_unit_test(test_store__refuses_bad_options),
         cmocka_unit_test(test_store__edits_in_one_step),
         cmocka_unit_test(test_store__an_edit_may_store_parts_of_the_old_value),
+        cmocka_unit_test(test_store__an_edit_may_swap_parts_of_the_item),
         cmocka_unit_test(test_store__gets_many_at_once),
         cmocka_unit_test(test_store__removes_what_is_picked),
         cmocka_unit_test(test_store__sweeping_gives_back_what_expired),

@@ -303,21 +303,69 @@ static void test_store__costs_forty_bytes_an_item_at_most(void **state) {
 static void test_store__deleted_bytes_are_used_again_without_evicting(void **state) {
     (void)state;
     fb_store *store = make(8 << 20, 0);
-    // Half of every segment dies, and what is left would fit beside as much again.
-    for (unsigned i = 0; i < 30000; i++) {
+    // Half of every segment dies; the store is nearly full, so what comes needs the dead bytes.
+    for (unsigned i = 0; i < 38000; i++) {
         put(store, "a", i, 150);
     }
     assert_int_equal(stats_of(store).evictions, 0);
     char text[64];
-    for (unsigned i = 0; i < 30000; i += 2) {
+    for (unsigned i = 0; i < 38000; i += 2) {
         assert_ok(fb_store_del(store, key_of("a", i, text), NOW));
     }
-    for (unsigned i = 0; i < 12000; i++) {
+    for (unsigned i = 0; i < 15000; i++) {
         put(store, "b", i, 150);
     }
     assert_int_equal(stats_of(store).evictions, 0);
-    assert_int_equal(count_there(store, "a", 30000), 15000);
-    assert_int_equal(count_there(store, "b", 12000), 12000);
+    assert_int_equal(count_there(store, "a", 38000), 19000);
+    assert_int_equal(count_there(store, "b", 15000), 15000);
+    fb_store_check(store);
+    fb_store_free(store);
+}
+
+static void test_store__what_expired_makes_room_before_what_lives(void **state) {
+    (void)state;
+    fb_store *store = make(8 << 20, 0);
+    char text[64];
+    for (unsigned i = 0; i < 20000; i++) {
+        put(store, "stay", i, 100);
+    }
+    for (unsigned i = 0; i < 20000; i++) {
+        fb_item item = {.key = key_of("old", i, text), .value = {bytes, 100}};
+        item.expires_ns = NOW + 1;
+        assert_ok(fb_store_put(store, &item, NOW, NULL));
+    }
+    for (unsigned i = 0; i < 10000; i++) {
+        assert_true(get(store, "stay", i));
+    }
+    fb_store_stats before = stats_of(store);
+    for (unsigned i = 0; i < 100000; i++) {
+        fb_item item = {.key = key_of("new", i, text), .value = {bytes, 100}};
+        assert_ok(fb_store_put(store, &item, NOW + 1, NULL));
+    }
+    assert_int_equal(before.evictions, 0);
+    assert_int_equal(stats_of(store).expirations, 20000);
+    assert_int_equal(stats_of(store).items + stats_of(store).evictions, 120000);
+    assert_int_equal(count_there(store, "stay", 10000), 10000);
+    fb_store_check(store);
+    fb_store_free(store);
+}
+
+static void test_store__the_index_grows_with_items_also_when_the_store_is_full(void **state) {
+    (void)state;
+    fb_store *store = make(4 << 20, 0);
+    for (unsigned i = 0; i < 10000; i++) {
+        put(store, "big", i, 1000);
+    }
+    assert_true(stats_of(store).evictions > 0);
+    for (unsigned i = 0; i < 300000; i++) {
+        put(store, "s", i, 4);
+    }
+    assert_true(stats_of(store).items > 60000);
+    for (unsigned i = 0; i < 10000; i++) {
+        put(store, "big", i, 1000);
+    }
+    // And it shrinks again: what is not items is less than a tenth.
+    assert_true(stats_of(store).items > 3300);
     fb_store_check(store);
     fb_store_free(store);
 }
@@ -511,6 +559,8 @@ int main(void) {
         cmocka_unit_test(test_store__an_idle_store_costs_little),
         cmocka_unit_test(test_store__costs_forty_bytes_an_item_at_most),
         cmocka_unit_test(test_store__deleted_bytes_are_used_again_without_evicting),
+        cmocka_unit_test(test_store__what_expired_makes_room_before_what_lives),
+        cmocka_unit_test(test_store__the_index_grows_with_items_also_when_the_store_is_full),
         cmocka_unit_test(test_store__shrinking_evicts_and_gives_memory_back),
         cmocka_unit_test(test_store__growing_gives_room_and_keeps_everything),
         cmocka_unit_test(test_store__clearing_leaves_an_empty_store_that_works),
