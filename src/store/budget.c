@@ -4,10 +4,10 @@
 // segment in use and every free segment that has not been given back ("warm"). It never grows past
 // the limit, so the process's resident memory cannot either. A segment that is freed stays warm for
 // the next one who needs it, as far from its start as it was used; when somebody needs bytes of
-// another kind (pages for the index, a run) warm segments are given back to the system to make room.
-// Runs count by the page, so that a record a little larger than a segment does not cost two, and
-// one of a third of a segment costs a third. Before free segments could be warm in part, each such
-// record cost its page faults anew, thirty times the copying.
+// another kind (pages for the index, a run) warm segments are given back to the system to make
+// room. Runs count by the page, so that a record a little larger than a segment does not cost two,
+// and one of a third of a segment costs a third. Before free segments could be warm in part, each
+// such record cost its page faults anew, thirty times the copying.
 //
 // A run is found first-fit in the map of segments in use. The search is linear in the part of the
 // map that is in use, which is a few cache lines; it was not worth a tree.

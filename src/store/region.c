@@ -45,8 +45,8 @@ static uint64_t clamp(uint64_t number, uint64_t low, uint64_t high) {
     return number < low ? low : number > high ? high : number;
 }
 
-// Segments are small enough that a shard has some dozens (the queues must have a resolution, and the
-// open and spare ones must not be much), and large enough that few records are "large".
+// Segments are small enough that a shard has some dozens (the queues must have a resolution, and
+// the open and spare ones must not be much), and large enough that few records are "large".
 static void choose_sizes(layout *plan, const fb_store_options *options) {
     uint64_t limit = options->limit_bytes;
     uint64_t least = plan->page > SEGMENT_MIN ? plan->page : SEGMENT_MIN;
