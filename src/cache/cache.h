@@ -6,7 +6,8 @@
 // a load that is not doomed, under the same lock that dooms; so no order of the two leaves an old
 // value behind.
 //
-// No call counts anything by itself: fb_cache_count() is for those who know what the call was for.
+// No call counts anything by itself (but early_wasted): fb_cache_count() is for those who know what
+// the call was for.
 // Time: now_ns, monotonic. Threads: every call may overlap with every other but free().
 
 #ifndef FB_CACHE_CACHE_H
@@ -103,6 +104,9 @@ FB_CHECK_RESULT int fb_cache_invalidate(fb_cache *cache, const fb_invalidation *
 typedef struct fb_ticket fb_ticket;
 FB_CHECK_RESULT int fb_cache_begin(fb_cache *cache, const fb_class *class_, fb_str key,
                                    int64_t now_ns, fb_ticket **ticket);
+// Says that it is an early refresh: the fill after it then counts, in `early_wasted`, if nobody
+// read what this one brought.
+void fb_ticket_mark_early(fb_ticket *ticket);
 // Whether an invalidation of its key, of a pattern, its class or namespace, or of everything, has
 // overtaken it; such a load must not be joined any more. (Its tags are known only when it is there:
 // fb_cache_answers().)

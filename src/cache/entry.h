@@ -22,6 +22,7 @@ enum {  // the store's flags
     FB_ENTRY_GRACE = 16,       // fresh_until is kept: it differs from the store's expiry, or may
     FB_ENTRY_SEQ = 32,         // the captured tag sequence is kept
     FB_ENTRY_COST = 64,        // the load's cost is kept
+    FB_ENTRY_UNREAD = 128,     // an early refresh brought it, and nobody has read it since
 };
 
 enum {

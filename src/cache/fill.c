@@ -59,6 +59,10 @@ void fb_cache_end(fb_cache *cache, fb_ticket *ticket) {
     fb_ticket_free(ticket);
 }
 
+void fb_ticket_mark_early(fb_ticket *ticket) {
+    ticket->early = true;
+}
+
 uint64_t fb_ticket_seq(const fb_ticket *ticket) {
     return ticket->seq;
 }
@@ -130,18 +134,24 @@ static int64_t lifetime(const fb_class *class_, const fb_loaded *loaded, double 
     return ttl_ns - (int64_t)((double)ttl_ns * class_->options.jitter * jitter_unit);
 }
 
-static void read_cost(void *arg, const fb_item *item) {
+// What the key's last load left behind: its cost, and whether it was in vain.
+typedef struct former {
+    uint32_t cost_us;
+    bool unread;
+} former;
+
+static void read_former(void *arg, const fb_item *item) {
     fb_entry entry;
-    uint32_t *cost_us = arg;
-    *cost_us = fb_entry_unpack(item, &entry) ? entry.cost_us : 0;
+    former *last = arg;
+    *last = (former){0};
+    if (fb_entry_unpack(item, &entry)) {
+        last->cost_us = entry.cost_us;
+        last->unread = (entry.flags & FB_ENTRY_UNREAD) != 0;
+    }
 }
 
-static uint32_t smooth_cost(const fb_cache *cache, fb_str key, uint32_t cost_us, int64_t now_ns) {
-    uint32_t old_us = 0;
-    if (fb_store_peek(cache->store, key, now_ns, read_cost, &old_us) != FB_OK || old_us == 0) {
-        return cost_us;
-    }
-    return (uint32_t)((3 * (uint64_t)old_us + cost_us) / 4);
+static uint32_t smooth_cost(uint32_t old_us, uint32_t cost_us) {
+    return old_us == 0 ? cost_us : (uint32_t)((3 * (uint64_t)old_us + cost_us) / 4);
 }
 
 typedef struct filling {
@@ -179,6 +189,7 @@ static int prepare(fb_cache *cache, const fb_ticket *ticket, const fb_loaded *lo
     } else {
         entry->flags |= loaded->uncacheable ? FB_ENTRY_UNCACHEABLE : FB_ENTRY_NEGATIVE;
     }
+    entry->flags |= ticket->early ? FB_ENTRY_UNREAD : 0;
     if (cost_us > 0) {
         entry->flags |= FB_ENTRY_COST;
         entry->cost_us = cost_us;
@@ -223,8 +234,12 @@ int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded, u
     *value_info = (fb_value){.kind = loaded->kind, .tier = FB_TIER_SOURCE};
     filling job = {.view = fb_cache_view(cache),
                    .ttl_ns = lifetime(ticket->class_, loaded, jitter_unit)};
-    int result = prepare(cache, ticket, loaded,
-                         smooth_cost(cache, fb_ticket_key(ticket), cost_us, now_ns), &job);
+    former last = {0};
+    if (fb_store_peek(cache->store, fb_ticket_key(ticket), now_ns, read_former, &last) == FB_OK &&
+        last.unread) {
+        fb_cache_count(cache, ticket->class_->id, FB_COUNTER_early_wasted, 1);
+    }
+    int result = prepare(cache, ticket, loaded, smooth_cost(last.cost_us, cost_us), &job);
     if (result < 0) {
         return result;
     }

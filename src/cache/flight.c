@@ -315,6 +315,7 @@ static int lead(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask, const
     }
     if (ask->priority == FB_PRIORITY_EARLY) {
         fb_cache_count(flights->cache, ask->class_->id, FB_COUNTER_early_refreshes, 1);
+        fb_ticket_mark_early(flight->ticket);
     } else if (ask->priority == FB_PRIORITY_WARM) {
         fb_cache_count(flights->cache, ask->class_->id, FB_COUNTER_warmed, 1);
     }

@@ -52,13 +52,15 @@ static bool soften(const job *work, fb_entry *entry, uint8_t bytes[FB_ENTRY_PACK
 }
 
 typedef struct drop {
-    job *work;
+    const job *work;
+    bool left;
     uint8_t bytes[FB_ENTRY_PACKED_MAX];
 } drop;
 
 static int drop_item(void *arg, const fb_item *item, fb_item *next, fb_store_action *action) {
     drop *one = arg;
-    job *work = one->work;
+    const job *work = one->work;
+    one->left = false;
     if (item == NULL) {
         return FB_MISS;
     }
@@ -70,7 +72,7 @@ static int drop_item(void *arg, const fb_item *item, fb_item *next, fb_store_act
         return FB_OK;
     }
     *action = FB_STORE_DELETE;
-    work->removed += there;
+    one->left = there;
     return FB_OK;
 }
 
@@ -79,8 +81,12 @@ static void drop_key(job *work, fb_str key) {
     fb_stripe *stripe = fb_tickets_lock(work->cache->tickets, key);
     fb_stripe_doom(stripe, key);
     int result = fb_store_edit(work->cache->store, key, work->now_ns, drop_item, &one);
-    (void)result;  // there or not: it is gone now
+    if (result < 0) {  // it could not be softened
+        result = fb_store_del(work->cache->store, key, work->now_ns);
+        one.left = result == FB_OK;
+    }
     fb_stripe_unlock(stripe);
+    work->removed += one.left;
     fb_misses_gone(work->cache->misses, key, FB_MISS_INVALIDATED);
 }
 

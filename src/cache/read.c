@@ -27,6 +27,7 @@ typedef struct look {
     void *arg;
     fb_found *found;
     fb_miss_reason why;
+    uint64_t unread;  // the version of an entry that an early refresh brought and nobody has read
 } look;
 
 static bool within_budget(const fb_cache *cache, const fb_class *class_) {
@@ -55,6 +56,7 @@ static void see(void *arg, const fb_item *item) {
     *job->found = (fb_found){.find = FB_FIND_NOTHING};
     bool there = fb_cache_judge(job->cache, job->view, item, job->now_ns, &entry, &judged);
     job->why = judged.why;
+    job->unread = there && (entry.flags & FB_ENTRY_UNREAD) != 0 ? item->version : 0;
     if (!there) {
         return;
     }
@@ -76,6 +78,15 @@ static void see(void *arg, const fb_item *item) {
     found->value.data = (fb_str){NULL, 0};
 }
 
+static int mark_read(void *arg, const fb_item *item, fb_item *next, fb_store_action *action) {
+    const uint64_t *version = arg;
+    if (item != NULL && item->version == *version) {
+        next->flags = item->flags & (uint8_t)~FB_ENTRY_UNREAD;
+        *action = FB_STORE_META;
+    }
+    return FB_OK;
+}
+
 fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, fb_value_fn fn,
                       void *arg, fb_found *found) {
     look job = {.cache = cache,
@@ -93,6 +104,9 @@ fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, 
             fb_misses_gone(cache->misses, key, job.why);
         }
         atomic_store_explicit(&cache->seen_ns, now_ns, memory_order_relaxed);
+    } else if (job.unread != 0) {
+        int marked = fb_store_edit(cache->store, key, now_ns, mark_read, &job.unread);
+        (void)marked;  // it may have gone: then there is nothing to mark
     }
     return found->find;
 }

@@ -27,6 +27,7 @@ struct fb_ticket {
     int64_t begin_ns;
     _Atomic(bool) doomed;  // written under the stripe's lock
     bool registered;
+    bool early;            // an early refresh
     uint32_t index_count;  // slots of the key's index tags, which are known before the load is
     uint32_t index_slots[FB_TAGS_MAX];
     size_t key_len;

@@ -141,7 +141,8 @@ typedef struct editing {
     int64_t now_ns, wall_ms;
     fb_edit_fn fn;
     void *arg;
-    fb_entry entry;  // of a key that is not there yet; then what is stored
+    fb_entry fresh;  // of a key that is not there
+    fb_entry entry;  // what is to be stored
     bool found;
     bool changed;
     int64_t expires_ms;  // as the caller was shown it
@@ -163,29 +164,40 @@ static int64_t from_unix_ms(const editing *job, int64_t at_ms) {
     return fb_time_add(job->now_ns, left_ns);
 }
 
-// Shows the caller what is there.
-static void present(editing *job, const fb_item *item, fb_edit *edit) {
-    fb_entry old;
-    fb_judged judged;
-    int64_t until_ns = job->entry.dead_ns;
-    *edit = (fb_edit){.action = FB_EDIT_KEEP};
-    if (item != NULL && fb_cache_judge(job->cache, job->view, item, job->now_ns, &old, &judged) &&
-        judged.find == FB_FIND_FRESH && (old.flags & FB_ENTRY_NEGATIVE) == 0) {
-        edit->found = job->found = true;
-        fb_cache_show(item, &old, &judged, job->now_ns, &edit->value);
-        until_ns = judged.stale_until_ns;
-        // The key's own tags stay beside those of its class; the sequence is this call's.
-        for (size_t i = 0; i < job->entry.tag_count; i++) {
-            (void)fb_entry_add_tag(&old, job->entry.tags[i]);
-        }
-        old.seq = job->entry.seq;
-        old.class_id = job->entry.class_id;
-        old.flags |= job->entry.flags & FB_ENTRY_SEQ;
-        job->entry = old;
-    } else if (until_ns != INT64_MAX) {
-        until_ns = job->entry.fresh_until_ns;
+// The found entry as this call would store it: its own tags beside those of its class, and the
+// sequence of this call. false: too many tags.
+static bool renew(const editing *job, fb_entry *entry) {
+    bool fits = true;
+    for (size_t i = 0; i < job->fresh.tag_count; i++) {
+        fits = fits && fb_entry_add_tag(entry, job->fresh.tags[i]);
     }
+    entry->seq = job->fresh.seq;
+    entry->class_id = job->fresh.class_id;
+    entry->flags |= job->fresh.flags & FB_ENTRY_SEQ;
+    return fits;
+}
+
+// Shows the caller what is there.
+static int present(editing *job, const fb_item *item, fb_edit *edit) {
+    fb_judged judged;
+    *edit = (fb_edit){.action = FB_EDIT_KEEP};
+    job->found = item != NULL &&
+                 fb_cache_judge(job->cache, job->view, item, job->now_ns, &job->entry, &judged) &&
+                 judged.find == FB_FIND_FRESH && (job->entry.flags & FB_ENTRY_NEGATIVE) == 0;
+    if (job->found) {
+        edit->found = true;
+        fb_cache_show(item, &job->entry, &judged, job->now_ns, &edit->value);
+        if (!renew(job, &job->entry)) {
+            return FB_EINVAL;
+        }
+    } else {
+        job->entry = job->fresh;
+        fb_entry_judge(&job->fresh, fb_view_class(job->view, job->fresh.class_id), job->cache->tags,
+                       job->now_ns, &judged);
+    }
+    int64_t until_ns = judged.find == FB_FIND_FRESH ? judged.stale_until_ns : job->now_ns;
     edit->expires_ms = job->expires_ms = to_unix_ms(job, until_ns);
+    return FB_OK;
 }
 
 // Takes over a changed time; false: it is over already.
@@ -230,12 +242,16 @@ static fb_store_action expire(editing *job, const fb_item *item, const fb_edit *
     return FB_STORE_META;
 }
 
+// The store may ask again, with what is there then.
 static int edit_item(void *arg, const fb_item *item, fb_item *next, fb_store_action *action) {
     editing *job = arg;
     fb_edit edit;
-    present(job, item, &edit);
+    job->changed = false;
     *action = FB_STORE_KEEP;
-    int result = job->fn(job->arg, &edit);
+    int result = present(job, item, &edit);
+    if (result == FB_OK) {
+        result = job->fn(job->arg, &edit);
+    }
     if (result < 0) {
         return result;
     }
@@ -261,12 +277,12 @@ int fb_cache_edit(fb_cache *cache, fb_str key, int64_t now_ns, int64_t wall_ms, 
                    .wall_ms = wall_ms,
                    .fn = fn,
                    .arg = arg};
-    int result = start(cache, job.view, key, now_ns, &job.entry);
+    int result = start(cache, job.view, key, now_ns, &job.fresh);
     if (result < 0) {
         return result;
     }
-    const fb_class *class_ = fb_view_class(job.view, job.entry.class_id);
-    fb_entry_live(&job.entry, class_, fb_class_ttl_ns(class_), true, now_ns);
+    const fb_class *class_ = fb_view_class(job.view, job.fresh.class_id);
+    fb_entry_live(&job.fresh, class_, fb_class_ttl_ns(class_), true, now_ns);
     fb_stripe *stripe = fb_tickets_lock(cache->tickets, key);
     result = fb_store_edit(cache->store, key, now_ns, edit_item, &job);
     if (job.changed) {
@@ -275,7 +291,7 @@ int fb_cache_edit(fb_cache *cache, fb_str key, int64_t now_ns, int64_t wall_ms, 
     fb_stripe_unlock(stripe);
     const fb_view *view = fb_cache_view(cache);
     if (job.changed && view != job.view &&
-        fb_catalog_of_key(view->catalog, key)->id != job.entry.class_id) {
+        fb_catalog_of_key(view->catalog, key)->id != job.fresh.class_id) {
         // An edit cannot be done twice. Its entry goes as if it had been there when the other
         // catalogue came: cache.c.
         int deleted = fb_store_del(cache->store, key, now_ns);

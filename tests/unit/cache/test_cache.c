@@ -254,7 +254,7 @@ static void test_cache__edit_does_not_find_what_is_negative_stale_or_invalid(voi
         edit_plan plan = edit(cache, keys[i], S(101), (edit_plan){.action = FB_EDIT_KEEP});
         assert_false(plan.found);
         plan = edit(cache, keys[i], S(101), (edit_plan){.action = FB_EDIT_PUT, .data = "new"});
-        assert_int_equal(plan.shown_ms, WALL_MS + 10000);
+        assert_int_equal(plan.shown_ms, WALL_MS + 15000);  // stale time included, as TTL has it
         assert_read(cache, keys[i], S(110.9), "fresh:new");
         assert_read(cache, keys[i], S(111), "stale:new");
     }
@@ -575,6 +575,37 @@ static void test_cache__early_refresh_is_drawn_by_xfetch_and_bounded_by_its_budg
     fb_cache_free(cache);
 }
 
+static uint64_t count_wasted(fb_cache *cache) {
+    fb_stats stats = {0};
+    assert_ok(fb_cache_stats(cache, &stats));
+    uint64_t wasted = stats.classes[RIG_PAGE].early_wasted;
+    fb_mem_free(stats.classes);
+    return wasted;
+}
+
+static void test_cache__early_refresh_that_nobody_read_counts_as_wasted(void **state) {
+    fb_cache *cache = rig_cache();
+    const bool reads[] = {true, false, false, true, true};
+    const uint64_t wasted[] = {0, 0, 1, 2, 2};
+    for (size_t i = 0; i < 5; i++) {
+        fb_ticket *ticket = rig_begin(cache, RIG_PAGE, "page:1", S(100));
+        fb_ticket_mark_early(ticket);
+        assert_ok(rig_fill(cache, ticket, "one", NULL, S(100)));
+        assert_int_equal(count_wasted(cache), wasted[i]);
+        if (reads[i]) {
+            assert_read(cache, "page:1", S(101), "fresh:one");
+            assert_read(cache, "page:1", S(101), "fresh:one");
+        } else {
+            fb_found found;
+            fb_cache_peek(cache, FB_STR("page:1"), S(101), &found);
+        }
+    }
+    assert_ok(rig_load(cache, RIG_PAGE, "page:1", "two", NULL, S(102)));
+    assert_ok(rig_load(cache, RIG_PAGE, "page:1", "three", NULL, S(102)));
+    assert_int_equal(count_wasted(cache), 2);
+    fb_cache_free(cache);
+}
+
 static void test_cache__cost_is_smoothed_over_loads(void **state) {
     fb_cache *cache = rig_cache();
     const uint32_t costs[] = {1000, 9000, 9000};
@@ -822,6 +853,7 @@ int main(void) {
             test_cache__reader_after_an_invalidation_is_not_answered_by_a_load_before_it),
         cmocka_unit_test(test_cache__refused_fill_takes_the_old_value_away),
         cmocka_unit_test(test_cache__early_refresh_is_drawn_by_xfetch_and_bounded_by_its_budget),
+        cmocka_unit_test(test_cache__early_refresh_that_nobody_read_counts_as_wasted),
         cmocka_unit_test(test_cache__cost_is_smoothed_over_loads),
         cmocka_unit_test(test_cache__invalidated_entries_leave_by_sweep),
         cmocka_unit_test(test_cache__swap_keeps_what_still_belongs_and_drops_the_rest),
