@@ -1,0 +1,380 @@
+// Requests: decoding, look-up in the table, and what all responses have in common.
+//
+// A pattern is a path; a last part in braces takes all that is left, slashes too, so that a key needs no
+// escape for them. There are two dozen routes and each comparison fails at its first bytes: looking
+// through all of them takes less than decoding the path does.
+//
+// Decoded bytes lie in one buffer that is as long as path and query are encoded, so it never moves and is
+// one allocation a request. What a handler needs after it returned FB_PENDING it has copied.
+//
+// A response must not fail for want of memory: where there is none it is a bare 503.
+
+#include "node/route.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/str.h"
+#include "base/utf8.h"
+#include "node/command.h"
+
+enum { DETAIL_SIZE = 640, ALLOW_SIZE = 64 };
+
+// ---- percent-encoding
+
+static int hex_digit(char byte) {
+    if (byte >= '0' && byte <= '9') {
+        return byte - '0';
+    }
+    char small = (char)(byte | 0x20);
+    return small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
+}
+
+// Appends to `out`, which has room. What is no escape stays as it is.
+static fb_str decode(fb_str text, bool plus_is_space, fb_buf *out) {
+    size_t from = out->len;
+    for (size_t i = 0; i < text.len; i++) {
+        char byte = text.ptr[i];
+        if (byte == '%' && text.len - i > 2 && hex_digit(text.ptr[i + 1]) >= 0 &&
+            hex_digit(text.ptr[i + 2]) >= 0) {
+            byte = (char)(hex_digit(text.ptr[i + 1]) * 16 + hex_digit(text.ptr[i + 2]));
+            i += 2;
+        } else if (byte == '+' && plus_is_space) {
+            byte = ' ';
+        }
+        FB_ASSERT(out->len < out->cap);
+        out->ptr[out->len++] = byte;
+    }
+    return fb_str_make(out->ptr + from, out->len - from);
+}
+
+// "a=1&b=2". FB_ETOOBIG: more than `params` has room for.
+static int decode_query(fb_str query, fb_buf *out, fb_param params[FB_HTTP_PARAMS_MAX],
+                        size_t *count) {
+    *count = 0;
+    while (query.len > 0) {
+        size_t len = fb_str_find(query, '&');
+        fb_str pair = {query.ptr, len};
+        size_t used = len < query.len ? len + 1 : len;
+        query = fb_str_make(query.ptr + used, query.len - used);
+        if (pair.len == 0) {
+            continue;
+        }
+        if (*count == FB_HTTP_PARAMS_MAX) {
+            return FB_ETOOBIG;
+        }
+        size_t equals = fb_str_find(pair, '=');
+        size_t value = equals < pair.len ? equals + 1 : equals;
+        params[*count].name = decode(fb_str_make(pair.ptr, equals), true, out);
+        params[*count].value = decode(fb_str_make(pair.ptr + value, pair.len - value), true, out);
+        (*count)++;
+    }
+    return FB_OK;
+}
+
+// ---- responses
+
+void fb_http_response_release(fb_http_response *response) {
+    fb_buf_release(&response->body);
+    response->header_count = 0;
+}
+
+const char *fb_http_status_text(int status) {
+    switch (status) {
+    case 200: return "OK";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 304: return "Not Modified";
+    case 400: return "Bad Request";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 413: return "Content Too Large";
+    case 417: return "Expectation Failed";
+    case 431: return "Request Header Fields Too Large";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    default: return "Internal Server Error";
+    }
+}
+
+void fb_http_header_add(fb_http_response *response, const char *name, const char *format, ...) {
+    FB_ASSERT(response->header_count < FB_HTTP_HEADERS_MAX);
+    fb_http_header *header = &response->headers[response->header_count++];
+    header->name = name;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(header->value, sizeof header->value, format, arguments);
+    va_end(arguments);
+}
+
+static void begin(fb_http_response *response, int status) {
+    fb_buf_release(&response->body);
+    response->header_count = 0;
+    response->status = status;
+}
+
+void fb_http_json(fb_http_response *response, int status, fb_reply *reply) {
+    begin(response, status);
+    fb_http_header_add(response, "Content-Type", "application/json");
+    fb_reply_init(reply, FB_ENCODING_JSON, &response->body);
+}
+
+static void write_problem(fb_http_response *response, int status, const char *code, fb_str detail) {
+    fb_reply reply;
+    begin(response, status);
+    fb_http_header_add(response, "Content-Type", "application/problem+json");
+    fb_reply_init(&reply, FB_ENCODING_JSON, &response->body);
+    fb_reply_map(&reply, code != NULL ? 4 : 3);
+    fb_reply_text(&reply, "title");
+    fb_reply_text(&reply, fb_http_status_text(status));
+    fb_reply_text(&reply, "status");
+    fb_reply_integer(&reply, status);
+    fb_reply_text(&reply, "detail");
+    fb_reply_bytes(&reply, detail);
+    if (code != NULL) {
+        fb_reply_text(&reply, "code");
+        fb_reply_text(&reply, code);
+    }
+    if (fb_reply_failed(&reply)) {
+        begin(response, 503);
+    }
+}
+
+void fb_http_problem(fb_http_response *response, int status, const char *detail, ...) {
+    char text[DETAIL_SIZE];
+    va_list arguments;
+    va_start(arguments, detail);
+    int len = vsnprintf(text, sizeof text, detail, arguments);
+    va_end(arguments);
+    fb_str shown = {text, 0};
+    if (len > 0) {
+        shown.len = (size_t)len < sizeof text ? (size_t)len : fb_utf8_cut(text, sizeof text - 1);
+    }
+    write_problem(response, status, NULL, shown);
+}
+
+static int status_of(int result) {
+    switch (result) {
+    case FB_EINVAL:
+    case FB_ESYNTAX:
+    case FB_ERANGE:
+    case FB_ETYPE: return 400;
+    case FB_ENOCLASS: return 404;
+    case FB_ECONFLICT: return 409;
+    case FB_ETOOBIG: return 413;
+    case FB_ENOSOURCE: return 501;
+    case FB_ESOURCE:
+    case FB_EDENIED: return 502;
+    case FB_ENOMEM:
+    case FB_EOVERLOAD:
+    case FB_ECLOSED: return 503;
+    case FB_ETIMEDOUT: return 504;
+    default: return 500;
+    }
+}
+
+void fb_http_failure(fb_http_response *response, int result, const fb_error *error) {
+    const char *code = fb_command_code(result);
+    bool named = error != NULL && error->text[0] != '\0';
+    write_problem(response, status_of(result), strcmp(code, "ERR") != 0 ? code : NULL,
+                  fb_str_of(named ? error->text : fb_result_text(result)));
+    if (status_of(result) == 503) {
+        fb_http_header_add(response, "Retry-After", "1");
+    }
+}
+
+// ---- values
+
+// RFC 9110: a list of tags, or "*". Weak ones count as well.
+static bool has_tag(fb_str list, const char *tag) {
+    fb_str own = fb_str_of(tag);
+    while (list.len > 0) {
+        size_t len = fb_str_find(list, ',');
+        fb_str one = fb_str_trim(fb_str_make(list.ptr, len));
+        size_t used = len < list.len ? len + 1 : len;
+        list = fb_str_make(list.ptr + used, list.len - used);
+        if (fb_str_starts(one, FB_STR("W/"))) {
+            one = fb_str_make(one.ptr + 2, one.len - 2);
+        }
+        if (fb_str_equal(one, own) || fb_str_equal(one, FB_STR("*"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void make_tag(fb_str data, char tag[40]) {
+    uint8_t hash[16];
+    fb_hash128(data, hash);
+    char *at = tag;
+    *at++ = '"';
+    for (size_t i = 0; i < sizeof hash; i++) {
+        at += snprintf(at, 3, "%02x", hash[i]);
+    }
+    *at++ = '"';
+    *at = '\0';
+}
+
+int fb_http_value(fb_http_response *response, const fb_value *value, fb_str if_none_match) {
+    char tag[40];
+    make_tag(value->data, tag);
+    bool known = if_none_match.len > 0 && has_tag(if_none_match, tag);
+    begin(response, known ? 304 : 200);
+    if (!known) {
+        fb_http_header_add(response, "Content-Type",
+                           value->kind == FB_KIND_JSON ? "application/json" : "application/octet-stream");
+    }
+    fb_http_header_add(response, "ETag", "%s", tag);
+    fb_http_header_add(response, "Age", "%lld", (long long)(value->age_ms / 1000));
+    return known ? FB_OK : fb_buf_append(&response->body, value->data);
+}
+
+// ---- routes
+
+const fb_param *fb_http_param(const fb_http_call *call, const char *name) {
+    for (size_t i = 0; i < call->query_count; i++) {
+        if (fb_str_equal(call->query[i].name, fb_str_of(name))) {
+            return &call->query[i];
+        }
+    }
+    return NULL;
+}
+
+static bool matches(const fb_route *route, fb_str path, fb_str *name) {
+    fb_str pattern = fb_str_of(route->path);
+    size_t brace = fb_str_find(pattern, '{');
+    if (brace == pattern.len) {
+        *name = fb_str_make("", 0);
+        return fb_str_equal(pattern, path);
+    }
+    *name = fb_str_make(path.ptr + brace, path.len > brace ? path.len - brace : 0);
+    return path.len > brace && memcmp(path.ptr, pattern.ptr, brace) == 0;
+}
+
+static bool method_fits(const fb_route *route, fb_str method) {
+    fb_str own = fb_str_of(route->method);
+    return fb_str_equal(method, own) ||
+           (fb_str_equal(method, FB_STR("HEAD")) && fb_str_equal(own, FB_STR("GET")));
+}
+
+typedef struct search {
+    const fb_route *route;
+    fb_str name;
+    char allow[ALLOW_SIZE];  // the methods of all routes of that path
+} search;
+
+static void allow(search *found, const char *method) {
+    size_t len = strlen(found->allow);
+    (void)snprintf(found->allow + len, sizeof found->allow - len, "%s%s", len > 0 ? ", " : "", method);
+    if (strcmp(method, "GET") == 0) {
+        allow(found, "HEAD");
+    }
+}
+
+static void look_up(fb_str method, fb_str path, bool monitoring, search *found) {
+    for (const fb_route *route = FB_ROUTES; route->method != NULL; route++) {
+        fb_str name;
+        if ((monitoring && (route->flags & FB_ROUTE_MONITORING) == 0) || !matches(route, path, &name)) {
+            continue;
+        }
+        allow(found, route->method);
+        if (method_fits(route, method)) {
+            found->route = route;
+            found->name = name;
+        }
+    }
+}
+
+// The path itself, then without the prefix of the monitoring routes.
+static void find(const fb_node *node, fb_str method, fb_str path, search *found) {
+    *found = (search){.route = NULL};
+    look_up(method, path, false, found);
+    fb_str prefix = fb_str_of(node->http_prefix);
+    if (prefix.len > 0 && prefix.ptr[prefix.len - 1] == '/') {
+        prefix.len--;
+    }
+    if (found->allow[0] == '\0' && prefix.len > 0 && fb_str_starts(path, prefix)) {
+        look_up(method, fb_str_make(path.ptr + prefix.len, path.len - prefix.len), true, found);
+    }
+    if (found->allow[0] != '\0') {
+        allow(found, "OPTIONS");
+    }
+}
+
+static bool declares(const fb_route *route, fb_str name) {
+    for (const fb_route_param *param = route->params; param != NULL && param->name != NULL; param++) {
+        if (fb_str_equal(name, fb_str_of(param->name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A mistyped ?tll=5m must not store a value for ever.
+static bool query_fits(const fb_http_call *call) {
+    for (size_t i = 0; i < call->query_count && (call->route->flags & FB_ROUTE_ANY_QUERY) == 0; i++) {
+        fb_str name = call->query[i].name;
+        if (!declares(call->route, name)) {
+            fb_http_problem(call->response, 400, "%s %s takes no parameter '%.*s'", call->route->method,
+                            call->route->path, (int)(name.len < 64 ? name.len : 64), name.ptr);
+            return false;
+        }
+    }
+    return true;
+}
+
+static int run(fb_http_call *call, const search *found, fb_buf *decoded) {
+    fb_param params[FB_HTTP_PARAMS_MAX];
+    const fb_http_request *request = call->request;
+    if (fb_buf_reserve(decoded, request->path.len + request->query.len + 1) < 0) {
+        return FB_ENOMEM;
+    }
+    call->route = found->route;
+    call->name = decode(found->name, false, decoded);
+    call->query = params;
+    if (decode_query(request->query, decoded, params, &call->query_count) < 0) {
+        fb_http_problem(call->response, 400, "more than %d parameters", FB_HTTP_PARAMS_MAX);
+        return FB_OK;
+    }
+    return query_fits(call) ? call->route->run(call) : FB_OK;
+}
+
+static void answer_without_route(const search *found, const fb_http_request *request,
+                                 fb_http_response *response) {
+    if (found->allow[0] == '\0') {
+        fb_http_problem(response, 404, "there is nothing at this path; GET / lists what there is");
+    } else if (fb_str_equal(request->method, FB_STR("OPTIONS"))) {
+        begin(response, 204);
+        fb_http_header_add(response, "Allow", "%s", found->allow);
+    } else {
+        fb_http_problem(response, 405, "this path takes %s", found->allow);
+        fb_http_header_add(response, "Allow", "%s", found->allow);
+    }
+}
+
+int fb_http_handle(fb_node *node, const fb_http_request *request, fb_http_response *response) {
+    search found;
+    *response = (fb_http_response){.status = 500};
+    atomic_fetch_add_explicit(&node->http_requests, 1, memory_order_relaxed);
+    find(node, request->method, request->path, &found);
+    if (found.route == NULL) {
+        answer_without_route(&found, request, response);
+        return FB_OK;
+    }
+    fb_http_call call = {.node = node, .request = request, .response = response};
+    fb_buf decoded = {0};
+    int result = run(&call, &found, &decoded);
+    fb_buf_release(&decoded);
+    if (result < 0) {
+        fb_http_failure(response, result, NULL);
+        return FB_OK;
+    }
+    return result;
+}
