@@ -3,7 +3,9 @@
 // not: other statements than queries, parameters without a name, and columns of one name, of which
 // a JSON object could keep only one.
 //
-// PRAGMAs are turned away by the authorizer: some of them act while they are compiled.
+// PRAGMAs are turned away by the authorizer: some of them act while they are compiled. Two that only
+// tell are let through, for full-text tables ask them for themselves when they are first used:
+// fts5 data_version, fts3 page_size.
 
 #include "source/sqlite_check.h"
 
@@ -15,9 +17,14 @@
 static int authorize(void *arg, int action, const char *a, const char *b, const char *c,
                      const char *d) {
     bool *pragma = arg;
+    bool tells = a != NULL && b == NULL &&
+                 (strcmp(a, "data_version") == 0 || strcmp(a, "page_size") == 0);
 
-    *pragma = *pragma || action == SQLITE_PRAGMA;
-    return action == SQLITE_PRAGMA ? SQLITE_DENY : SQLITE_OK;
+    if (action != SQLITE_PRAGMA || tells) {
+        return SQLITE_OK;
+    }
+    *pragma = true;
+    return SQLITE_DENY;
 }
 
 // " (line 2, column 14 of the query)", or nothing where SQLite names no place.

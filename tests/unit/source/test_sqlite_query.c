@@ -101,6 +101,20 @@ static void test_query__may_be_any_select(void **state) {
     }
 }
 
+// Their modules ask the database PRAGMAs of their own.
+static void test_query__may_search_full_text_tables(void **state) {
+    fixture *own = *state;
+    static char *const queries[] = {
+        "SELECT name FROM text5 WHERE text5 MATCH :words ORDER BY rank",
+        "SELECT name FROM text4 WHERE text4 MATCH :words",
+    };
+    run_sql(own->path, "CREATE VIRTUAL TABLE text5 USING fts5(name);"
+                       "CREATE VIRTUAL TABLE text4 USING fts4(name)");
+    for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+        free_class(own, plain_class(own, "package:{words}", queries[i], false));
+    }
+}
+
 static void test_query__names_of_parameters_come_once_each(void **state) {
     fixture *own = *state;
     fb_str names[FB_CLASS_PARAMS_MAX];
@@ -273,6 +287,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_query__is_refused_with_its_place_and_sqlites_words),
         TEST(test_query__may_be_any_select),
+        TEST(test_query__may_search_full_text_tables),
         TEST(test_query__names_of_parameters_come_once_each),
         TEST(test_query__has_at_most_as_many_parameters_as_a_class),
         TEST(test_query__a_batch_is_refused_at_its_own_place),
