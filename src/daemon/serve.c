@@ -31,9 +31,9 @@ typedef struct server {
     char config_path[4096];
     fb_config *config;
     fb_node node;
-    fb_resp *resp;
+    fb_resp_door *resp;
     fb_http *http;
-    char prefix[256], resp_address[300], http_address[300];
+    char prefix[256], http_address[300];
     pthread_mutex_t reload_lock;
 } server;
 
@@ -95,11 +95,11 @@ static int open_doors(server *self) {
     fb_error error;
     option(self->config, "listen.resp", address, sizeof address);
     if (strcmp(address, "off") != 0) {
-        if (fb_resp_open(&self->node, address, &self->resp, &error) < 0) {
+        if (fb_resp_open(&self->node, fb_str_of(address), &self->resp, &error) < 0) {
             log_address_error("resp", address, &error);
             return FB_SERVE_ADDRESS;
         }
-        fb_resp_address(self->resp, self->resp_address, sizeof self->resp_address);
+        self->node.resp_address = fb_resp_address(self->resp);
     }
     option(self->config, "listen.http", address, sizeof address);
     if (strcmp(address, "off") != 0) {
@@ -188,7 +188,7 @@ static int start(server *self) {
     option(self->config, "http.prefix", self->prefix, sizeof self->prefix);
     self->node.config = self->config;
     self->node.http_prefix = self->prefix;
-    self->node.resp_address = self->resp_address;
+    self->node.resp_address = "";
     self->node.http_address = self->http_address;
     self->node.wall_us = wall_us;
     self->node.reload = reload;
@@ -223,9 +223,14 @@ static bool is_busy(const server *self) {
 
 // Until nothing is under way, the time is over, or another signal comes.
 static void drain(server *self, const sigset_t *set) {
-    static const struct timespec TURN = {0, 10000000};
+    enum { TURN_MS = 10 };
+    static const struct timespec TURN = {0, TURN_MS * 1000000};
     int64_t until_ns = fb_clock_now_ns() + duration_ms(self->config, "drain") * 1000000;
-    while (is_busy(self) && fb_clock_now_ns() < until_ns) {
+    while (fb_clock_now_ns() < until_ns) {
+        bool answered = self->resp == NULL || fb_resp_drain(self->resp, TURN_MS) == FB_OK;
+        if (answered && !is_busy(self)) {
+            return;
+        }
         int number = sigtimedwait(set, NULL, &TURN);
         if (number == SIGTERM || number == SIGINT) {
             return;
@@ -236,7 +241,7 @@ static void drain(server *self, const sigset_t *set) {
 static void stop(server *self, const sigset_t *set) {
     atomic_store(&self->node.draining, true);
     if (self->resp != NULL) {
-        fb_resp_stop(self->resp);
+        fb_resp_stop_accepting(self->resp);
     }
     if (self->http != NULL) {
         fb_http_stop(self->http);
@@ -264,7 +269,7 @@ int fb_serve(const fb_configure *how) {
         return status;
     }
     fb_log(FB_LOG_INFO, "ready", "version=%s resp=%s http=%s config=\"%s\" process=%u", fb_version(),
-           self.resp != NULL ? self.resp_address : "off", self.http != NULL ? self.http_address : "off",
+           self.resp != NULL ? fb_resp_address(self.resp) : "off", self.http != NULL ? self.http_address : "off",
            self.config_path, self.node.process_id);
     int number;
     while ((number = next_signal(&set)) == SIGHUP) {
