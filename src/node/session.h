@@ -19,8 +19,9 @@ typedef struct fb_session fb_session;
 
 enum {
     FB_SESSION_PACE_LEN = 256 * 1024,
-    // Replies to come at the same time, and bytes of those that wait for one before them.
-    FB_SESSION_SLOTS_MAX = 1024,
+    // Replies to come at the same time (below what a class lets wait for one key, or for its source, so
+    // that one long pipeline is not told of overload), and bytes of those that wait for one before them.
+    FB_SESSION_SLOTS_MAX = 256,
     FB_SESSION_SLOT_BYTES_MAX = 16 * 1024 * 1024,
     // A command whose reply grows beyond this ends the connection.
     FB_SESSION_REPLY_LEN_MAX = 1024 * 1024 * 1024

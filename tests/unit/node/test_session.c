@@ -1,0 +1,308 @@
+// Sessions: how input is cut does not matter, replies keep their order whenever they come, and who
+// leaves while replies are still to come leaves nothing behind.
+
+#include "node_rig.h"
+#include "support.h"
+
+static rig shared;
+
+// ---- without waiting: fed on the test's own thread
+
+static void never_wake(void *arg) {
+    (void)arg;
+    fail_msg("nothing was to come later");
+}
+
+static fb_session *begin(void) {
+    fb_session *session = NULL;
+    assert_ok(fb_session_new(&shared.node, FB_STR("127.0.0.1:5000"), never_wake, NULL, &session));
+    return session;
+}
+
+// Feeds `stream` in pieces of `step` bytes; what is not used comes again with the next piece.
+static void feed_in_steps(fb_session *session, fb_str stream, size_t step) {
+    size_t start = 0;
+    size_t there = 0;
+    while (there < stream.len) {
+        there = there + step < stream.len ? there + step : stream.len;
+        char *copy = malloc(there - start);  // of its own: it moves, and a sanitizer sees its end
+        memcpy(copy, stream.ptr + start, there - start);
+        size_t used = 0;
+        int result = fb_session_feed(session, fb_str_make(copy, there - start), &used);
+        free(copy);
+        start += used;
+        if (result == FB_ECLOSED) {
+            return;
+        }
+        assert_ok(result);
+    }
+    assert_int_equal(start, stream.len);
+}
+
+static const char PIPELINE[] =
+    "FLUSHALL\r\n"
+    "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$12\r\nhello\r\nworld\r\n"
+    "*2\r\n$3\r\nget\r\n$1\r\na\r\n"
+    "\r\n*0\r\n"
+    "set b \"x y\"\r\n"
+    "*3\r\n$4\r\nMGET\r\n$1\r\na\r\n$1\r\nb\r\n"
+    "nosuch\r\n"
+    "INCR n\r\nINCR n\r\n"
+    "HELLO 3 SETNAME me\r\n"
+    "GET none\r\n"
+    "CLIENT GETNAME\r\n"
+    "RESET\r\nGET none\r\n"
+    "PING\r\nQUIT\r\nPING\r\n";
+
+static const char *mask_id(fb_buf *out) {
+    // HELLO's reply has the connection's number in it.
+    assert_ok(fb_buf_byte(out, '\0'));
+    char *id = strstr(out->ptr, "$2\r\nid\r\n:");
+    assert_non_null(id);
+    for (id += 9; *id != '\r'; id++) {
+        *id = '#';
+    }
+    return out->ptr;
+}
+
+static void test_session__cutting_does_not_matter(void **state) {
+    fb_str stream = {PIPELINE, sizeof PIPELINE - 1};
+    char *whole = NULL;
+    for (size_t step = stream.len; step >= 1; step--) {
+        atomic_store(&shared.node.next_client_id, 100);
+        fb_session *session = begin();
+        feed_in_steps(session, stream, step);
+        const char *heard = mask_id(fb_session_out(session));
+        if (whole == NULL) {
+            whole = strdup(heard);
+            assert_non_null(strstr(heard, "+PONG\r\n+OK\r\n"));
+            assert_null(strstr(heard, "+PONG\r\n+OK\r\n+PONG"));  // nothing after QUIT
+        }
+        assert_string_equal(heard, whole);
+        fb_session_free(session);
+    }
+    free(whole);
+}
+
+static void test_session__protocol_error_ends_it(void **state) {
+    fb_session *session = begin();
+    size_t used = 0;
+    assert_result(fb_session_feed(session, FB_STR("PING\r\n*1\r\n+x\r\nPING\r\n"), &used), FB_ECLOSED);
+    assert_str(fb_buf_str(fb_session_out(session)),
+               "+PONG\r\n-ERR Protocol error: expected '$', got '+'\r\n");
+    assert_result(fb_session_feed(session, FB_STR("PING\r\n"), &used), FB_ECLOSED);
+    assert_int_equal(used, 0);
+    fb_session_free(session);
+}
+
+static void test_session__says_a_bounded_amount_in_one_go(void **state) {
+    fb_session *session = begin();
+    fb_buf stream = {0};
+    fb_buf value = {0};
+    size_t used = 0;
+    enum { VALUE_LEN = 100000, GETS = 50 };
+    assert_ok(fb_buf_reserve(&value, VALUE_LEN));
+    memset(value.ptr, 'x', VALUE_LEN);
+    assert_ok(fb_buf_printf(&stream, "*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$%d\r\n%.*s\r\n", VALUE_LEN,
+                            VALUE_LEN, value.ptr));
+    for (int i = 0; i < GETS; i++) {
+        assert_ok(fb_buf_append(&stream, FB_STR("GET big\r\n")));
+    }
+    size_t said = 0;
+    int result;
+    do {
+        result = fb_session_feed(session, fb_buf_str(&stream), &used);
+        fb_buf_consume(&stream, used);
+        assert_true(fb_session_out(session)->len < FB_SESSION_PACE_LEN + VALUE_LEN + 100);
+        said += fb_session_out(session)->len;
+        fb_session_out(session)->len = 0;
+    } while (result == FB_REFUSED);
+    assert_ok(result);
+    assert_int_equal(said, 5 + GETS * (VALUE_LEN + 11));
+    fb_buf_release(&stream);
+    fb_buf_release(&value);
+    fb_session_free(session);
+}
+
+static void test_session__lists_who_is_connected(void **state) {
+    fb_session *one = begin();
+    fb_session *two = begin();
+    size_t used = 0;
+    assert_ok(fb_session_feed(one, FB_STR("CLIENT SETNAME first\r\n"), &used));
+    assert_ok(fb_session_feed(two, FB_STR("CLIENT LIST\r\n"), &used));
+    assert_ok(fb_buf_byte(fb_session_out(two), '\0'));
+    assert_non_null(strstr(fb_session_out(two)->ptr, " name=first "));
+    fb_session_free(one);
+    fb_session_out(two)->len = 0;
+    assert_ok(fb_session_feed(two, FB_STR("CLIENT LIST\r\n"), &used));
+    assert_ok(fb_buf_byte(fb_session_out(two), '\0'));
+    assert_null(strstr(fb_session_out(two)->ptr, " name=first "));
+    fb_session_free(two);
+}
+
+// ---- replies that come later
+
+static void test_session__fetches_load_at_once_and_keep_their_order(void **state) {
+    rig_client client;
+    rig_gate slow;
+    rig_gate quick;
+    rig_client_open(&client, &shared);
+    rig_client_say(&client, FB_STR("FB.INVALIDATE ALL\r\n"));
+    client.out.len = 0;
+    rig_hold(&shared, &slow, "10", FB_OK);
+    rig_hold(&shared, &quick, "11", FB_ESOURCE);
+    // 10 and 11 are held, 1 is not: it loads, and waits behind them.
+    rig_client_say(&client, FB_STR("FB.FETCH item id 10\r\nFB.FETCH item id 11\r\n"
+                                   "FB.FETCH item id 1\r\nFB.FETCH nosuch\r\nPING\r\nFB.FETCH item id 1\r\n"));
+    assert_int_equal(client.result, FB_PENDING);
+    assert_int_equal(client.out.len, 0);
+    rig_release(&quick);
+    rig_client_say(&client, FB_STR("ECHO x\r\n"));
+    assert_int_equal(client.out.len, 0);
+    rig_release(&slow);
+    const char *expected = "$4\r\nheld\r\n-SOURCE the well is dry\r\n$14\r\n{\"name\":\"one\"}\r\n"
+                           "-NOCLASS there is no class 'nosuch'\r\n+PONG\r\n"
+                           "$14\r\n{\"name\":\"one\"}\r\n$1\r\nx\r\n";
+    rig_client_await(&client, strlen(expected));
+    assert_str(fb_buf_str(&client.out), expected);
+    rig_client_close(&client);
+}
+
+static void test_session__quit_and_errors_wait_for_replies_before_them(void **state) {
+    static const char *const ends[] = {"QUIT\r\nPING\r\n", "*1\r\n+\r\n"};
+    static const char *const heard[] = {"$4\r\nheld\r\n+OK\r\n",
+                                        "$4\r\nheld\r\n-ERR Protocol error: expected '$', got '+'\r\n"};
+    for (int i = 0; i < 2; i++) {
+        rig_client client;
+        rig_gate gate;
+        rig_client_open(&client, &shared);
+        rig_hold(&shared, &gate, i == 0 ? "20" : "21", FB_OK);
+        rig_client_say(&client, i == 0 ? FB_STR("FB.FETCH item id 20\r\n") : FB_STR("FB.FETCH item id 21\r\n"));
+        rig_client_say(&client, fb_str_of(ends[i]));
+        assert_int_equal(client.result, FB_PENDING);
+        rig_release(&gate);
+        rig_client_await(&client, strlen(heard[i]));
+        assert_str(fb_buf_str(&client.out), heard[i]);
+        assert_int_equal(client.result, FB_ECLOSED);
+        rig_client_close(&client);
+    }
+}
+
+static void test_session__muted_fetch_says_nothing(void **state) {
+    rig_client client;
+    rig_gate gate;
+    rig_client_open(&client, &shared);
+    rig_hold(&shared, &gate, "30", FB_OK);
+    rig_client_say(&client, FB_STR("CLIENT REPLY SKIP\r\nFB.FETCH item id 30\r\nPING\r\n"));
+    rig_release(&gate);
+    rig_client_await(&client, 7);
+    assert_str(fb_buf_str(&client.out), "+PONG\r\n");
+    rig_client_close(&client);
+}
+
+// Under a sanitizer: nothing is used after it was freed, and nothing is left over.
+static void test_session__may_go_while_replies_are_to_come(void **state) {
+    rig_client client;
+    rig_gate one;
+    rig_gate two;
+    rig_client_open(&client, &shared);
+    rig_hold(&shared, &one, "40", FB_OK);
+    rig_hold(&shared, &two, "41", FB_OK);
+    rig_client_say(&client, FB_STR("FB.FETCH item id 40\r\nFB.FETCH WITHMETA item id 41\r\n"
+                                   "FB.FETCH item id 1\r\nPING\r\n"));
+    rig_release(&two);
+    rig_client_close(&client);
+    rig_release(&one);
+}
+
+static void test_session__holds_so_many_fetches_at_once(void **state) {
+    rig_client client;
+    rig_gate gate;
+    fb_buf stream = {0};
+    fb_buf expected = {0};
+    enum { FETCHES = FB_SESSION_SLOTS_MAX * 2 + 10 };
+    rig_client_open(&client, &shared);
+    rig_hold(&shared, &gate, "50", FB_OK);
+    for (int i = 0; i < FETCHES; i++) {
+        assert_ok(fb_buf_append(&stream, FB_STR("FB.FETCH item id 50\r\n")));
+        assert_ok(fb_buf_append(&expected, FB_STR("$4\r\nheld\r\n")));
+    }
+    rig_client_say(&client, fb_buf_str(&stream));
+    assert_int_equal(client.in.len, stream.len / FETCHES * (FETCHES - FB_SESSION_SLOTS_MAX));
+    rig_release(&gate);
+    rig_client_await(&client, expected.len);
+    assert_int_equal(client.out.len, expected.len);
+    assert_memory_equal(client.out.ptr, expected.ptr, expected.len);
+    rig_client_close(&client);
+    fb_buf_release(&stream);
+    fb_buf_release(&expected);
+}
+
+// ---- memory that fails
+
+static const char SCENARIO[] =
+    "SET a hello\r\nAPPEND a x\r\nGETSET a b\r\nMSETNX z 1 y 2\r\nKEYS *\r\nSCAN 0\r\nGETEX a PERSIST\r\n"
+    "INFO\r\nFB.STATS\r\nFB.EXPLAIN a\r\nCLIENT SETNAME me\r\nCLIENT LIST\r\nCONFIG GET *\r\n"
+    "HELLO 3 SETNAME you\r\nCOMMAND\r\nFB.FETCH item id 1\r\nFB.FETCH item id 1\r\nRESET\r\n";
+
+// However memory fails, each command has one reply, or the session ends.
+static int with_little_memory(void *arg) {
+    fb_session *session = NULL;
+    int result = fb_session_new(&shared.node, FB_STR("127.0.0.1:5000"), never_wake, NULL, &session);
+    if (result < 0) {
+        return result;
+    }
+    size_t start = 0;
+    do {
+        size_t used = 0;
+        fb_str rest = {SCENARIO + start, sizeof SCENARIO - 1 - start};
+        result = fb_session_feed(session, rest, &used);
+        start += used;
+    } while (result == FB_REFUSED);
+    assert_true(result == FB_OK || result == FB_ECLOSED);
+    assert_true(result == FB_ECLOSED || start == sizeof SCENARIO - 1);
+    fb_session_free(session);
+    *(int *)arg += result == FB_OK;
+    return FB_OK;
+}
+
+static void test_session__survives_lack_of_memory(void **state) {
+    rig_client client;
+    int lived = 0;
+    rig_client_open(&client, &shared);
+    rig_client_say(&client, FB_STR("FB.FETCH item id 1\r\n"));  // so that it is in memory
+    rig_client_await(&client, 1);
+    rig_client_close(&client);
+    assert_ok(with_little_memory(&lived));  // what a thread keeps for itself is there from now on
+    size_t count = test_memory_sweep(with_little_memory, &lived);
+    assert_true(count > 20 && lived > 1);
+}
+
+static int open_rig(void **state) {
+    (void)state;
+    (void)test_memory_get();
+    rig_open(&shared);
+    return 0;
+}
+
+static int close_rig(void **state) {
+    (void)state;
+    rig_close(&shared);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_session__cutting_does_not_matter),
+        cmocka_unit_test(test_session__protocol_error_ends_it),
+        cmocka_unit_test(test_session__says_a_bounded_amount_in_one_go),
+        cmocka_unit_test(test_session__lists_who_is_connected),
+        cmocka_unit_test(test_session__fetches_load_at_once_and_keep_their_order),
+        cmocka_unit_test(test_session__quit_and_errors_wait_for_replies_before_them),
+        cmocka_unit_test(test_session__muted_fetch_says_nothing),
+        cmocka_unit_test(test_session__may_go_while_replies_are_to_come),
+        cmocka_unit_test(test_session__holds_so_many_fetches_at_once),
+        cmocka_unit_test(test_session__survives_lack_of_memory),
+    };
+    return cmocka_run_group_tests(tests, open_rig, close_rig);
+}
