@@ -236,8 +236,8 @@ static fb_bench_latency latency(const fb_resp_value *map, const char *name) {
     if (inner == NULL) {
         return (fb_bench_latency){0};
     }
-    return (fb_bench_latency){number(inner, "mean_ms"), number(inner, "p50_ms"),
-                              number(inner, "p95_ms")};
+    return (fb_bench_latency){integer(inner, "count"), number(inner, "mean_ms"),
+                              number(inner, "p50_ms"), number(inner, "p95_ms")};
 }
 
 static bool read_figures(run *self, fb_bench_figures *figures) {

@@ -82,9 +82,13 @@ static const char *shared_state(const fb_bench *bench) {
 // ---- advice
 
 static void advise_rate(const fb_bench *bench, char *text, size_t text_size) {
-    const fb_bench_figures *now = &bench->after;
-    double rate = now->hit_rate_percent;
+    const fb_bench_figures *then = &bench->before;
+    double rate = then->hit_rate_percent;
     const char *words = "low: change the ttl, normalise keys, review which queries are asked";
+    if (then->hits + then->misses == 0) {
+        snprintf(text, text_size, "hit rate: nobody had read this class before the report");
+        return;
+    }
     if (rate > 95) {
         words = "performing optimally; more may be cached than need be, or for longer";
     } else if (rate > 80) {
@@ -92,8 +96,8 @@ static void advise_rate(const fb_bench *bench, char *text, size_t text_size) {
     } else if (rate >= 50) {
         words = "look for opportunities: a longer ttl, normalised keys, warming";
     }
-    snprintf(text, text_size, "hit rate %.1f %% (%" PRId64 " of %" PRId64 " reads, these included): %s",
-             rate, now->hits, now->hits + now->misses, words);
+    snprintf(text, text_size, "hit rate %.1f %% (%" PRId64 " of %" PRId64 " reads before this report): %s",
+             rate, then->hits, then->hits + then->misses, words);
 }
 
 static void advise_speed(const fb_bench *bench, char *text, size_t text_size) {
@@ -177,16 +181,24 @@ static void say_averages(writer *to, const fb_bench *bench) {
         overall_speedup(bench), bench->ping_ms);
 }
 
+// Hits are timed by sample, so there may be hits and no time.
+static void say_latency(writer *to, const char *name, const fb_bench_latency *latency) {
+    if (latency->count == 0) {
+        SAY(to, "  a %-5s none timed yet\n", name);
+    } else {
+        SAY(to, "  a %-5s mean %10.4f ms, p50 %10.4f, p95 %10.4f\n", name, latency->mean_ms,
+            latency->p50_ms, latency->p95_ms);
+    }
+}
+
 static void say_server(writer *to, const fb_bench *bench) {
     const fb_bench_figures *now = &bench->after;
-    SAY(to, "\nThe server's own figures for the class: all clients since its start, without the network\n");
+    SAY(to, "\nThe server's own figures for the class: all its clients, this report included, without the network\n");
     SAY(to, "  hits %" PRId64 ", misses %" PRId64 ", hit rate %.1f %%, loads %" PRId64 " (%" PRId64
         " failed)\n",
         now->hits, now->misses, now->hit_rate_percent, now->loads, now->load_failures);
-    SAY(to, "  a hit   mean %10.4f ms, p50 %10.4f, p95 %10.4f\n", now->hit.mean_ms, now->hit.p50_ms,
-        now->hit.p95_ms);
-    SAY(to, "  a load  mean %10.4f ms, p50 %10.4f, p95 %10.4f\n", now->load.mean_ms, now->load.p50_ms,
-        now->load.p95_ms);
+    say_latency(to, "hit", &now->hit);
+    say_latency(to, "load", &now->load);
 }
 
 int fb_bench_text(const fb_bench *bench, fb_buf *out) {
@@ -244,7 +256,8 @@ static void put_summary(fb_reply *to, const char *name, fb_bench_summary is) {
 
 static void put_latency(fb_reply *to, const char *name, const fb_bench_latency *latency) {
     fb_reply_text(to, name);
-    fb_reply_map(to, 3);
+    fb_reply_map(to, 4);
+    put_integer(to, "count", latency->count);
     put_double(to, "mean_ms", latency->mean_ms);
     put_double(to, "p50_ms", latency->p50_ms);
     put_double(to, "p95_ms", latency->p95_ms);

@@ -20,6 +20,7 @@ typedef struct fb_bench_sample {
 } fb_bench_sample;
 
 typedef struct fb_bench_latency {
+    int64_t count;  // of those that were timed
     double mean_ms, p50_ms, p95_ms;
 } fb_bench_latency;
 
