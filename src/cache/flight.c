@@ -26,6 +26,14 @@
 static const int64_t WATCHDOG_MIN_NS = 30 * FB_NS_PER_S;
 static const double EARLY_REACH = 20;  // early refreshes begin at fresh_until − 20·β·cost (read.c)
 
+// An ask, and what is known of its key at that moment.
+typedef struct question {
+    fb_ask ask;
+    fb_found found;             // in memory
+    const fb_trouble *trouble;  // NULL: none
+    int64_t now_ns;
+} question;
+
 // ---- parties
 
 static fb_str name_of(const fb_party *party) {
@@ -154,8 +162,10 @@ static int enter(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
 }
 
 // Takes the ask's loader over where it succeeds.
-static int new_flight(fb_flights *flights, const fb_ask *ask, const fb_found *found, int64_t now_ns,
-                      fb_flight **flight) {
+static int new_flight(fb_flights *flights, const question *asked, fb_flight **flight) {
+    const fb_ask *ask = &asked->ask;
+    const fb_found *found = &asked->found;
+    int64_t now_ns = asked->now_ns;
     fb_flight *made = fb_mem_zero(1, sizeof *made + bytes_of(ask->bound));
     if (made == NULL) {
         return FB_ENOMEM;
@@ -217,54 +227,62 @@ static fb_class_state *class_state(fb_flights *flights, uint16_t class_id) {
 
 // Whether what is fresh is near enough to its end for an early refresh. It may have been refreshed
 // since the reader decided for one.
-static bool early_due(const fb_ask *ask, const fb_found *found, int64_t now_ns) {
-    double reach_ns = EARLY_REACH * ask->class_->options.early_beta * (double)found->cost_us * 1000;
-    return found->fresh_until_ns != INT64_MAX &&
-           (double)(found->fresh_until_ns - now_ns) <= reach_ns;
+static bool early_due(const question *asked) {
+    double beta = asked->ask.class_->options.early_beta;
+    double reach_ns = EARLY_REACH * beta * (double)asked->found.cost_us * 1000;
+    return asked->found.fresh_until_ns != INT64_MAX &&
+           (double)(asked->found.fresh_until_ns - asked->now_ns) <= reach_ns;
 }
 
 // For an ask that nobody waits for: whether there is nothing to do.
-static bool is_idle(const fb_ask *ask, const fb_found *found, const fb_trouble *trouble,
-                    int64_t now_ns) {
-    if (found->find == FB_FIND_HIT_FOR_MISS) {
+static bool is_idle(const question *asked) {
+    const fb_trouble *trouble = asked->trouble;
+    fb_priority priority = asked->ask.priority;
+    if (asked->found.find == FB_FIND_HIT_FOR_MISS) {
         return true;
     }
     if (trouble != NULL) {
-        bool warm = ask->priority == FB_PRIORITY_WARM;
-        if (now_ns < (warm ? trouble->error_until_ns : trouble->calm_until_ns)) {
+        bool warm = priority == FB_PRIORITY_WARM;
+        if (asked->now_ns < (warm ? trouble->error_until_ns : trouble->calm_until_ns)) {
             return true;
         }
     }
-    if (found->find != FB_FIND_FRESH) {
+    if (asked->found.find != FB_FIND_FRESH) {
         return false;
     }
-    if (ask->priority == FB_PRIORITY_EARLY) {
-        return !early_due(ask, found, now_ns);
+    if (priority == FB_PRIORITY_EARLY) {
+        return !early_due(asked);
     }
-    return ask->priority != FB_PRIORITY_WARM || !ask->refresh;
+    return priority != FB_PRIORITY_WARM || !asked->ask.refresh;
 }
 
-// For a caller who takes what the cache has: whether he is answered without a flight.
-static bool answer_at_once(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask,
-                           const fb_found *found, const fb_trouble *trouble, int64_t now_ns) {
-    fb_str key = ask->bound->key;
-    if (found->find == FB_FIND_FRESH) {
-        return fb_waiter_serve(flights, waiter, key, FB_FINDS_OLD, now_ns);
-    }
-    if (trouble == NULL || ask->ttl_ns >= 0) {
-        return false;
-    }
-    bool excused = found->find == FB_FIND_STALE ||
-                   (found->find == FB_FIND_FALLBACK && fb_flight_excuses(trouble->result));
-    if (excused && now_ns < trouble->calm_until_ns &&
-        fb_waiter_serve(flights, waiter, key, FB_FINDS_ALL, now_ns)) {
+// For a caller whose key's source failed a moment ago: whether he is answered without asking it.
+static bool answer_in_trouble(fb_flights *flights, fb_waiter *waiter, const question *asked) {
+    const fb_trouble *trouble = asked->trouble;
+    fb_str key = asked->ask.bound->key;
+    fb_find find = asked->found.find;
+    bool excused =
+        find == FB_FIND_STALE || (find == FB_FIND_FALLBACK && fb_flight_excuses(trouble->result));
+    if (excused && asked->now_ns < trouble->calm_until_ns &&
+        fb_waiter_serve(flights, waiter, key, FB_FINDS_ALL, asked->now_ns)) {
         return true;
     }
-    if (!excused && now_ns < trouble->error_until_ns && fb_map_get(&flights->live, key) == NULL) {
+    if (!excused && asked->now_ns < trouble->error_until_ns &&
+        fb_map_get(&flights->live, key) == NULL) {
         fb_waiter_fail(flights, waiter, trouble->result, trouble->text);
         return true;
     }
     return false;
+}
+
+// For a caller who takes what the cache has: whether he is answered without a flight.
+static bool answer_at_once(fb_flights *flights, fb_waiter *waiter, const question *asked) {
+    fb_str key = asked->ask.bound->key;
+    if (asked->found.find == FB_FIND_FRESH) {
+        return fb_waiter_serve(flights, waiter, key, FB_FINDS_OLD, asked->now_ns);
+    }
+    return asked->trouble != NULL && asked->ask.ttl_ns < 0 &&
+           answer_in_trouble(flights, waiter, asked);
 }
 
 static void prepare(fb_waiter *waiter, const fb_ask *ask, const fb_found *found) {
@@ -301,10 +319,11 @@ static void join(fb_flights *flights, fb_waiter *waiter, fb_flight *flight, int6
 }
 
 // Begins a flight; `waiter` (may be NULL) leads it.
-static int lead(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask, const fb_found *found,
-                int64_t now_ns) {
+static int lead(fb_flights *flights, fb_waiter *waiter, const question *asked) {
+    const fb_ask *ask = &asked->ask;
+    uint16_t class_id = ask->class_->id;
     fb_flight *flight = NULL;
-    int result = new_flight(flights, ask, found, now_ns, &flight);
+    int result = new_flight(flights, asked, &flight);
     if (result < 0) {
         return result;
     }
@@ -314,30 +333,29 @@ static int lead(fb_flights *flights, fb_waiter *waiter, const fb_ask *ask, const
         fb_waiter_join(flights, waiter, flight);
     }
     if (ask->priority == FB_PRIORITY_EARLY) {
-        fb_cache_count(flights->cache, ask->class_->id, FB_COUNTER_early_refreshes, 1);
+        fb_cache_count(flights->cache, class_id, FB_COUNTER_early_refreshes, 1);
         fb_ticket_mark_early(flight->ticket);
     } else if (ask->priority == FB_PRIORITY_WARM) {
-        fb_cache_count(flights->cache, ask->class_->id, FB_COUNTER_warmed, 1);
+        fb_cache_count(flights->cache, class_id, FB_COUNTER_warmed, 1);
     }
-    bool shared =
-        flights->remote && flight->live && ask->ttl_ns < 0 && ask->class_->id != FB_CLASS_PLAIN;
+    bool shared = flights->remote && flight->live && ask->ttl_ns < 0 && class_id != FB_CLASS_PLAIN;
     if (shared) {
         fb_lease_get(flights, flight, flight->refresh);
     } else {
-        fb_batch_start(flights, flight, now_ns);
+        fb_batch_start(flights, flight, asked->now_ns);
     }
     return FB_OK;
 }
 
 // An ask without a waiter. Its loader is gone afterwards, to the flight or for good.
-static int ask_alone(fb_flights *flights, fb_ask *ask, const fb_found *found,
-                     const fb_trouble *trouble, int64_t now_ns) {
+static int ask_alone(fb_flights *flights, question *asked) {
+    fb_ask *ask = &asked->ask;
     int result = FB_OK;
     if (ask->priority != FB_PRIORITY_WARM) {
         ask->refresh = false;
     }
-    if (live_flight(flights, ask->bound->key) == NULL && !is_idle(ask, found, trouble, now_ns)) {
-        result = lead(flights, NULL, ask, found, now_ns);
+    if (live_flight(flights, ask->bound->key) == NULL && !is_idle(asked)) {
+        result = lead(flights, NULL, asked);
         if (result == FB_OK) {
             return FB_OK;
         }
@@ -346,51 +364,54 @@ static int ask_alone(fb_flights *flights, fb_ask *ask, const fb_found *found,
     return result;
 }
 
-static int ask_waiting(fb_flights *flights, fb_waiter *waiter, fb_ask *ask, const fb_found *found,
-                       const fb_trouble *trouble, int64_t now_ns) {
-    fb_flight *flight = live_flight(flights, ask->bound->key);
-    prepare(waiter, ask, found);
-    if (!ask->refresh && answer_at_once(flights, waiter, ask, found, trouble, now_ns)) {
-        return FB_OK;
+// Something stale, where the class has no patience: the caller gets that, and one refresh begins.
+static bool answer_stale(fb_flights *flights, fb_waiter *waiter, question *asked) {
+    fb_ask *ask = &asked->ask;
+    if (asked->found.find != FB_FIND_STALE || ask->class_->options.soft_timeout_ns > 0 ||
+        !fb_waiter_serve(flights, waiter, ask->bound->key, FB_FINDS_OLD, asked->now_ns)) {
+        return false;
     }
-    bool alone = found->find == FB_FIND_HIT_FOR_MISS;
-    if (!ask->refresh && found->find == FB_FIND_STALE &&
-        ask->class_->options.soft_timeout_ns == 0 &&
-        fb_waiter_serve(flights, waiter, ask->bound->key, FB_FINDS_OLD, now_ns)) {
-        ask->loader = waiter->loader;
-        waiter->loader = (fb_loader){0};
-        ask->priority = FB_PRIORITY_REFRESH;
-        // The caller has his answer; that no refresh can begin for lack of memory is not his
-        // matter.
-        (void)ask_alone(flights, ask, found, trouble, now_ns);
-        return FB_OK;
-    }
-    if (flight != NULL && !alone) {
-        join(flights, waiter, flight, now_ns);
-        return FB_OK;
-    }
-    return lead(flights, waiter, ask, found, now_ns);
+    ask->loader = waiter->loader;
+    waiter->loader = (fb_loader){0};
+    ask->priority = FB_PRIORITY_REFRESH;
+    // That no refresh can begin for lack of memory is not the caller's matter.
+    (void)ask_alone(flights, asked);
+    return true;
 }
 
-int fb_flights_ask(fb_flights *flights, const fb_ask *given, int64_t now_ns) {
-    fb_ask ask = *given;
-    fb_found found;
+static int ask_waiting(fb_flights *flights, fb_waiter *waiter, question *asked) {
+    const fb_ask *ask = &asked->ask;
+    fb_flight *flight = live_flight(flights, ask->bound->key);
+    prepare(waiter, ask, &asked->found);
+    if (!ask->refresh &&
+        (answer_at_once(flights, waiter, asked) || answer_stale(flights, waiter, asked))) {
+        return FB_OK;
+    }
+    if (flight != NULL && asked->found.find != FB_FIND_HIT_FOR_MISS) {
+        join(flights, waiter, flight, asked->now_ns);
+        return FB_OK;
+    }
+    return lead(flights, waiter, asked);
+}
+
+int fb_flights_ask(fb_flights *flights, const fb_ask *ask, int64_t now_ns) {
+    question asked = {.ask = *ask, .now_ns = now_ns};
     fb_waiter *waiter = NULL;
     fb_flights_begin(flights);
-    int result = class_state(flights, ask.class_->id) != NULL ? FB_OK : FB_ENOMEM;
-    if (result == FB_OK && ask.waiter != 0) {
-        result = fb_waiter_new(flights, ask.waiter, &waiter);
+    int result = class_state(flights, ask->class_->id) != NULL ? FB_OK : FB_ENOMEM;
+    if (result == FB_OK && ask->waiter != 0) {
+        result = fb_waiter_new(flights, ask->waiter, &waiter);
     }
     if (result < 0) {
-        fb_loader_drop(&ask.loader);
+        fb_loader_drop(&asked.ask.loader);
         return result;
     }
-    (void)fb_cache_peek(flights->cache, ask.bound->key, now_ns, &found);
-    fb_trouble *trouble = fb_trouble_find(&flights->troubles, ask.bound->key, now_ns);
+    (void)fb_cache_peek(flights->cache, ask->bound->key, now_ns, &asked.found);
+    asked.trouble = fb_trouble_find(&flights->troubles, ask->bound->key, now_ns);
     if (waiter == NULL) {
-        return ask_alone(flights, &ask, &found, trouble, now_ns);
+        return ask_alone(flights, &asked);
     }
-    result = ask_waiting(flights, waiter, &ask, &found, trouble, now_ns);
+    result = ask_waiting(flights, waiter, &asked);
     if (result < 0) {
         fb_waiter_free(flights, waiter);
     }
@@ -399,19 +420,18 @@ int fb_flights_ask(fb_flights *flights, const fb_ask *given, int64_t now_ns) {
 
 void fb_flight_rejoin(fb_flights *flights, fb_waiter *waiter, const fb_flight *from,
                       int64_t now_ns) {
-    fb_ask ask = {
-        .class_ = from->class_,
-        .bound = &from->item.bound,
-        .priority = FB_PRIORITY_USER,
-        .refresh = waiter->refresh,
-        .loader = waiter->loader,
-        .ttl_ns = waiter->ttl_ns,
-    };
-    fb_found found;
-    fb_flight *flight = live_flight(flights, ask.bound->key);
-    (void)fb_cache_peek(flights->cache, ask.bound->key, now_ns, &found);
-    if (!ask.refresh && found.find == FB_FIND_FRESH &&
-        fb_waiter_serve(flights, waiter, ask.bound->key, FB_FINDS_OLD, now_ns)) {
+    fb_str key = from->item.bound.key;
+    question asked = {.ask = {.class_ = from->class_,
+                              .bound = &from->item.bound,
+                              .priority = FB_PRIORITY_USER,
+                              .refresh = waiter->refresh,
+                              .loader = waiter->loader,
+                              .ttl_ns = waiter->ttl_ns},
+                      .now_ns = now_ns};
+    fb_flight *flight = live_flight(flights, key);
+    (void)fb_cache_peek(flights->cache, key, now_ns, &asked.found);
+    if (!waiter->refresh && asked.found.find == FB_FIND_FRESH &&
+        fb_waiter_serve(flights, waiter, key, FB_FINDS_OLD, now_ns)) {
         return;
     }
     waiter->leads = false;
@@ -419,7 +439,7 @@ void fb_flight_rejoin(fb_flights *flights, fb_waiter *waiter, const fb_flight *f
         join(flights, waiter, flight, now_ns);
         return;
     }
-    int result = lead(flights, waiter, &ask, &found, now_ns);
+    int result = lead(flights, waiter, &asked);
     if (result < 0) {
         fb_waiter_fail(flights, waiter, result, NULL);
     }

@@ -105,8 +105,9 @@ static void fail(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
     fb_cache_note_miss(flights->cache, flight->item.bound.key, FB_MISS_SOURCE_FAILED);
     answer_satisfied(flights, flight, now_ns);
     if (worth_remembering(loaded->result) && flight->ttl_ns < 0 && !flight->abandoned) {
-        fb_trouble_note(&flights->troubles, flight->item.bound.key, flight->ticket, loaded->result,
-                        flight->error, &flights->rng, now_ns);
+        fb_failure failure = {flight->item.bound.key, flight->ticket, loaded->result,
+                              flight->error};
+        fb_trouble_note(&flights->troubles, &failure, now_ns);
         flight->ticket = NULL;  // taken over
     }
     if (flight->has_token) {

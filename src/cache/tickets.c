@@ -126,6 +126,12 @@ void fb_ticket_unregister(fb_ticket *ticket) {
     fb_stripe_unlock(stripe);
 }
 
+void fb_ticket_rest(fb_ticket *ticket) {
+    fb_stripe *stripe = fb_ticket_lock(ticket);
+    ticket->resting = true;
+    fb_stripe_unlock(stripe);
+}
+
 // ---- locking and dooming
 
 fb_stripe *fb_tickets_lock(fb_tickets *tickets, fb_str key) {
@@ -182,7 +188,8 @@ bool fb_tickets_any(fb_tickets *tickets, fb_str key) {
     bool any = false;
     if (stripe != NULL) {
         FB_LIST_EACH(node, &stripe->tickets) {
-            any = any || fb_str_equal(fb_ticket_key(FB_LIST_OF(node, fb_ticket, list)), key);
+            const fb_ticket *ticket = FB_LIST_OF(node, fb_ticket, list);
+            any = any || (!ticket->resting && fb_str_equal(fb_ticket_key(ticket), key));
         }
     }
     fb_stripe_unlock(stripe);

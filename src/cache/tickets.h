@@ -27,6 +27,7 @@ struct fb_ticket {
     int64_t begin_ns;
     _Atomic(bool) doomed;  // written under the stripe's lock
     bool registered;
+    bool resting;          // under the stripe's lock
     bool early;            // an early refresh
     uint32_t index_count;  // slots of the key's index tags, which are known before the load is
     uint32_t index_slots[FB_TAGS_MAX];
@@ -60,7 +61,7 @@ void fb_stripe_doom(fb_stripe *stripe, fb_str key);
 // Dooms every load whose key `match` accepts (NULL: all), stripe by stripe.
 typedef bool (*fb_key_match_fn)(void *arg, fb_str key);
 void fb_tickets_doom_all(fb_tickets *tickets, fb_key_match_fn match, void *arg);
-// Whether a load of `key` is under way.
+// Whether a load of `key` is under way; resting tickets do not count.
 bool fb_tickets_any(fb_tickets *tickets, fb_str key);
 
 #ifdef __cplusplus

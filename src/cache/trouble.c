@@ -26,6 +26,7 @@ static const double JITTER = 0.2;
 
 void fb_trouble_init(fb_trouble_table *table, fb_cache *cache, uint64_t seed) {
     *table = (fb_trouble_table){.cache = cache, .map = {.seed = seed}};
+    fb_rng_init(&table->rng, seed);
     fb_list_init(&table->list);
 }
 
@@ -88,30 +89,27 @@ static fb_trouble *add(fb_trouble_table *table, fb_str key) {
     return trouble;
 }
 
-void fb_trouble_note(fb_trouble_table *table, fb_str key, fb_ticket *ticket, int result,
-                     fb_blob *text, fb_rng *rng, int64_t now_ns) {
-    fb_trouble *trouble = fb_trouble_find(table, key, now_ns);
-    if (fb_ticket_doomed(ticket)) {
-        fb_cache_end(table->cache, ticket);
-        return;
-    }
-    if (trouble == NULL) {
-        trouble = add(table, key);
-        if (trouble == NULL) {
-            fb_cache_end(table->cache, ticket);
-            return;
-        }
-    } else {
+void fb_trouble_note(fb_trouble_table *table, const fb_failure *failure, int64_t now_ns) {
+    fb_trouble *trouble = fb_trouble_find(table, failure->key, now_ns);
+    if (trouble == NULL && !fb_ticket_doomed(failure->ticket)) {
+        trouble = add(table, failure->key);
+    } else if (trouble != NULL) {
         fb_cache_end(table->cache, trouble->ticket);
         fb_blob_drop(trouble->text);
         fb_list_remove(&trouble->list);
     }
+    if (trouble == NULL) {
+        fb_cache_end(table->cache, failure->ticket);
+        return;
+    }
     fb_list_insert(&table->list, &trouble->list);
-    trouble->ticket = ticket;
-    trouble->result = result;
-    trouble->text = text != NULL ? fb_blob_take(text) : NULL;
+    fb_ticket_rest(failure->ticket);
+    trouble->ticket = failure->ticket;
+    trouble->result = failure->result;
+    trouble->text = failure->text != NULL ? fb_blob_take(failure->text) : NULL;
     trouble->failures++;
     trouble->failed_ns = now_ns;
+    fb_rng *rng = &table->rng;
     trouble->error_until_ns = now_ns + back_off(ERROR_MIN_NS, ERROR_MAX_NS, trouble->failures, rng);
     trouble->calm_until_ns = now_ns + back_off(CALM_MIN_NS, CALM_MAX_NS, trouble->failures, rng);
 }

@@ -32,6 +32,7 @@ typedef struct fb_trouble {
 
 typedef struct fb_trouble_table {
     fb_cache *cache;
+    fb_rng rng;  // of the jitter
     fb_map map;
     fb_list list;  // that which failed longest ago first
 } fb_trouble_table;
@@ -42,10 +43,14 @@ void fb_trouble_release(fb_trouble_table *table);
 // What is known of `key`, or NULL. What an invalidation has overtaken, and what failed long ago, is
 // forgotten.
 fb_trouble *fb_trouble_find(fb_trouble_table *table, fb_str key, int64_t now_ns);
-// Its load failed with `result` and `text`. Takes the ticket over; ends it where there is no
-// memory.
-void fb_trouble_note(fb_trouble_table *table, fb_str key, fb_ticket *ticket, int result,
-                     fb_blob *text, fb_rng *rng, int64_t now_ns);
+// A load of `key` that failed.
+typedef struct fb_failure {
+    fb_str key;
+    fb_ticket *ticket;  // taken over; ended where there is no memory to remember the failure
+    int result;
+    fb_blob *text;  // referenced; may be NULL
+} fb_failure;
+void fb_trouble_note(fb_trouble_table *table, const fb_failure *failure, int64_t now_ns);
 // Its load succeeded.
 void fb_trouble_forget(fb_trouble_table *table, fb_str key);
 

@@ -51,6 +51,7 @@ static void choose_traffic(world *w, climate *is) {
     is->sets = is->remote ? 0 : sometimes(w, 30, 40);
     is->dels = is->remote ? 0 : sometimes(w, 30, 20);
     is->soft = is->remote ? 0 : sometimes(w, 40, 60);
+    is->reloads = sometimes(w, 15, 20);
     is->late = sometimes(w, 60, 70);
     is->idle = sometimes(w, 30, 30);
     is->silent = sometimes(w, 20, 50);

@@ -169,9 +169,7 @@ static fb_class *make_class(const world *w, const char *name, const char *patter
     return made;
 }
 
-static void make_node(world *w, uint32_t index) {
-    node *at = &w->nodes[index];
-    *at = (node){.index = index, .tick_ns = INT64_MAX};
+static fb_catalog *make_catalog(world *w, node *at) {
     fb_class *classes[3];
     fb_catalog *catalog = NULL;
     fb_error error;
@@ -185,9 +183,17 @@ static void make_node(world *w, uint32_t index) {
         world_fail(w, "catalogue: %s", error.text);
     }
     memcpy(at->classes, classes, sizeof classes);
-    fb_cache_options cache = {
-        .memory_bytes = FB_STORE_LIMIT_MIN, .tag_slots = 256, .seed = w->seed, .catalog = catalog};
-    result = fb_cache_new(&cache, &at->cache);
+    return catalog;
+}
+
+static void make_node(world *w, uint32_t index) {
+    node *at = &w->nodes[index];
+    *at = (node){.index = index, .tick_ns = INT64_MAX};
+    fb_cache_options cache = {.memory_bytes = FB_STORE_LIMIT_MIN,
+                              .tag_slots = 256,
+                              .seed = w->seed,
+                              .catalog = make_catalog(w, at)};
+    int result = fb_cache_new(&cache, &at->cache);
     FB_ASSERT(result == FB_OK);
     fb_flights_options flights = {
         .cache = at->cache, .seed = w->seed + index, .remote = w->is.remote};
@@ -197,6 +203,15 @@ static void make_node(world *w, uint32_t index) {
     at->tick = world_new(w, sizeof *at->tick);
     at->tick->run = tick;
     at->tick->arg = at;
+}
+
+void world_reload(world *w, node *at) {
+    w->is.indexed = world_chance(w, 50);
+    SAY(w, "n%u reloads, pages %s", at->index, w->is.indexed ? "with an index" : "without index");
+    int result = fb_cache_swap(at->cache, make_catalog(w, at));
+    FB_ASSERT(result == FB_OK);
+    w->seen->reloads++;
+    world_drain(w, at);
 }
 
 static void bind(world *w, key *of, node *at) {

@@ -47,7 +47,7 @@ typedef struct climate {
     uint32_t vanishes;                                  // of the versions: there is no such thing
     uint32_t uncacheable;                               // of the loads
     uint32_t refreshes, leaves, impatient, loaders, warms, calls;  // of the reads
-    uint32_t sets, dels, wide, soft, late;                         // of the writes
+    uint32_t sets, dels, reloads, wide, soft, late;                // of the writes
     uint32_t idle, silent;     // invalidate without a change, change without a word
     uint32_t own_ttl;          // of the loads
     uint32_t no_memory;        // allocations out of 1,000 that fail inside the machine
@@ -114,11 +114,12 @@ typedef struct caller {
     X(hits)                                                                                        \
     X(misses)                                                                                      \
     X(stale)                                                                                       \
-    X(fallback) X(negative) X(early) X(refreshed) X(coalesced) X(timeouts) X(overloads)            \
-        X(source_errors) X(left) X(batches) X(doomed) X(hard) X(soft) X(patterns) X(tags)          \
-            X(classes) X(namespaces) X(all) X(sets) X(dels) X(calls) X(uncacheable) X(adopted)     \
-                X(leases) X(held) X(refused) X(lost) X(notices) X(no_memory) X(evictions) X(hangs) \
-                    X(warmed) X(own_loaders) X(cut_short)
+    X(fallback)                                                                                    \
+    X(negative) X(early) X(refreshed) X(coalesced) X(timeouts) X(overloads) X(source_errors)       \
+        X(left) X(batches) X(doomed) X(hard) X(soft) X(patterns) X(tags) X(classes) X(namespaces)  \
+            X(all) X(sets) X(dels) X(calls) X(uncacheable) X(adopted) X(leases) X(held) X(refused) \
+                X(lost) X(notices) X(no_memory) X(evictions) X(hangs) X(warmed) X(own_loaders)     \
+                    X(cut_short) X(reloads)
 typedef struct covered {
 #define COVERED_FIELD(name) uint64_t name;
     COVERED(COVERED_FIELD)
@@ -152,6 +153,8 @@ struct world {
 int world_run(world *w, uint64_t seed, covered *seen, bool trace);
 event *world_at(world *w, int64_t at_ns, void (*run)(world *w, void *arg), void *arg);
 void *world_new(world *w, size_t size);
+// Puts a new catalogue of the same classes in force, as a reload of the configuration does.
+void world_reload(world *w, node *at);
 __attribute__((format(printf, 2, 3), noreturn)) void world_fail(world *w, const char *format, ...);
 __attribute__((format(printf, 2, 3))) void world_say(world *w, const char *format, ...);
 #define SAY(w, ...) ((w)->trace ? world_say((w), __VA_ARGS__) : (void)0)

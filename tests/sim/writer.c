@@ -225,6 +225,9 @@ static void write_something(world *w, void *arg) {
     (void)arg;
     node *at = &w->nodes[world_pick(w, w->is.nodes)];
     key *of = &w->keys[world_pick(w, w->is.keys)];
+    if (world_chance(w, w->is.reloads)) {
+        world_reload(w, at);
+    }
     if (of->class_id != FB_CLASS_PLAIN && world_chance(w, w->is.silent)) {
         (void)source_commit(w, of);  // its TTL will have to tell
     } else if (w->is.remote) {

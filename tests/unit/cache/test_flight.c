@@ -1,6 +1,7 @@
 // Flights without a shared tier: who joins, who is answered with what, and when. What no single
 // scenario shows is the simulation's matter (tests/sim).
 
+#include "cache/trouble.h"
 #include "flight_rig.h"
 
 #define assert_acts(call, expected) assert_string_equal((call), (expected))
@@ -190,6 +191,30 @@ static void test_flight__invalidation_lets_the_source_be_asked_again(void **stat
     assert_acts(rig_fails(&at, 1, FB_ESOURCE), "2!FB_ESOURCE");
     rig_drop(&at, FB_SCOPE_CLASS, "page");
     assert_acts(rig_ask(&at, "7", 3), "load:page:7");
+    rig_done(&at);
+}
+
+static void test_flight__remembered_error_is_no_load_under_way(void **state) {
+    rig at = plain_rig();
+    assert_acts(rig_ask(&at, "7", 1), "load:page:7");
+    assert_true(fb_cache_loading(at.cache, FB_STR("page:7")));
+    assert_acts(rig_fails(&at, 0, FB_ESOURCE), "1!FB_ESOURCE");
+    assert_false(fb_cache_loading(at.cache, FB_STR("page:7")));
+    assert_acts(rig_ask(&at, "7", 2), "2!FB_ESOURCE");
+    rig_done(&at);
+}
+
+static void test_flight__errors_of_few_thousand_keys_are_remembered(void **state) {
+    rig at = plain_rig();
+    char id[16];
+    for (int i = 0; i <= FB_TROUBLE_MAX; i++) {
+        (void)snprintf(id, sizeof id, "%d", i);
+        at.load_count = 0;
+        (void)rig_ask(&at, id, 1);
+        assert_acts(rig_fails(&at, 0, FB_ESOURCE), "1!FB_ESOURCE");
+    }
+    assert_acts(rig_ask(&at, "1", 1), "1!FB_ESOURCE");
+    assert_acts(rig_ask(&at, "0", 1), "load:page:0");  // the oldest went
     rig_done(&at);
 }
 
@@ -558,6 +583,8 @@ int main(void) {
         cmocka_unit_test(test_flight__who_leaves_gets_no_answer_and_cancels_nothing),
         cmocka_unit_test(test_flight__error_is_shared_and_believed_for_a_while),
         cmocka_unit_test(test_flight__invalidation_lets_the_source_be_asked_again),
+        cmocka_unit_test(test_flight__remembered_error_is_no_load_under_way),
+        cmocka_unit_test(test_flight__errors_of_few_thousand_keys_are_remembered),
         cmocka_unit_test(test_flight__refresh_asks_a_source_that_failed_a_moment_ago),
         cmocka_unit_test(test_flight__overload_is_not_remembered),
         cmocka_unit_test(test_flight__fallback_is_served_when_the_source_fails),
