@@ -268,12 +268,19 @@ static int check_class(checker *c, size_t index) {
 
 // ---- the whole
 
+// Whether only one can listen there: not where the port is 0, any that is free.
+static bool is_one_place(const char *address) {
+    bool any_port = strncmp(address, "unix:", 5) != 0 && fb_str_ends(fb_str_of(address), FB_STR(":0"));
+
+    return strcmp(address, "off") != 0 && !any_port;
+}
+
 static int check_server(checker *c) {
     const fb_settings *settings = &c->config->settings;
     const char *prefix = settings->http_prefix;
 
     if (strcmp(settings->listen_resp, settings->listen_http) == 0 &&
-        strcmp(settings->listen_resp, "off") != 0) {
+        is_one_place(settings->listen_resp)) {
         return refuse(c, "listen.http", FB_ECONFLICT, "%s is the address of listen.resp already",
                       settings->listen_http);
     }

@@ -368,6 +368,21 @@ static void test_config__memory_ttl_follows_a_shorter_ttl_until_it_is_set(void *
     fb_config_free(config);
 }
 
+static void test_config__the_doors_cannot_share_an_address_but_any_free_port(void **state) {
+    fb_config *config = read_config("listen: {resp: '127.0.0.1:7000', http: '127.0.0.1:7000'}", NULL);
+
+    assert_result(fb_config_check(config, NULL), FB_ECONFLICT);
+    assert_ok(fb_config_set(config, FB_STR("listen.http"), FB_STR("127.0.0.1:7001"), NULL));
+    assert_ok(fb_config_check(config, NULL));
+    assert_ok(fb_config_set(config, FB_STR("listen"),
+                            FB_STR("{resp: '127.0.0.1:0', http: '127.0.0.1:0'}"), NULL));
+    assert_ok(fb_config_check(config, NULL));
+    assert_ok(fb_config_set(config, FB_STR("listen"), FB_STR("{resp: 'unix:/a:0', http: 'unix:/a:0'}"),
+                            NULL));
+    assert_result(fb_config_check(config, NULL), FB_ECONFLICT);
+    fb_config_free(config);
+}
+
 // ---- the environment
 
 static void test_config__the_environment_sets_options(void **state) {
@@ -535,6 +550,7 @@ int main(void) {
         cmocka_unit_test(test_config__a_class_has_options_of_its_own_too),
         cmocka_unit_test(test_config__memory_ttl_follows_a_shorter_ttl_until_it_is_set),
         cmocka_unit_test(test_config__the_environment_sets_options),
+        cmocka_unit_test(test_config__the_doors_cannot_share_an_address_but_any_free_port),
         cmocka_unit_test(test_config__the_environment_is_refused_by_name),
         cmocka_unit_test(test_config__no_memory_is_reported_and_changes_nothing),
         cmocka_unit_test(test_config__any_sequence_of_calls_round_trips),
