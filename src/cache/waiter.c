@@ -173,8 +173,6 @@ void fb_waiter_tick(fb_flights *flights, fb_waiter *waiter, int64_t now_ns) {
     }
     if (now_ns < waiter->hard_ns) {
         fb_party_wake(flights, &waiter->party, waiter->hard_ns);
-    } else if (fb_flight_satisfies(flights, waiter->flight, waiter)) {
-        fb_flight_answer(flights, waiter->flight, waiter, now_ns);
     } else if (waiter->refresh || !fb_waiter_serve(flights, waiter, key, FB_FINDS_ALL, now_ns)) {
         fb_waiter_fail(flights, waiter, FB_ETIMEDOUT, NULL);
     }

@@ -7,6 +7,7 @@
 static const int64_t REMOTE_PATIENCE_NS = 50 * FB_NS_PER_MS;
 
 typedef struct request {
+    fb_list list;  // of those that are on their way
     node *at;
     uint64_t id;
     fb_action_type type;
@@ -24,6 +25,7 @@ static const char *const results[] = {"VALUE", "LEASE", "HELD", "DONE", "REFUSED
 
 static void replied(world *w, void *arg) {
     request *job = arg;
+    fb_list_remove(&job->list);
     SAY(w, "n%u shared tier says of %s: %s", job->at->index, job->of->text,
         results[job->reply.result]);
     world_enter(w);
@@ -101,6 +103,8 @@ static void send(world *w, node *at, const fb_action *action) {
                      .refresh = action->refresh,
                      .ttl_ns = action->ttl_ns,
                      .token = action->token};
+    fb_list_init(&job->list);
+    fb_list_insert(&w->requests, &job->list);
     job->version_count = job->of->version_count;
     if (action->type == FB_ACTION_REMOTE_FILL) {
         twin_copy(action->loaded, &job->loaded);
@@ -138,5 +142,16 @@ void driver_do(world *w, node *at, const fb_action *action) {
             break;
         case FB_ACTION_NONE:
             world_fail(w, "an action that is none");
+    }
+}
+
+void driver_end(world *w) {
+    FB_LIST_EACH_SAFE(at, after, &w->requests) {
+        request *job = FB_LIST_OF(at, request, list);
+        fb_list_remove(&job->list);
+        fb_loaded_release(&job->loaded);
+        if (job->reply.result == FB_REMOTE_VALUE) {
+            fb_loaded_release(&job->reply.loaded);
+        }
     }
 }

@@ -196,7 +196,10 @@ int main(int count, char **texts) {
         return 2;
     }
     int result = run(&w, &given);
-    fb_arena_release(&w.memory);
     (void)fflush(stdout);
-    _exit(result);  // after a mistake, what its world held is lost: no leak to be reported
+    if (result != 0) {
+        _exit(result);  // what the world that went wrong held is lost: no leak to be reported
+    }
+    fb_arena_release(&w.memory);
+    return 0;
 }

@@ -263,6 +263,7 @@ static void begin(world *w, uint64_t seed) {
     fb_rng_init(&allocations_rng, seed);
     climate_choose(w);
     twin_init(&w->shared, seed);
+    fb_list_init(&w->requests);
     for (uint32_t i = 0; i < w->is.nodes; i++) {
         make_node(w, i);
     }
@@ -272,6 +273,7 @@ static void begin(world *w, uint64_t seed) {
 }
 
 static void end(world *w) {
+    driver_end(w);
     for (uint32_t i = 0; i < w->is.nodes; i++) {
         fb_flights_free(w->nodes[i].flights);
         fb_cache_free(w->nodes[i].cache);

@@ -110,15 +110,16 @@ typedef struct caller {
 } caller;
 
 // What happened in all worlds of a run: that nothing was left untried.
-#define COVERED(X)                                                                                 \
-    X(hits)                                                                                        \
-    X(misses)                                                                                      \
-    X(stale)                                                                                       \
-    X(fallback)                                                                                    \
-    X(negative) X(early) X(refreshed) X(coalesced) X(timeouts) X(overloads) X(source_errors)       \
-        X(left) X(batches) X(doomed) X(hard) X(soft) X(patterns) X(tags) X(classes) X(namespaces)  \
-            X(all) X(sets) X(dels) X(calls) X(uncacheable) X(adopted) X(leases) X(held) X(refused) \
-                X(lost) X(notices) X(no_memory) X(evictions) X(hangs) X(warmed) X(own_loaders)     \
+#define COVERED(X)                                                                               \
+    X(hits)                                                                                      \
+    X(misses)                                                                                    \
+    X(stale)                                                                                     \
+    X(fallback)                                                                                  \
+    X(negative)                                                                                  \
+    X(early) X(refreshed) X(coalesced) X(timeouts) X(overloads) X(source_errors) X(left)         \
+        X(batches) X(doomed) X(hard) X(soft) X(patterns) X(tags) X(classes) X(namespaces) X(all) \
+            X(sets) X(dels) X(calls) X(uncacheable) X(adopted) X(leases) X(held) X(refused)      \
+                X(lost) X(notices) X(no_memory) X(evictions) X(hangs) X(warmed) X(own_loaders)   \
                     X(cut_short) X(reloads)
 typedef struct covered {
 #define COVERED_FIELD(name) uint64_t name;
@@ -138,6 +139,7 @@ struct world {
     node nodes[NODES_MAX];
     key keys[KEYS_MAX];
     twin shared;
+    fb_list requests;  // to the shared tier, on their way
     caller callers[READS_MAX];
     uint32_t caller_count;
     uint32_t loaders_given, loaders_freed;
@@ -183,6 +185,8 @@ fb_str source_group_tag(uint32_t group);
 
 // ---- driver.c
 void driver_do(world *w, node *at, const fb_action *action);
+// Lets go of what is on its way.
+void driver_end(world *w);
 
 // ---- reader.c
 void reader_begin(world *w, node *at, key *of);

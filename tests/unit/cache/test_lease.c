@@ -140,6 +140,9 @@ static void test_lease__refresh_wants_no_value(void **state) {
     assert_acts(rig_ask(&at, "7", 1), "lease:page:7");
     assert_acts(rig_remote(&at, 0, FB_REMOTE_LEASE, NULL, 0), "load:page:7");
     assert_acts(rig_loads(&at, 0, "one"), "1=one fill:page:7");
+    // A shared tier that gives one all the same is not listened to.
+    assert_acts(rig_ask(&at, "8", 2), "lease:page:8");
+    assert_acts(rig_remote(&at, 2, FB_REMOTE_VALUE, "old", S(60)), "load:page:8");
     rig_done(&at);
 }
 
