@@ -37,6 +37,7 @@ static void give_back(fb_store *store, uint64_t offset, uint64_t bytes) {
 
 static void count(fb_region *region, uint64_t more, uint64_t less) {
     region->committed = region->committed + more - less;
+    region->pool_changes++;
 }
 
 static void unlist_warm(fb_store *store, uint32_t id) {
@@ -63,6 +64,7 @@ static void list_warm(fb_store *store, uint32_t id, uint32_t resident) {
     }
     store->region->warm = id;
     store->region->warm_bytes += resident;
+    store->region->pool_changes++;
 }
 
 // Gives one warm segment back to the system; false: there is none.

@@ -133,6 +133,7 @@ static void start(fb_store *store, const fb_store_options *options, const layout
     region->shards_at = plan->shards_at;
     region->log_at = plan->log_at;
     pthread_mutex_init(&region->pool_lock, NULL);
+    pthread_mutex_init(&region->resize_lock, NULL);
     region->limit = options->limit_bytes;
     region->committed = plan->segments_at;
     region->segments = (fb_zone){.offset = plan->segments_at, .size = plan->segments_size};
@@ -176,16 +177,19 @@ void fb_region_unmap(fb_store *store) {
         pthread_mutex_destroy(&store->shards[i].lock);
     }
     pthread_mutex_destroy(&store->region->pool_lock);
+    pthread_mutex_destroy(&store->region->resize_lock);
     munmap(store->base, store->region->size);
     store->base = NULL;
 }
 
 uint64_t fb_region_floor(const fb_store *store) {
-    const fb_region *region = store->region;
+    fb_region *region = store->region;
     // Two open segments, a spare one and one to turn over; the first pages of the index.
     uint64_t shard = 4 * (uint64_t)store->segment_size + 4 * (uint64_t)region->page_size;
+    pthread_mutex_lock(&region->pool_lock);
     uint64_t floor = region->segments.offset + region->segments.committed +
                      region->used_map.committed + region->shard_count * shard;
+    pthread_mutex_unlock(&region->pool_lock);
     // A record of the largest size, twice: what is there stays until the new one is.
     return floor + floor / 2;
 }

@@ -6,8 +6,8 @@
 // same at any address. Address space is reserved for the largest limit; memory is counted when it
 // is used (store/budget.h).
 //
-// Locks, in the order they are taken: the lock of a shard; of one more shard, by trylock only; the
-// pool lock, which is always the last.
+// Locks, in the order they are taken: that of resizing; the lock of a shard; of one more shard, by
+// trylock only; the pool lock, which is always the last.
 
 #ifndef FB_STORE_REGION_H
 #define FB_STORE_REGION_H
@@ -106,6 +106,7 @@ typedef struct fb_region {
     uint32_t shard_count, shard_bits;
     uint32_t segment_shift, segment_count;  // ids are 1 … segment_count
     uint64_t shards_at, log_at;
+    pthread_mutex_t resize_lock;  // one resize at a time; taken before any other lock
     // Under pool_lock; the atomic ones are read without it too.
     _Alignas(FB_LINE) pthread_mutex_t pool_lock;
     _Atomic uint64_t limit, committed;
@@ -113,6 +114,8 @@ typedef struct fb_region {
     uint32_t warm;        // free segments that are resident
     uint32_t low;         // no segment below is free and not resident
     uint64_t warm_bytes;
+    uint64_t pool_changes;
+    bool resizing;  // the limit may be passed until that ends
     _Atomic uint32_t sweep_shard;  // where the next sweep goes on
 } fb_region;
 

@@ -160,6 +160,13 @@ static bool shrink(fb_store *store) {
     return true;
 }
 
+static void set_limit(fb_region *region, uint64_t limit_bytes, bool resizing) {
+    pthread_mutex_lock(&region->pool_lock);
+    atomic_store_explicit(&region->limit, limit_bytes, memory_order_relaxed);
+    region->resizing = resizing;
+    pthread_mutex_unlock(&region->pool_lock);
+}
+
 int fb_store_resize(fb_store *store, uint64_t limit_bytes) {
     fb_region *region = store->region;
     if (limit_bytes > region->limit_max) {
@@ -168,12 +175,13 @@ int fb_store_resize(fb_store *store, uint64_t limit_bytes) {
     if (limit_bytes < FB_STORE_LIMIT_MIN || limit_bytes < fb_region_floor(store)) {
         return FB_EINVAL;
     }
-    uint64_t old = atomic_exchange_explicit(&region->limit, limit_bytes, memory_order_relaxed);
-    if (!shrink(store)) {
-        atomic_store_explicit(&region->limit, old, memory_order_relaxed);
-        return FB_ENOMEM;
-    }
-    return FB_OK;
+    pthread_mutex_lock(&region->resize_lock);
+    uint64_t old = atomic_load_explicit(&region->limit, memory_order_relaxed);
+    set_limit(region, limit_bytes, true);
+    bool fits = shrink(store);
+    set_limit(region, fits ? limit_bytes : old, false);
+    pthread_mutex_unlock(&region->resize_lock);
+    return fits ? FB_OK : FB_ENOMEM;
 }
 
 static uint64_t clear_shard(fb_store *store, fb_shard *shard) {

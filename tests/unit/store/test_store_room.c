@@ -454,7 +454,7 @@ static void test_store__a_scan_sees_all_that_stays_while_the_index_changes(void 
     enum { STAY = 5000, COME = 100000 };
     static sighting sights;
     fb_rng rng = test_rng();
-    for (unsigned round = 0; round < 10; round++) {
+    for (unsigned round = 0; round < 4; round++) {
         fb_store *store = make(64 << 20, 0);
         for (unsigned i = 0; i < STAY; i++) {
             put(store, "stay", i, 10);
