@@ -7,9 +7,10 @@
 //   batch.c     LOAD: one key, or several of a class that gather
 //   lease.c     the shared tier: GET, FILL, INVALIDATE
 //
-// Memory is taken when a caller asks and nowhere else: each object holds its own place in the queue
+// What an event must have is taken when a caller asks: each object holds its own place in the queue
 // of actions, in the heap of timers, and its own load. (A timer that is not set stands in the heap
-// at INT64_MAX, so that setting it cannot fail.)
+// at INT64_MAX, so that setting it cannot fail.) Where more is taken later, its lack has a price and
+// no more: a batch that does not grow, a failure that is not remembered, one caller's FB_ENOMEM.
 
 #ifndef FB_CACHE_FLIGHT_STATE_H
 #define FB_CACHE_FLIGHT_STATE_H
@@ -180,7 +181,7 @@ void fb_flight_rejoin(fb_flights *flights, fb_waiter *waiter, const fb_flight *f
 
 // ---- landing (landing.c)
 // Failures that say nothing about the thing asked for, only that the source cannot be asked now:
-// they excuse an answer that is older than the class wants it.
+// they excuse a fallback.
 bool fb_flight_excuses(int result);
 // The outcome is in flight->loaded.
 void fb_flight_land(fb_flights *flights, fb_flight *flight, int64_t now_ns);

@@ -3,8 +3,9 @@
 //   success   the shared tier is told (with a lease) → memory is filled → whoever may have it is
 //   answered,
 //             the others go over to the next flight
-//   failure   everyone who waits gets something old where there is something and the failure is one
-//             of those that excuse it, else the same error; the failure is remembered for a while
+//   failure   everyone who waits gets something old, else the same error: what is stale, as the
+//             class allows it, and a fallback if the failure is one of those that excuse it; the
+//             failure is remembered for a while
 //
 // A fill needs the ticket of the load's start, and the cache refuses it where an invalidation came
 // in between. So nothing here has to ask in which order things happened.
@@ -55,8 +56,9 @@ static void count_answer(fb_flights *flights, const fb_flight *flight, const fb_
 static void answer_failure(fb_flights *flights, fb_flight *flight, fb_waiter *waiter,
                            int64_t now_ns) {
     int result = flight->loaded.result;
-    if (fb_flight_excuses(result) && !waiter->refresh &&
-        fb_waiter_serve(flights, waiter, flight->item.bound.key, FB_FINDS_ALL, now_ns)) {
+    unsigned finds = fb_flight_excuses(result) ? FB_FINDS_ALL : FB_FINDS_OLD;
+    if (!waiter->refresh &&
+        fb_waiter_serve(flights, waiter, flight->item.bound.key, finds, now_ns)) {
         return;
     }
     fb_waiter_fail(flights, waiter, result, flight->error);

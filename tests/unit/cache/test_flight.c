@@ -264,6 +264,21 @@ static void test_flight__fallback_is_never_served_for_a_refusal_or_nothing(void 
     rig_done(&at);
 }
 
+static void test_flight__stale_is_served_whatever_the_failure(void **state) {
+    fb_class_options page = rig_timed_page();
+    page.soft_timeout_ns = S(1);
+    rig at = rig_flights(&page, false);
+    assert_ok(rig_load(at.cache, RIG_PAGE, "page:7", "one", NULL, S(100)));
+    at.now_ns = S(112);
+    assert_acts(rig_ask(&at, "7", 1), "load:page:7");
+    assert_acts(rig_fails(&at, 0, FB_EDENIED), "1=one/stale");
+    assert_acts(rig_ask(&at, "7", 2), "2=one/stale");
+    at.now_ns = S(116);  // a fallback by now
+    assert_acts(rig_ask(&at, "7", 3), "load:page:7");
+    assert_acts(rig_fails(&at, 1, FB_EDENIED), "3!FB_EDENIED");
+    rig_done(&at);
+}
+
 static void test_flight__hard_invalidation_beats_what_is_old(void **state) {
     rig at = plain_rig();
     assert_ok(rig_load(at.cache, RIG_PAGE, "page:7", "one", NULL, S(100)));
@@ -589,6 +604,7 @@ int main(void) {
         cmocka_unit_test(test_flight__overload_is_not_remembered),
         cmocka_unit_test(test_flight__fallback_is_served_when_the_source_fails),
         cmocka_unit_test(test_flight__fallback_is_never_served_for_a_refusal_or_nothing),
+        cmocka_unit_test(test_flight__stale_is_served_whatever_the_failure),
         cmocka_unit_test(test_flight__hard_invalidation_beats_what_is_old),
         cmocka_unit_test(test_flight__source_that_failed_is_left_alone_where_something_old_serves),
         cmocka_unit_test(test_flight__loader_without_a_value_is_a_failure),
