@@ -1,10 +1,10 @@
 // The HTTP door: a listener and a server on every loop, and the life of the whole.
 //
-// Each loop accepts for itself from its own socket on the shared port. A Unix socket cannot be shared that
-// way: all loops wait at the same one, and whoever comes first accepts.
+// Each loop accepts for itself from its own socket on the shared port. A Unix socket cannot be
+// shared that way: all loops wait at the same one, and whoever comes first accepts.
 //
-// Everything of a lane is touched on its loop alone. The caller's thread gets there by posts, and waits
-// until each loop has done its part.
+// Everything of a lane is touched on its loop alone. The caller's thread gets there by posts, and
+// waits until each loop has done its part.
 
 #include "door/http.h"
 
@@ -37,7 +37,7 @@ struct fb_http {
     bool accepting;
     pthread_mutex_t lock;
     pthread_cond_t done;
-    uint32_t to_do;              // loops that have not done their part yet
+    uint32_t to_do;  // loops that have not done their part yet
     void (*work)(part *one);
 };
 

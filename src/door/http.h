@@ -1,5 +1,5 @@
-// door/http.h -- the HTTP door: libevent's HTTP server around the node's routes, on the engine's own
-// loops.
+// door/http.h -- the HTTP door: libevent's HTTP server around the node's routes, on the engine's
+// own loops.
 //
 // Threads: the calls below are made from one thread at a time, and not from a loop; close the door
 // before its engine.
@@ -17,25 +17,27 @@ typedef struct fb_http fb_http;
 
 // 0 stands for the default.
 typedef struct fb_http_limits {
-    int64_t idle_ms;       // until a connection on which nothing happens is closed (60 s)
-    int64_t slow_ms;       // for a request to come in, or an answer to be taken (10 s), to which each
-                           // 32 KiB that did get through add a second
-    size_t header_len_max; // 64 KiB
-    size_t body_len_max;   // 64 MiB; beyond it: 413
-    size_t bodies_len_max; // of all connections together (256 MiB); beyond it: 503
+    int64_t idle_ms;  // until a connection on which nothing happens is closed (60 s)
+    int64_t slow_ms;  // for a request to come in, or an answer to be taken (10 s), to which each
+                      // 32 KiB that did get through add a second
+    size_t header_len_max;  // 64 KiB
+    size_t body_len_max;    // 64 MiB; beyond it: 413
+    size_t bodies_len_max;  // of all connections together (256 MiB); beyond it: 503
 } fb_http_limits;
 
 // Listens on every loop of node->engine. `address` as in door/listen.h. FB_EINVAL, FB_EIO (also:
 // somebody listens there already; `error` names the address), FB_ENOMEM.
-FB_CHECK_RESULT int fb_http_open(fb_node *node, const char *address, fb_http **http, fb_error *error);
+FB_CHECK_RESULT int fb_http_open(fb_node *node, const char *address, fb_http **http,
+                                 fb_error *error);
 // The same with other limits.
-FB_CHECK_RESULT int fb_http_open_with(fb_node *node, const char *address, const fb_http_limits *limits,
-                                      fb_http **http, fb_error *error);
+FB_CHECK_RESULT int fb_http_open_with(fb_node *node, const char *address,
+                                      const fb_http_limits *limits, fb_http **http,
+                                      fb_error *error);
 // "127.0.0.1:8080", with the port that was free where 0 was asked for.
 void fb_http_address(const fb_http *http, char *text, size_t text_size);
 uint64_t fb_http_connections(const fb_http *http);
-// Stops accepting; those that are connected are answered, and closed with their next answer. Twice is
-// fine.
+// Stops accepting; those that are connected are answered, and closed with their next answer. Twice
+// is fine.
 void fb_http_stop(fb_http *http);
 // Stops, closes all that is left, and frees. NULL is fine.
 void fb_http_close(fb_http *http);

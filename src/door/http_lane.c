@@ -2,25 +2,26 @@
 //
 // libevent's server reads requests and writes responses; what it does not do is done around it: it
 // tells nobody of a connection before its first request is whole, has no bound on how long that may
-// take, and none on what all connections hold together. So each connection gets a `client` of ours as
-// soon as it is there. The way to it: the server asks us for the connection's bufferevent before the
-// connection exists (on_accept), and once it does, the connection is the argument of that bufferevent's
-// callbacks. We look there in the same round of the loop, before anything can be read (adopt).
+// take, and none on what all connections hold together. So each connection gets a `client` of ours
+// as soon as it is there. The way to it: the server asks us for the connection's bufferevent before
+// the connection exists (on_accept), and once it does, the connection is the argument of that
+// bufferevent's callbacks. We look there in the same round of the loop, before anything can be read
+// (adopt).
 //
 // A client is in one of four phases, and `since_ns` says since when:
 //
 //     IDLE ──first byte──▶ READING ──request whole──▶ HANDLING ──answer──▶ WRITING ──taken──▶ IDLE
 //
-// IDLE may last idle_ms. READING and WRITING may last slow_ms and a second more for each 32 KiB that got
-// through: so neither a byte now and then nor a slow line with a large body is mistaken for the
-// other. HANDLING lasts as long as the node takes; reading rests meanwhile.
+// IDLE may last idle_ms. READING and WRITING may last slow_ms and a second more for each 32 KiB
+// that got through: so neither a byte now and then nor a slow line with a large body is mistaken
+// for the other. HANDLING lasts as long as the node takes; reading rests meanwhile.
 //
-// The server frees a connection when it breaks, and the request with it, unless the request is being
-// handled: then it hands the request over, to be freed by us (on_close).
+// The server frees a connection when it breaks, and the request with it, unless the request is
+// being handled: then it hands the request over, to be freed by us (on_close).
 //
-// What the server says by itself to malformed requests is HTML. It is exchanged for a problem document
-// before it leaves (replace_page). Anything that frees or rewrites waits until the server's own
-// functions have returned: that is what `todo` is for.
+// What the server says by itself to malformed requests is HTML. It is exchanged for a problem
+// document before it leaves (replace_page). Anything that frees or rewrites waits until the
+// server's own functions have returned: that is what `todo` is for.
 
 #include "door/http_lane.h"
 
@@ -51,8 +52,8 @@ enum {
     REST_MS = 100,
     SWEEP_MS_MIN = 10,
     SWEEP_MS_MAX = 1000,
-    SECOND_LEN = 32 * 1024,       // what adds a second
-    AHEAD_LEN_MAX = 256 * 1024    // read behind a request that is not answered yet
+    SECOND_LEN = 32 * 1024,     // what adds a second
+    AHEAD_LEN_MAX = 256 * 1024  // read behind a request that is not answered yet
 };
 
 typedef enum phase { IDLE, READING, HANDLING, WRITING } phase;
@@ -66,21 +67,21 @@ typedef struct client {
     struct bufferevent *stream;
     struct evhttp_connection *connection;  // NULL until adopted, and the key in the map
     struct evbuffer_cb_entry *on_input, *on_output;
-    waiting *request;                      // the one that is being handled
+    waiting *request;  // the one that is being handled
     phase phase;
     int64_t since_ns;
-    uint64_t moved_len;                    // in this phase
-    uint64_t unanswered_len;               // what it stands for in the sum
-    bool overfull;                         // holds too much
-    bool page;                             // the server said something by itself
+    uint64_t moved_len;       // in this phase
+    uint64_t unanswered_len;  // what it stands for in the sum
+    bool overfull;            // holds too much
+    bool page;                // the server said something by itself
 } client;
 
 // A request that is being handled; it outlives its client when that breaks.
 struct waiting {
-    client *client;              // NULL: nobody waits any more
+    client *client;  // NULL: nobody waits any more
     struct evhttp_request *request;
     bool head;
-    bool last;                   // the connection ends with this response
+    bool last;  // the connection ends with this response
 };
 
 static int64_t clock_ns(void) {
@@ -153,10 +154,11 @@ static void cut(client *one, int status, const char *why) {
     fb_http_response response = {0};
     fb_buf out = {0};
     fb_http_problem(&response, status, "%s", why);
-    int result = fb_buf_printf(&out,
-                               "HTTP/1.1 %d %s\r\nServer: forebay\r\nConnection: close\r\n"
-                               "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n",
-                               status, fb_http_status_text(status), response.body.len);
+    int result =
+        fb_buf_printf(&out,
+                      "HTTP/1.1 %d %s\r\nServer: forebay\r\nConnection: close\r\n"
+                      "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n",
+                      status, fb_http_status_text(status), response.body.len);
     if (result == FB_OK && fb_buf_append(&out, fb_buf_str(&response.body)) == FB_OK) {
         (void)!send(bufferevent_getfd(one->stream), out.ptr, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
@@ -214,12 +216,14 @@ static void free_body(const void *bytes, size_t len, void *arg) {
 // The bytes go to the socket from where they are.
 static void add_body(struct evhttp_request *request, fb_buf *body) {
     struct evbuffer *out = evhttp_request_get_output_buffer(request);
-    if (body->len > 0 && evbuffer_add_reference(out, body->ptr, body->len, free_body, body->ptr) == 0) {
+    if (body->len > 0 &&
+        evbuffer_add_reference(out, body->ptr, body->len, free_body, body->ptr) == 0) {
         *body = (fb_buf){0};
     }
 }
 
-static void add_headers(struct evhttp_request *request, const fb_http_response *response, bool last) {
+static void add_headers(struct evhttp_request *request, const fb_http_response *response,
+                        bool last) {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     (void)evhttp_add_header(headers, "Server", "forebay");
     for (size_t i = 0; i < response->header_count; i++) {
@@ -239,7 +243,8 @@ static void add_headers(struct evhttp_request *request, const fb_http_response *
 static void answer(waiting *one, fb_http_response *response) {
     client *to = one->client;
     struct evhttp_request *request = one->request;
-    bool last = one->last || atomic_load_explicit(&to->lane->common->node->draining, memory_order_relaxed);
+    bool last =
+        one->last || atomic_load_explicit(&to->lane->common->node->draining, memory_order_relaxed);
     to->request = NULL;
     add_headers(request, response, last);
     if (!one->head) {
@@ -262,15 +267,24 @@ static void respond(void *arg, fb_http_response *response) {
 
 static const char *method_name(enum evhttp_cmd_type type) {
     switch (type) {
-    case EVHTTP_REQ_GET: return "GET";
-    case EVHTTP_REQ_POST: return "POST";
-    case EVHTTP_REQ_HEAD: return "HEAD";
-    case EVHTTP_REQ_PUT: return "PUT";
-    case EVHTTP_REQ_DELETE: return "DELETE";
-    case EVHTTP_REQ_OPTIONS: return "OPTIONS";
-    case EVHTTP_REQ_TRACE: return "TRACE";
-    case EVHTTP_REQ_CONNECT: return "CONNECT";
-    case EVHTTP_REQ_PATCH: return "PATCH";
+        case EVHTTP_REQ_GET:
+            return "GET";
+        case EVHTTP_REQ_POST:
+            return "POST";
+        case EVHTTP_REQ_HEAD:
+            return "HEAD";
+        case EVHTTP_REQ_PUT:
+            return "PUT";
+        case EVHTTP_REQ_DELETE:
+            return "DELETE";
+        case EVHTTP_REQ_OPTIONS:
+            return "OPTIONS";
+        case EVHTTP_REQ_TRACE:
+            return "TRACE";
+        case EVHTTP_REQ_CONNECT:
+            return "CONNECT";
+        case EVHTTP_REQ_PATCH:
+            return "PATCH";
     }
     return "?";
 }
@@ -295,8 +309,8 @@ static void split_target(const char *uri, fb_str *path, fb_str *query) {
     *query = mark < all.len ? fb_str_make(uri + mark + 1, all.len - mark - 1) : fb_str_make("", 0);
 }
 
-// The server takes no body for some methods, and reads one that is there as the next request; and where
-// it does take one, a coding it does not know makes the same mistake possible.
+// The server takes no body for some methods, and reads one that is there as the next request; and
+// where it does take one, a coding it does not know makes the same mistake possible.
 static bool body_is_unread(struct evhttp_request *request) {
     struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
     const char *len = evhttp_find_header(headers, "Content-Length");
@@ -314,8 +328,8 @@ static fb_http_request describe(struct evhttp_request *request) {
     fb_http_request is = {
         .method = fb_str_of(method_name(evhttp_request_get_command(request))),
         .body = {bytes, bytes != NULL ? len : 0},
-        .if_none_match =
-            fb_str_of(evhttp_find_header(evhttp_request_get_input_headers(request), "If-None-Match")),
+        .if_none_match = fb_str_of(
+            evhttp_find_header(evhttp_request_get_input_headers(request), "If-None-Match")),
         .respond = respond,
     };
     split_target(evhttp_request_get_uri(request), &is.path, &is.query);
@@ -340,8 +354,8 @@ static void handle(client *from, waiting *one) {
 static void on_request(struct evhttp_request *request, void *arg) {
     fb_http_lane *lane = arg;
     struct evhttp_connection *connection = evhttp_request_get_connection(request);
-    client *from = fb_map_get(&lane->by_connection,
-                              fb_str_make((const char *)&connection, sizeof connection));
+    client *from =
+        fb_map_get(&lane->by_connection, fb_str_make((const char *)&connection, sizeof connection));
     waiting *one = fb_mem_zero(1, sizeof *one);
     if (from == NULL || one == NULL) {
         fb_mem_free(one);
@@ -382,7 +396,8 @@ static void adopt(client *one) {
     int on = 1;
     (void)setsockopt(bufferevent_getfd(one->stream), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (!may_come) {
-        atomic_fetch_add_explicit(&lane->common->node->connections_refused, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&lane->common->node->connections_refused, 1,
+                                  memory_order_relaxed);
         cut(one, 503, "all connections that may be open are open (limits.connections)");
     } else if (result < 0 || one->on_input == NULL || one->on_output == NULL) {
         evhttp_connection_free(connection);
@@ -399,8 +414,9 @@ static void replace_page(client *one) {
     }
     int status = (int)strtol(head + strlen("HTTP/1.1 "), NULL, 10);
     if (status >= 400) {
-        cut(one, status, status == 413 ? "the request is larger than the limit"
-                                       : "this is not a request of HTTP/1.1 that can be understood");
+        cut(one, status,
+            status == 413 ? "the request is larger than the limit"
+                          : "this is not a request of HTTP/1.1 that can be understood");
     }
 }
 

@@ -1,4 +1,5 @@
-// door/http_lane.h -- the HTTP connections of one loop: libevent's server, with the bounds it lacks.
+// door/http_lane.h -- the HTTP connections of one loop: libevent's server, with the bounds it
+// lacks.
 //
 // Threads: everything on the lane's loop.
 
@@ -31,7 +32,7 @@ typedef struct fb_http_lane {
     struct event *chores;  // what must not be done where it is noticed
     struct event *sweep;   // looks for connections whose time is over
     fb_list clients;
-    fb_list todo;          // those with chores
+    fb_list todo;  // those with chores
     fb_map by_connection;
 } fb_http_lane;
 

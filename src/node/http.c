@@ -1,11 +1,11 @@
 // Requests: decoding, look-up in the table, and what all responses have in common.
 //
-// A pattern is a path; a last part in braces takes all that is left, slashes too, so that a key needs no
-// escape for them. There are two dozen routes and each comparison fails at its first bytes: looking
-// through all of them takes less than decoding the path does.
+// A pattern is a path; a last part in braces takes all that is left, slashes too, so that a key
+// needs no escape for them. There are two dozen routes and each comparison fails at its first
+// bytes: looking through all of them takes less than decoding the path does.
 //
-// Decoded bytes lie in one buffer that is as long as path and query are encoded, so it never moves and is
-// one allocation a request. What a handler needs after it returned FB_PENDING it has copied.
+// Decoded bytes lie in one buffer that is as long as path and query are encoded, so it never moves
+// and is one allocation a request. What a handler needs after it returned FB_PENDING it has copied.
 //
 // A response must not fail for want of memory: where there is none it is a bare 503.
 
@@ -84,23 +84,40 @@ void fb_http_response_release(fb_http_response *response) {
 
 const char *fb_http_status_text(int status) {
     switch (status) {
-    case 200: return "OK";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 413: return "Content Too Large";
-    case 417: return "Expectation Failed";
-    case 431: return "Request Header Fields Too Large";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "Internal Server Error";
+        case 200:
+            return "OK";
+        case 202:
+            return "Accepted";
+        case 204:
+            return "No Content";
+        case 304:
+            return "Not Modified";
+        case 400:
+            return "Bad Request";
+        case 404:
+            return "Not Found";
+        case 405:
+            return "Method Not Allowed";
+        case 408:
+            return "Request Timeout";
+        case 409:
+            return "Conflict";
+        case 413:
+            return "Content Too Large";
+        case 417:
+            return "Expectation Failed";
+        case 431:
+            return "Request Header Fields Too Large";
+        case 501:
+            return "Not Implemented";
+        case 502:
+            return "Bad Gateway";
+        case 503:
+            return "Service Unavailable";
+        case 504:
+            return "Gateway Timeout";
+        default:
+            return "Internal Server Error";
     }
 }
 
@@ -126,6 +143,10 @@ void fb_http_json(fb_http_response *response, int status, fb_reply *reply) {
     fb_reply_init(reply, FB_ENCODING_JSON, &response->body);
 }
 
+int fb_http_json_end(fb_reply *reply) {
+    return fb_reply_failed(reply) ? FB_ENOMEM : fb_buf_byte(reply->out, '\n');
+}
+
 static void write_problem(fb_http_response *response, int status, const char *code, fb_str detail) {
     fb_reply reply;
     begin(response, status);
@@ -142,7 +163,7 @@ static void write_problem(fb_http_response *response, int status, const char *co
         fb_reply_text(&reply, "code");
         fb_reply_text(&reply, code);
     }
-    if (fb_reply_failed(&reply)) {
+    if (fb_http_json_end(&reply) < 0) {
         begin(response, 503);
     }
 }
@@ -162,21 +183,30 @@ void fb_http_problem(fb_http_response *response, int status, const char *detail,
 
 static int status_of(int result) {
     switch (result) {
-    case FB_EINVAL:
-    case FB_ESYNTAX:
-    case FB_ERANGE:
-    case FB_ETYPE: return 400;
-    case FB_ENOCLASS: return 404;
-    case FB_ECONFLICT: return 409;
-    case FB_ETOOBIG: return 413;
-    case FB_ENOSOURCE: return 501;
-    case FB_ESOURCE:
-    case FB_EDENIED: return 502;
-    case FB_ENOMEM:
-    case FB_EOVERLOAD:
-    case FB_ECLOSED: return 503;
-    case FB_ETIMEDOUT: return 504;
-    default: return 500;
+        case FB_EINVAL:
+        case FB_ESYNTAX:
+        case FB_ERANGE:
+        case FB_ETYPE:
+            return 400;
+        case FB_ENOCLASS:
+            return 404;
+        case FB_ECONFLICT:
+            return 409;
+        case FB_ETOOBIG:
+            return 413;
+        case FB_ENOSOURCE:
+            return 501;
+        case FB_ESOURCE:
+        case FB_EDENIED:
+            return 502;
+        case FB_ENOMEM:
+        case FB_EOVERLOAD:
+        case FB_ECLOSED:
+            return 503;
+        case FB_ETIMEDOUT:
+            return 504;
+        default:
+            return 500;
     }
 }
 
@@ -228,8 +258,9 @@ int fb_http_value(fb_http_response *response, const fb_value *value, fb_str if_n
     bool known = if_none_match.len > 0 && has_tag(if_none_match, tag);
     begin(response, known ? 304 : 200);
     if (!known) {
-        fb_http_header_add(response, "Content-Type",
-                           value->kind == FB_KIND_JSON ? "application/json" : "application/octet-stream");
+        fb_http_header_add(
+            response, "Content-Type",
+            value->kind == FB_KIND_JSON ? "application/json" : "application/octet-stream");
     }
     fb_http_header_add(response, "ETag", "%s", tag);
     fb_http_header_add(response, "Age", "%lld", (long long)(value->age_ms / 1000));
@@ -272,7 +303,8 @@ typedef struct search {
 
 static void allow(search *found, const char *method) {
     size_t len = strlen(found->allow);
-    (void)snprintf(found->allow + len, sizeof found->allow - len, "%s%s", len > 0 ? ", " : "", method);
+    (void)snprintf(found->allow + len, sizeof found->allow - len, "%s%s", len > 0 ? ", " : "",
+                   method);
     if (strcmp(method, "GET") == 0) {
         allow(found, "HEAD");
     }
@@ -281,7 +313,8 @@ static void allow(search *found, const char *method) {
 static void look_up(fb_str method, fb_str path, bool monitoring, search *found) {
     for (const fb_route *route = FB_ROUTES; route->method != NULL; route++) {
         fb_str name;
-        if ((monitoring && (route->flags & FB_ROUTE_MONITORING) == 0) || !matches(route, path, &name)) {
+        if ((monitoring && (route->flags & FB_ROUTE_MONITORING) == 0) ||
+            !matches(route, path, &name)) {
             continue;
         }
         allow(found, route->method);
@@ -309,7 +342,8 @@ static void find(const fb_node *node, fb_str method, fb_str path, search *found)
 }
 
 static bool declares(const fb_route *route, fb_str name) {
-    for (const fb_route_param *param = route->params; param != NULL && param->name != NULL; param++) {
+    for (const fb_route_param *param = route->params; param != NULL && param->name != NULL;
+         param++) {
         if (fb_str_equal(name, fb_str_of(param->name))) {
             return true;
         }
@@ -319,11 +353,13 @@ static bool declares(const fb_route *route, fb_str name) {
 
 // A mistyped ?tll=5m must not store a value for ever.
 static bool query_fits(const fb_http_call *call) {
-    for (size_t i = 0; i < call->query_count && (call->route->flags & FB_ROUTE_ANY_QUERY) == 0; i++) {
+    for (size_t i = 0; i < call->query_count && (call->route->flags & FB_ROUTE_ANY_QUERY) == 0;
+         i++) {
         fb_str name = call->query[i].name;
         if (!declares(call->route, name)) {
-            fb_http_problem(call->response, 400, "%s %s takes no parameter '%.*s'", call->route->method,
-                            call->route->path, (int)(name.len < 64 ? name.len : 64), name.ptr);
+            fb_http_problem(call->response, 400, "%s %s takes no parameter '%.*s'",
+                            call->route->method, call->route->path,
+                            (int)(name.len < 64 ? name.len : 64), name.ptr);
             return false;
         }
     }

@@ -16,8 +16,8 @@ typedef struct fb_http_call {
     fb_node *node;
     const fb_http_request *request;
     const fb_route *route;
-    fb_str name;           // what stands in the place of {…}, decoded
-    const fb_param *query; // decoded
+    fb_str name;            // what stands in the place of {…}, decoded
+    const fb_param *query;  // decoded
     size_t query_count;
     fb_http_response *response;
 } fb_http_call;
@@ -25,7 +25,7 @@ typedef struct fb_http_call {
 // FB_OK: the response is filled. FB_PENDING. < 0: becomes the response by fb_http_failure().
 typedef int (*fb_route_fn)(fb_http_call *call);
 
-enum {  // flags
+enum {                       // flags
     FB_ROUTE_ANY_QUERY = 1,  // names of parameters that are not in the list are no mistake
     FB_ROUTE_MONITORING = 2  // stands under node->http_prefix as well
 };
@@ -37,8 +37,8 @@ typedef struct fb_route_param {
 } fb_route_param;
 
 struct fb_route {
-    const char *method;            // of GET, HEAD comes by itself
-    const char *path;              // a last part "{name}" stands for all that is left, which is not empty
+    const char *method;  // of GET, HEAD comes by itself
+    const char *path;    // a last part "{name}" stands for all that is left, which is not empty
     fb_route_fn run;
     unsigned flags;
     const fb_route_param *params;  // ended by one without a name; NULL: none
@@ -74,14 +74,18 @@ int fb_route_dashboard(fb_http_call *call);
 // The parameter of that name in the query, or NULL.
 const fb_param *fb_http_param(const fb_http_call *call, const char *name);
 // Adds a header; without its end where it is too long.
-FB_PRINTF(3, 4) void fb_http_header_add(fb_http_response *response, const char *name,
-                                        const char *format, ...);
+FB_PRINTF(3, 4)
+void fb_http_header_add(fb_http_response *response, const char *name, const char *format, ...);
 // Begins a JSON body: status, Content-Type, and the encoder to write with.
 void fb_http_json(fb_http_response *response, int status, fb_reply *reply);
+// Ends it, with a line end for terminals. FB_OK or FB_ENOMEM.
+FB_CHECK_RESULT int fb_http_json_end(fb_reply *reply);
 // The problem for what a call of the engine returned (< 0). `error` may be NULL.
 void fb_http_failure(fb_http_response *response, int result, const fb_error *error);
-// The response for a value as it lies in the cache: bytes, type, ETag, Age; 304 where the client has it
-// already. FB_OK or FB_ENOMEM.
+// The same for FB_ENOCLASS, with the nearest name there is.
+void fb_http_no_class(fb_node *node, fb_http_response *response, fb_str class_name);
+// The response for a value as it lies in the cache: bytes, type, ETag, Age; 304 where the client
+// has it already. FB_OK or FB_ENOMEM.
 FB_CHECK_RESULT int fb_http_value(fb_http_response *response, const fb_value *value,
                                   fb_str if_none_match);
 

@@ -11,11 +11,15 @@ static const fb_route_param FETCH_PARAMS[] = {
 };
 
 static const fb_route_param PUT_PARAMS[] = {
-    {"ttl", "how long it is kept, such as 5m; without: as its class says, else until it is evicted"},
+    {"ttl",
+     "how long it is kept, such as 5m; without: as its class says, else until it is evicted"},
     {"tags", "names to invalidate it by, with commas between them"},
     {NULL, NULL},
 };
 
+static const fb_route_param KEY_PARAMS[] = {{"key", "the key"}, {NULL, NULL}};
+
+enum { MONITORING = FB_ROUTE_MONITORING | FB_ROUTE_ANY_QUERY };
 
 const fb_route FB_ROUTES[] = {
     {"GET", "/", fb_route_index, FB_ROUTE_ANY_QUERY, NULL, "this list"},
@@ -24,6 +28,27 @@ const fb_route FB_ROUTES[] = {
     {"GET", "/v1/keys/{key}", fb_route_key_get, 0, NULL, "the value of a key, from memory alone"},
     {"PUT", "/v1/keys/{key}", fb_route_key_put, 0, PUT_PARAMS, "stores the body under a key"},
     {"DELETE", "/v1/keys/{key}", fb_route_key_delete, 0, NULL, "deletes a key"},
+    {"POST", "/v1/invalidate", fb_route_invalidate, 0, NULL,
+     "body: any of keys, patterns, tags, classes, namespaces (a list, or one), or all: true; soft: "
+     "true "
+     "makes values stale instead of gone"},
+    {"POST", "/v1/warm", fb_route_warm, 0, NULL,
+     "loads in the background; body: class, and params, or top: as many of its most-read keys"},
+    {"GET", "/v1/explain", fb_route_explain, 0, KEY_PARAMS,
+     "what is known of a key, and why it missed"},
+    {"GET", "/v1/classes", fb_route_classes, 0, NULL, "the classes and how they are configured"},
+    {"GET", "/v1/stats", fb_route_stats, 0, NULL, "every figure, of each class and in all"},
+    {"GET", "/cache/stats", fb_route_cache_stats, MONITORING, NULL,
+     "hits, misses, latencies, gain"},
+    {"GET", "/cache/metrics", fb_route_cache_metrics, MONITORING, NULL,
+     "the same as a dashboard shows it, with the time saved"},
+    {"GET", "/cache/status", fb_route_cache_status, MONITORING, NULL, "which tiers are up"},
+    {"GET", "/analytics/dashboard", fb_route_dashboard, MONITORING, NULL,
+     "figures, tiers and recommendations"},
+    {"GET", "/metrics", fb_route_metrics, FB_ROUTE_ANY_QUERY, NULL, "every figure, for Prometheus"},
+    {"GET", "/healthz", fb_route_healthz, FB_ROUTE_ANY_QUERY, NULL,
+     "whether it works, and how well"},
+    {"GET", "/readyz", fb_route_readyz, FB_ROUTE_ANY_QUERY, NULL, "503 while it is stopping"},
     {NULL, NULL, NULL, 0, NULL, NULL},
 };
 
@@ -65,5 +90,5 @@ int fb_route_index(fb_http_call *call) {
     for (size_t i = 0; i < count; i++) {
         write_route(&reply, &FB_ROUTES[i]);
     }
-    return fb_reply_failed(&reply) ? FB_ENOMEM : FB_OK;
+    return fb_http_json_end(&reply);
 }

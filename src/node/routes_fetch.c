@@ -1,11 +1,12 @@
-// GET /v1/fetch/{class}: the query's parameters are the class's own; names that begin with '_' are ours.
+// GET /v1/fetch/{class}: the query's parameters are the class's own; names that begin with '_' are
+// ours.
 //
-// The engine answers at once, from memory, or later: then what the answer needs lives in a `fetching`
-// until it comes. It may also come while the handler still runs.
+// The engine answers at once, from memory, or later: then what the answer needs lives in a
+// `fetching` until it comes. It may also come while the handler still runs.
 //
-// Cache-Status follows RFC 9211. Answered from memory: "hit", also when the value is stale and being
-// refreshed behind the answer. "fwd" says why the source was asked: "miss", "request" (_refresh), or
-// "stale", where the source failed and the old value serves.
+// Cache-Status follows RFC 9211. Answered from memory: "hit", also when the value is stale and
+// being refreshed behind the answer. "fwd" says why the source was asked: "miss", "request"
+// (_refresh), or "stale", where the source failed and the old value serves.
 
 #include "node/route.h"
 
@@ -13,12 +14,11 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
 
-enum { CLASS_SIZE = 64, NEAR = 3 };
+enum { CLASS_SIZE = 80 };
 
 typedef struct fetching {
     fb_node *node;
@@ -28,10 +28,10 @@ typedef struct fetching {
     void *arg;
     char class_name[CLASS_SIZE];
     bool refresh;
-    bool running;              // the handler has not returned yet
+    bool running;  // the handler has not returned yet
     bool answered;
     size_t tags_len;
-    char tags[];               // If-None-Match
+    char tags[];  // If-None-Match
 } fetching;
 
 // ---- the answer
@@ -45,42 +45,12 @@ static void add_status(fb_http_response *response, const fetching *one, const fb
         fb_http_header_add(response, "Cache-Status", "forebay; fwd=stale; detail=source-failed");
     } else if (value->tier == FB_TIER_SOURCE) {
         fb_http_header_add(response, "Cache-Status", "forebay; fwd=%s%s%s",
-                           one->refresh ? "request" : "miss", value->ttl_ms != 0 ? "; stored" : "", ttl);
+                           one->refresh ? "request" : "miss", value->ttl_ms != 0 ? "; stored" : "",
+                           ttl);
     } else {
         fb_http_header_add(response, "Cache-Status", "forebay; hit%s%s", ttl,
                            value->freshness == FB_STALE ? "; detail=stale" : "");
     }
-}
-
-// The class whose name is nearest, if one is near enough to be meant.
-static void suggest(const fb_node *node, const char *wrong, char near[CLASS_SIZE]) {
-    fb_stats stats;
-    size_t best = NEAR;
-    near[0] = '\0';
-    if (fb_stats_read(node->engine, &stats) < 0) {
-        return;
-    }
-    for (size_t i = 0; i < stats.class_count; i++) {
-        size_t distance = fb_str_distance(fb_str_of(wrong), fb_str_of(stats.classes[i].name), NEAR);
-        if (stats.classes[i].name[0] != '\0' && distance < best) {
-            best = distance;
-            (void)snprintf(near, CLASS_SIZE, "%s", stats.classes[i].name);
-        }
-    }
-    fb_stats_release(&stats);
-}
-
-static void answer_failure(const fetching *one, int result, const fb_error *error) {
-    fb_error near = {.code = result};
-    char name[CLASS_SIZE] = "";
-    if (result == FB_ENOCLASS) {
-        suggest(one->node, one->class_name, name);
-    }
-    if (name[0] != '\0') {
-        (void)fb_error_set(&near, result, "%s; did you mean '%s'?", error->text, name);
-        error = &near;
-    }
-    fb_http_failure(one->target, result, error);
 }
 
 static void write_answer(const fetching *one, int result, const fb_value *value,
@@ -94,11 +64,15 @@ static void write_answer(const fetching *one, int result, const fb_value *value,
         error = NULL;
     }
     if (result == FB_NEGATIVE) {
-        fb_http_problem(one->target, 404, "class '%s' has nothing for these parameters", one->class_name);
+        fb_http_problem(one->target, 404, "class '%s' has nothing for these parameters",
+                        one->class_name);
         // Only memory answers before the handler has returned.
-        fb_http_header_add(one->target, "Cache-Status", one->running ? "forebay; hit" : "forebay; fwd=miss");
+        fb_http_header_add(one->target, "Cache-Status",
+                           one->running ? "forebay; hit" : "forebay; fwd=miss");
+    } else if (result == FB_ENOCLASS) {
+        fb_http_no_class(one->node, one->target, fb_str_of(one->class_name));
     } else {
-        answer_failure(one, result, error);
+        fb_http_failure(one->target, result, error);
     }
 }
 
@@ -130,7 +104,8 @@ static bool read_timeout(fb_str value, int64_t *timeout_ms) {
 }
 
 // Takes our own names out of the query. FB_EINVAL with the response filled.
-static int read_request(fb_http_call *call, fb_param params[FB_HTTP_PARAMS_MAX], fb_request *request) {
+static int read_request(fb_http_call *call, fb_param params[FB_HTTP_PARAMS_MAX],
+                        fb_request *request) {
     for (size_t i = 0; i < call->query_count; i++) {
         fb_param one = call->query[i];
         bool fits = true;
@@ -139,15 +114,17 @@ static int read_request(fb_http_call *call, fb_param params[FB_HTTP_PARAMS_MAX],
         } else if (fb_str_equal(one.name, FB_STR("_timeout"))) {
             fits = read_timeout(one.value, &request->timeout_ms);
         } else if (fb_str_starts(one.name, FB_STR("_"))) {
-            fb_http_problem(call->response, 400, "'%.*s' is no option: there are _refresh and _timeout",
+            fb_http_problem(call->response, 400,
+                            "'%.*s' is no option: there are _refresh and _timeout",
                             (int)(one.name.len < 64 ? one.name.len : 64), one.name.ptr);
             return FB_EINVAL;
         } else {
             params[request->param_count++] = one;
         }
         if (!fits) {
-            fb_http_problem(call->response, 400,
-                            "_refresh is 0 or 1, and _timeout a time of at least 1ms, such as 500ms");
+            fb_http_problem(
+                call->response, 400,
+                "_refresh is 0 or 1, and _timeout a time of at least 1ms, such as 500ms");
             return FB_EINVAL;
         }
     }
@@ -171,9 +148,10 @@ static fetching *new_fetching(fb_http_call *call, const fb_request *request) {
     if (tags.len > 0) {
         memcpy(one->tags, tags.ptr, tags.len);
     }
-    (void)snprintf(one->class_name, sizeof one->class_name, "%.*s",
-                   (int)(request->class_name.len < CLASS_SIZE ? request->class_name.len : CLASS_SIZE - 1),
-                   request->class_name.ptr);
+    (void)snprintf(
+        one->class_name, sizeof one->class_name, "%.*s",
+        (int)(request->class_name.len < CLASS_SIZE ? request->class_name.len : CLASS_SIZE - 1),
+        request->class_name.ptr);
     return one;
 }
 

@@ -67,8 +67,9 @@ int fb_route_key_put(fb_http_call *call) {
         return FB_OK;
     }
     if (names != NULL && !read_tags(names->value, tags, &options.tag_count)) {
-        fb_http_problem(call->response, 400, "tags are at most %d names of 1 to %d bytes, as in a,b",
-                        FB_TAGS_MAX, FB_TAG_LEN_MAX);
+        fb_http_problem(call->response, 400,
+                        "tags are at most %d names of 1 to %d bytes, as in a,b", FB_TAGS_MAX,
+                        FB_TAG_LEN_MAX);
         return FB_OK;
     }
     options.ttl_ms = ttl_ns / FB_NS_PER_MS;

@@ -1,0 +1,72 @@
+// Numbers as text, and pairs. Trailing zeros are cut off, because they claim a precision that is
+// not there.
+
+#include "node/say.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/str.h"
+
+const char *fb_number_text(double number, int decimals, char text[FB_NUMBER_SIZE]) {
+    // Beyond this a double has no decimals; it also bounds the text.
+    bool fits = isfinite(number) && fabs(number) < 1e15;
+    int len = snprintf(text, FB_NUMBER_SIZE, "%.*f", decimals, fits ? number : 0.0);
+    while (text[len - 1] == '0' && text[len - 2] != '.') {
+        text[--len] = '\0';
+    }
+    if (strcmp(text, "-0.0") == 0) {
+        text[0] = '0';
+        text[1] = '.';
+        text[2] = '0';
+        text[3] = '\0';
+    }
+    return text;
+}
+
+const char *fb_ms_text(double ms, char text[FB_NUMBER_SIZE]) {
+    return fb_number_text(ms, fabs(ms) < 1 ? 6 : 3, text);
+}
+
+const char *fb_timestamp_text(int64_t wall_us, char text[FB_TIMESTAMP_SIZE]) {
+    time_t seconds = (time_t)(wall_us / 1000000);
+    struct tm parts;
+    char until_seconds[24];
+    (void)gmtime_r(&seconds, &parts);
+    (void)strftime(until_seconds, sizeof until_seconds, "%Y-%m-%dT%H:%M:%S", &parts);
+    (void)snprintf(text, FB_TIMESTAMP_SIZE, "%s.%06dZ", until_seconds, (int)(wall_us % 1000000));
+    return text;
+}
+
+void fb_say_text(fb_reply *reply, const char *name, const char *text) {
+    fb_reply_text(reply, name);
+    fb_reply_text(reply, text);
+}
+
+void fb_say_integer(fb_reply *reply, const char *name, int64_t number) {
+    fb_reply_text(reply, name);
+    fb_reply_integer(reply, number);
+}
+
+void fb_say_count(fb_reply *reply, const char *name, uint64_t count) {
+    fb_say_integer(reply, name, count <= INT64_MAX ? (int64_t)count : INT64_MAX);
+}
+
+void fb_say_boolean(fb_reply *reply, const char *name, bool truth) {
+    fb_reply_text(reply, name);
+    fb_reply_boolean(reply, truth);
+}
+
+void fb_say_number(fb_reply *reply, const char *name, double number, int decimals) {
+    char text[FB_NUMBER_SIZE];
+    fb_reply_text(reply, name);
+    fb_reply_json(reply, fb_str_of(fb_number_text(number, decimals, text)));
+}
+
+void fb_say_ms(fb_reply *reply, const char *name, double ms) {
+    char text[FB_NUMBER_SIZE];
+    fb_reply_text(reply, name);
+    fb_reply_json(reply, fb_str_of(fb_ms_text(ms, text)));
+}
