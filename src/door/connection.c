@@ -1,24 +1,24 @@
 // A connection.
 //
-// One turn: read once, feed the session, write once what it said, and keep what is left of a command
-// that is not whole. A connection that had one turn waits for the next round of the loop, so
-// no pipeline starves the others.
+// One turn: read once, feed the session, write once what it said, and keep what is left of a
+// command that is not whole. A connection that had one turn waits for the next round of the loop,
+// so no pipeline starves the others.
 //
-// Buffers are borrowed: the bytes are read into the loop's own buffer, and replies are written into the
-// loop's own, which comes back when the socket took them all. Only the rest of a command, or replies
-// that the socket did not take, are the connection's own memory, freed when they are gone. An idle
-// connection is this struct and its session: measured, 1,0xx bytes with the allocator's overhead, beside
-// what the kernel keeps.
+// Buffers are borrowed: the bytes are read into the loop's own buffer, and replies are written into
+// the loop's own, which comes back when the socket took them all. Only the rest of a command, or
+// replies that the socket did not take, are the connection's own memory, freed when they are gone.
+// An idle connection is this struct, its session and the command reader's array: 830 bytes of
+// resident memory each, measured over 5,000 that had asked once, beside what the kernel keeps.
 //
-// Who does not read what he asked for: when more than OUT_SOFT bytes wait, no more commands run and no
-// more is read until half of that is gone. That is generous, because a client may write a long
+// Who does not read what he asked for: when more than OUT_SOFT bytes wait, no more commands run and
+// no more is read until half of that is gone. That is generous, because a client may write a long
 // pipeline before it reads the first reply. While all connections together hold more than
-// UNSENT_MAX, the bound is what the session says in one go. A reply that is larger than OUT_HARD ends
-// the connection.
+// UNSENT_MAX, the bound is what the session says in one go. A reply that is larger than OUT_HARD
+// ends the connection.
 //
-// The socket's event wants reading, writing, or both, and is only told where that changes: a connection
-// that keeps up never waits for writing. A turn that stops before all is fed (its share is used up)
-// asks for writing, which is true at once in the next round.
+// The socket's event wants reading, writing, or both, and is only told where that changes: a
+// connection that keeps up never waits for writing. A turn that stops before all is fed (its share
+// is used up) asks for writing, which is true at once in the next round.
 
 #include "door/connection.h"
 
@@ -99,7 +99,8 @@ static void take_back_out(fb_connection *connection) {
     }
 }
 
-// What was sent is cut off when it is half of the buffer, so that each byte moves at most once or so.
+// What was sent is cut off when it is half of the buffer, so that each byte moves at most once or
+// so.
 static void cut_sent(fb_connection *connection, fb_buf *out) {
     if (connection->sent >= out->len - connection->sent) {
         fb_buf_consume(out, connection->sent);
@@ -272,7 +273,8 @@ static void go_on(fb_connection *connection) {
 static void on_event(evutil_socket_t fd, short what, void *arg) {
     (void)fd;
     fb_connection *connection = arg;
-    // One or the other a turn: input is read when there is nothing to be written, which comes round.
+    // One or the other a turn: input is read when there is nothing to be written, which comes
+    // round.
     if ((what & EV_WRITE) != 0) {
         go_on(connection);
     } else {
@@ -282,8 +284,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg) {
 
 // ---- replies that came later
 
-// The session's loop is ours, but we may be deep in the engine: go on when the loop comes round, which
-// also lets answers that come together leave together.
+// The session's loop is ours, but we may be deep in the engine: go on when the loop comes round,
+// which also lets answers that come together leave together.
 static void wake(void *arg) {
     fb_connection *connection = arg;
     if (fb_list_empty(&connection->ready)) {

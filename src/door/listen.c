@@ -2,11 +2,11 @@
 //
 // With SO_REUSEPORT each loop has a listener of its own on one port, and the kernel deals the
 // connections out. It would also let a second forebay of the same user join the same port and take
-// half of its connections, unnoticed: so first a socket without the option is bound there, which fails
-// when anybody listens already, and closed again.
+// half of its connections, unnoticed: so first a socket without the option is bound there, which
+// fails when anybody listens already, and closed again.
 //
-// A Unix socket that nobody listens on any more is left over from a program that was killed: its name
-// is taken away. One that answers is not touched.
+// A Unix socket that nobody listens on any more is left over from a program that was killed: its
+// name is taken away. One that answers is not touched.
 
 #include "door/listen.h"
 
@@ -80,7 +80,8 @@ static void take_target(const struct addrinfo *found, target *to) {
     to->len = found->ai_addrlen;
 }
 
-// Where a name stands for several addresses: the first of IPv4, which clients try first, else the first.
+// Where a name stands for several addresses: the first of IPv4, which clients try first, else the
+// first.
 static int resolve(fb_str address, fb_str host, fb_str port, target *to, fb_error *error) {
     char host_text[HOST_SIZE];
     char port_text[8];
@@ -180,7 +181,8 @@ static bool answers(const struct sockaddr_un *to) {
     if (fd < 0) {
         return true;  // not known: rather leave it alone
     }
-    bool refused = connect(fd, (const struct sockaddr *)to, sizeof *to) != 0 && errno == ECONNREFUSED;
+    bool refused =
+        connect(fd, (const struct sockaddr *)to, sizeof *to) != 0 && errno == ECONNREFUSED;
     (void)close(fd);
     return !refused;
 }

@@ -1,7 +1,7 @@
 // door/listen.h -- sockets that listen at an address people wrote.
 //
-// "127.0.0.1:6380", "[::1]:6380", "localhost:6380", "*:6380" and ":6380" (every interface), port 0 (any
-// that is free), "unix:/run/forebay.sock".
+// "127.0.0.1:6380", "[::1]:6380", "localhost:6380", "*:6380" and ":6380" (every interface), port 0
+// (any that is free), "unix:/run/forebay.sock".
 
 #ifndef FB_DOOR_LISTEN_H
 #define FB_DOOR_LISTEN_H
@@ -19,8 +19,9 @@ typedef struct fb_listen {
     char address[FB_LISTEN_ADDRESS_SIZE];  // as it is bound, with the port that was free
 } fb_listen;
 
-// Opens `count` sockets, non-blocking, that share the address (of a Unix socket fds[0] alone, the others are
-// -1). FB_OK; FB_EINVAL: no such form; FB_EIO: `error` names the address and what the system said.
+// Opens `count` sockets, non-blocking, that share the address (of a Unix socket fds[0] alone, the
+// others are -1). FB_OK; FB_EINVAL: no such form; FB_EIO: `error` names the address and what the
+// system said.
 FB_CHECK_RESULT int fb_listen_open(fb_str address, size_t count, int *fds, fb_listen *listen,
                                    fb_error *error);
 // Takes the name of a Unix socket out of its folder. The sockets are the caller's to close.

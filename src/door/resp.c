@@ -1,12 +1,12 @@
 // The RESP door: listeners on every loop, and the life of the whole.
 //
-// Each loop accepts for itself from its own socket on the shared port. A Unix socket cannot be shared
-// that way: the first loop accepts for all and deals the connections out in turn.
+// Each loop accepts for itself from its own socket on the shared port. A Unix socket cannot be
+// shared that way: the first loop accepts for all and deals the connections out in turn.
 //
-// Everything of a lane is touched on its loop alone. The caller's thread gets there by posts, and waits
-// until each loop has done its part; so the calls must not come from a loop. Closing takes two
-// rounds, because the first loop may have dealt a connection to another one just before it stopped
-// accepting: that one's post comes before the second round's.
+// Everything of a lane is touched on its loop alone. The caller's thread gets there by posts, and
+// waits until each loop has done its part; so the calls must not come from a loop. Closing takes
+// two rounds, because the first loop may have dealt a connection to another one just before it
+// stopped accepting: that one's post comes before the second round's.
 //
 // Without a free file descriptor accepting would fail at once, again and again, while the
 // connection waits: so the listener rests for a moment.
@@ -72,8 +72,8 @@ static void do_part(void *arg) {
     pthread_mutex_unlock(&door->lock);
 }
 
-// Runs `part` on every loop and waits for all. A post needs a little memory: closing cannot do without,
-// so it is tried until it is there.
+// Runs `part` on every loop and waits for all. A post needs a little memory: closing cannot do
+// without, so it is tried until it is there.
 static void on_all_loops(fb_resp_door *door, void (*part)(lane *one)) {
     FB_ASSERT(fb_loop_current(door->node->engine) < 0);
     door->part = part;

@@ -1,7 +1,7 @@
 // door/resp.h -- the RESP door: sockets around the node's sessions, on the engine's own loops.
 //
-// Threads: the calls below are made from one thread at a time, and not from a loop; close the door before
-// its engine. Memory of an idle connection: measured at the top of connection.c.
+// Threads: the calls below are made from one thread at a time, and not from a loop; close the door
+// before its engine. Memory of an idle connection: measured at the top of connection.c.
 
 #ifndef FB_DOOR_RESP_H
 #define FB_DOOR_RESP_H
@@ -14,8 +14,8 @@ extern "C" {
 
 typedef struct fb_resp_door fb_resp_door;
 
-// Listens on every loop of node->engine. `address` as in door/listen.h. FB_EINVAL, FB_EIO (also: somebody
-// listens there already; `error` names the address), FB_ENOMEM.
+// Listens on every loop of node->engine. `address` as in door/listen.h. FB_EINVAL, FB_EIO (also:
+// somebody listens there already; `error` names the address), FB_ENOMEM.
 FB_CHECK_RESULT int fb_resp_open(fb_node *node, fb_str address, fb_resp_door **door,
                                  fb_error *error);
 // "127.0.0.1:6380", with the port that was free where 0 was asked for; as long as the door lives.
@@ -23,7 +23,8 @@ const char *fb_resp_address(const fb_resp_door *door);
 uint64_t fb_resp_connections(const fb_resp_door *door);
 // Those that are connected stay.
 void fb_resp_stop_accepting(fb_resp_door *door);
-// Stops accepting; answers what has arrived, and closes each connection when nothing is left to answer.
+// Stops accepting; answers what has arrived, and closes each connection when nothing is left to
+// answer.
 // FB_OK: all are closed. FB_ETIMEDOUT: some are not after `timeout_ms`.
 FB_CHECK_RESULT int fb_resp_drain(fb_resp_door *door, int64_t timeout_ms);
 // Closes all that is left, and frees. NULL is fine.

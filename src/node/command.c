@@ -1,11 +1,11 @@
 // Finding and running commands.
 //
-// Look-up: names are at most 16 bytes, so a name folds into two words without their case bits (which
-// makes '.' another byte too, the same for all), and one multiplication of these makes the place
-// in an open table of indices. What is found there is compared without regard to case. The table is
-// filled by whoever comes first: all would write the same numbers into it, so nothing needs a lock,
-// only that the mark that it is full is seen after what it holds.
-// Measured, 100 names in random case: 7 ns a look-up; a loop over the table 150 ns.
+// Look-up: names are at most 16 bytes, so a name folds into two words without their case bits
+// (which makes '.' another byte too, the same for all), and one multiplication of these makes the
+// place in an open table of indices. What is found there is compared without regard to case. The
+// table is filled by whoever comes first: all would write the same numbers into it, so nothing
+// needs a lock, only that the mark that it is full is seen after what it holds. Measured: 8 ns for
+// GET, 15 ns for random names in random case; a loop over the table takes 85 ns and 150 ns.
 
 #include "node/command.h"
 
@@ -134,7 +134,8 @@ static void unknown(fb_command_call *call) {
                    (int)(name.len < ARGS_SHOWN ? name.len : ARGS_SHOWN), name.ptr, (int)len, shown);
 }
 
-static void wrong_arity(fb_command_call *call, const fb_command *parent, const fb_command *command) {
+static void wrong_arity(fb_command_call *call, const fb_command *parent,
+                        const fb_command *command) {
     fb_reply_error(call->reply, "ERR wrong number of arguments for '%s%s%s' command",
                    parent != NULL ? parent->name : "", parent != NULL ? "|" : "", command->name);
 }

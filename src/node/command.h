@@ -1,8 +1,8 @@
 // node/command.h -- the command table: what a RESP client may say, and who answers.
 //
 // One table drives look-up, arity errors, flags, help and COMMAND. A handler writes one reply to
-// call->reply, never protocol bytes. Threads: the table is constant; handlers run on the loops, many at
-// once.
+// call->reply, never protocol bytes. Threads: the table is constant; handlers run on the loops,
+// many at once.
 
 #ifndef FB_NODE_COMMAND_H
 #define FB_NODE_COMMAND_H
@@ -26,8 +26,8 @@ typedef struct fb_command_call {
     const fb_str *args;      // args[0] is the name; of a subcommand args[1] too
     size_t arg_count;
     fb_reply *reply;
-    // FB_OK; FB_PENDING: the reply comes later, by the call's slot (session_state.h); FB_ECLOSED: close
-    // after this reply.
+    // FB_OK; FB_PENDING: the reply comes later, by the call's slot (session_state.h); FB_ECLOSED:
+    // close after this reply.
     int outcome;
 } fb_command_call;
 

@@ -6,7 +6,9 @@
 #include "node/command_table.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/str.h"
 #include "node/session_state.h"
 
@@ -211,7 +213,9 @@ void fb_client_reply(fb_command_call *call) {
     } else if (fb_command_word(call, 2, "OFF")) {
         session->replies = FB_REPLIES_OFF;
     } else if (fb_command_word(call, 2, "SKIP")) {
-        session->replies = session->replies == FB_REPLIES_OFF ? FB_REPLIES_OFF : FB_REPLIES_SKIP_NEXT;
+        if (session->replies != FB_REPLIES_OFF) {
+            session->replies = FB_REPLIES_SKIP_NEXT;
+        }
     } else {
         fb_command_syntax_error(call);
     }
@@ -231,7 +235,8 @@ static int describe(const fb_session *session, int64_t now_us, fb_buf *out) {
         "tot-mem=0 events=r cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
         (unsigned long long)session->id, session->peer,
         session->node->resp_address != NULL ? session->node->resp_address : "", FB_STR_ARG(name),
-        (long long)(now_us - session->created_us) / 1000000, (long long)(now_us - used_us) / 1000000,
+        (long long)(now_us - session->created_us) / 1000000,
+        (long long)(now_us - used_us) / 1000000,
         last != NULL ? last->name : "NULL",
         atomic_load_explicit(&session->shown_encoding, memory_order_relaxed), FB_STR_ARG(library),
         FB_STR_ARG(version));
@@ -247,23 +252,22 @@ void fb_client_info(fb_command_call *call) {
     fb_buf_release(&line);
 }
 
-static bool wanted(const fb_command_call *call, size_t first_id, uint64_t id) {
-    for (size_t i = first_id; i < call->arg_count; i++) {
-        int64_t number = 0;
-        if (fb_str_int(call->args[i], &number) == FB_OK && (uint64_t)number == id) {
-            return true;
-        }
-    }
-    return first_id == 0;
+static int compare_ids(const void *a, const void *b) {
+    const int64_t *one = a;
+    const int64_t *two = b;
+    return (*one > *two) - (*one < *two);
 }
 
-static void list(fb_command_call *call, size_t first_id) {
+// `ids` in ascending order, or NULL for all. The list stands still meanwhile, so this is quick:
+// each session is looked for among the ids.
+static void list(fb_command_call *call, const int64_t *ids, size_t id_count) {
     fb_buf lines = {0};
     int result = FB_OK;
     int64_t now_us = call->node->wall_us();
     fb_node_sessions_lock(call->node);
     for (fb_session *one = call->node->sessions; one != NULL && result == FB_OK; one = one->next) {
-        if (wanted(call, first_id, one->id)) {
+        int64_t id = (int64_t)one->id;
+        if (ids == NULL || bsearch(&id, ids, id_count, sizeof *ids, compare_ids) != NULL) {
             result = describe(one, now_us, &lines);
         }
     }
@@ -276,9 +280,29 @@ static void list(fb_command_call *call, size_t first_id) {
     fb_buf_release(&lines);
 }
 
+static void list_ids(fb_command_call *call) {
+    size_t count = call->arg_count - 3;
+    int64_t *ids = fb_mem_new(count * sizeof *ids);
+    if (ids == NULL) {
+        fb_command_failed(call, FB_ENOMEM, NULL);
+        return;
+    }
+    bool valid = true;
+    for (size_t i = 0; i < count && valid; i++) {
+        valid = fb_str_int(call->args[3 + i], &ids[i]) == FB_OK;
+    }
+    if (valid) {
+        qsort(ids, count, sizeof *ids, compare_ids);
+        list(call, ids, count);
+    } else {
+        fb_reply_error(call->reply, "ERR Invalid client ID");
+    }
+    fb_mem_free(ids);
+}
+
 static void list_type(fb_command_call *call) {
     if (fb_command_word(call, 3, "normal")) {
-        list(call, 0);
+        list(call, NULL, 0);
     } else if (fb_command_word(call, 3, "master") || fb_command_word(call, 3, "replica") ||
                fb_command_word(call, 3, "slave") || fb_command_word(call, 3, "pubsub")) {
         fb_reply_verbatim(call->reply, FB_STR(""));
@@ -289,18 +313,11 @@ static void list_type(fb_command_call *call) {
 
 void fb_client_list(fb_command_call *call) {
     if (call->arg_count == 2) {
-        list(call, 0);
+        list(call, NULL, 0);
     } else if (call->arg_count == 4 && fb_command_word(call, 2, "TYPE")) {
         list_type(call);
     } else if (call->arg_count > 3 && fb_command_word(call, 2, "ID")) {
-        for (size_t i = 3; i < call->arg_count; i++) {
-            int64_t id = 0;
-            if (fb_str_int(call->args[i], &id) != FB_OK) {
-                fb_reply_error(call->reply, "ERR Invalid client ID");
-                return;
-            }
-        }
-        list(call, 3);
+        list_ids(call);
     } else {
         fb_command_syntax_error(call);
     }

@@ -1,7 +1,7 @@
 // Forebay's own verbs.
 //
-// Their grammar: option words first, then the class or scope, then names and values of any kind. So a
-// parameter, a key or a tag may have any name; only a class that is called like an option needs
+// Their grammar: option words first, then the class or scope, then names and values of any kind. So
+// a parameter, a key or a tag may have any name; only a class that is called like an option needs
 // the word CLASS before it.
 //
 //     FB.FETCH [REFRESH] [TIMEOUT ms] [WITHMETA] [CLASS] class [param value ...]
@@ -12,8 +12,8 @@
 //     FB.STATS [class]
 //     FB.EXPLAIN key
 //
-// Errors begin with a code word: NOCLASS, NOSOURCE, TIMEOUT, OVERLOAD, SOURCE, DENIED, CLOSING, OOM; ERR
-// for what the caller did wrong.
+// Errors begin with a code word: NOCLASS, NOSOURCE, TIMEOUT, OVERLOAD, SOURCE, DENIED, CLOSING,
+// OOM; ERR for what the caller did wrong.
 
 #include "node/command_table.h"
 

@@ -46,7 +46,8 @@ static unsigned long port_of(const char *address) {
 
 static void say_server(info *one) {
     const fb_node *node = one->node;
-    SAY(one, "redis_version:%s\r\nredis_mode:standalone\r\nserver_name:forebay\r\n", FB_REDIS_VERSION);
+    SAY(one, "redis_version:%s\r\nredis_mode:standalone\r\nserver_name:forebay\r\n",
+        FB_REDIS_VERSION);
     SAY(one, "forebay_version:%s\r\narch_bits:%zu\r\nmultiplexing_api:libevent\r\n", fb_version(),
         8 * sizeof(void *));
     SAY(one, "process_id:%u\r\nrun_id:%s\r\ntcp_port:%lu\r\n", node->process_id, node->run_id,
@@ -196,7 +197,8 @@ enum { ENTRY_HEAD_LEN = 48 };
 
 void fb_server_memory_usage(fb_command_call *call) {
     int64_t samples = 0;
-    bool known = call->arg_count == 3 || (call->arg_count == 5 && fb_command_word(call, 3, "SAMPLES"));
+    bool known = call->arg_count == 3 ||
+                 (call->arg_count == 5 && fb_command_word(call, 3, "SAMPLES"));
     if (!known) {
         fb_command_syntax_error(call);
         return;

@@ -1,7 +1,7 @@
-// CONFIG. GET shows the options in force by their paths (memory, listen.resp, classes.package.ttl …),
-// and beside them the few of Redis's names that benchmarks and client libraries ask for, with what is
-// true here. Nothing can be set this way: the configuration is the operator's file, which is read
-// again on a signal. So SET succeeds only where it asks for what is so already.
+// CONFIG. GET shows the options in force by their paths (memory, listen.resp, classes.package.ttl
+// …), and beside them the few of Redis's names that benchmarks and client libraries ask for, with
+// what is true here. Nothing can be set this way: the configuration is the operator's file, which
+// is read again on a signal. So SET succeeds only where it asks for what is so already.
 
 #include "node/command_table.h"
 

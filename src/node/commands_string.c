@@ -1,8 +1,8 @@
 // Commands on values.
 //
-// GET and plain SET are the hot path: the look-up's callback writes the reply, and because it may be
-// called again with a newer value, it cuts the reply back to where it began first. What reads and
-// then writes is one fb_edit_key() with a function that decides under the key's lock and keeps
+// GET and plain SET are the hot path: the look-up's callback writes the reply, and because it may
+// be called again with a newer value, it cuts the reply back to where it began first. What reads
+// and then writes is one fb_edit_key() with a function that decides under the key's lock and keeps
 // what the reply needs; the reply is written after it. A value known not to exist reads as nil.
 
 #include "node/command_table.h"
@@ -304,7 +304,8 @@ static bool any_exists(fb_command_call *call) {
     return false;
 }
 
-// Sets what is absent, in order; `ours` holds the keys set so far. FB_REFUSED: one is there after all.
+// Sets what is absent, in order; `ours` holds the keys set so far. FB_REFUSED: one is there after
+// all.
 static int set_absent(fb_command_call *call, fb_map *ours) {
     for (size_t i = 1; i < call->arg_count; i += 2) {
         // A key named twice: the last value counts.

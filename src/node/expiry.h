@@ -17,8 +17,8 @@ typedef enum fb_expiry_form {
 } fb_expiry_form;
 
 int64_t fb_expiry_now_ms(const fb_node *node);
-// The argument `index` as Unix time in milliseconds. Says so and returns false where it is no integer,
-// does not fit, or is not positive where `positive` asks for that.
+// The argument `index` as Unix time in milliseconds. Says so and returns false where it is no
+// integer, does not fit, or is not positive where `positive` asks for that.
 bool fb_expiry_read(fb_command_call *call, size_t index, fb_expiry_form form, bool positive,
                     int64_t *at_ms);
 // Whether an argument is one of the four words.

@@ -1,6 +1,6 @@
 // What all sessions share. Its two locks are spin locks on a flag: this layer starts no thread and
-// knows no mutex; the holds are short, and rare enough (a connection comes or goes, an operator asks)
-// that two of them seldom meet.
+// knows no mutex; the holds are short, and rare enough (a connection comes or goes, an operator
+// asks) that two of them seldom meet.
 
 #include "node/node.h"
 

@@ -21,7 +21,7 @@ typedef struct fb_node {
     // CONFIG GET and the page: the configuration in force; may be NULL. While sessions and requests
     // run it is read and swapped only through fb_node_config_*.
     const fb_config *config;
-    const char *http_prefix;         // "" or "/codette": the monitoring routes stand under it as well
+    const char *http_prefix;         // "/codette": the monitoring routes are there as well; or ""
     const char *resp_address;        // for INFO and messages; may be ""
     const char *http_address;
     int64_t (*wall_us)(void);        // Unix time in microseconds: TIME, EXPIREAT, time stamps
@@ -42,8 +42,8 @@ typedef struct fb_node {
     _Atomic bool sessions_locked, config_locked;
 } fb_node;
 
-// The configuration in force (NULL where there is none), kept as it is until the give. Hold it for a
-// walk through the options and no longer: who swaps waits actively.
+// The configuration in force (NULL where there is none), kept as it is until the give. Hold it for
+// a walk through the options and no longer: who swaps waits actively.
 const fb_config *fb_node_config_take(fb_node *node);
 void fb_node_config_give(fb_node *node);
 // Puts another in force; the one returned is nobody's any more but the caller's.

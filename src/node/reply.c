@@ -152,7 +152,8 @@ static void put_base64(fb_reply *reply, fb_str bytes) {
         bits |= left > 1 ? (uint32_t)(unsigned char)bytes.ptr[at + 1] << 8 : 0;
         bits |= left > 2 ? (uint32_t)(unsigned char)bytes.ptr[at + 2] : 0;
         char four[4] = {digits[bits >> 18], digits[bits >> 12 & 63],
-                        left > 1 ? digits[bits >> 6 & 63] : '=', left > 2 ? digits[bits & 63] : '='};
+                        left > 1 ? digits[bits >> 6 & 63] : '=',
+                        left > 2 ? digits[bits & 63] : '='};
         put(reply, fb_str_make(four, 4));
     }
 }

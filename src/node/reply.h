@@ -1,8 +1,8 @@
 // node/reply.h -- the neutral reply: handlers say what they answer, never how it looks on the wire.
 //
 // One interface, three encoders: RESP2, RESP3, JSON. Containers are announced with their count and
-// close themselves after so many values. Running out of memory is latched: later calls do nothing, and
-// whoever owns the reply asks fb_reply_failed() once at the end.
+// close themselves after so many values. Running out of memory is latched: later calls do nothing,
+// and whoever owns the reply asks fb_reply_failed() once at the end.
 
 #ifndef FB_NODE_REPLY_H
 #define FB_NODE_REPLY_H
@@ -15,7 +15,11 @@
 extern "C" {
 #endif
 
-typedef enum fb_encoding { FB_ENCODING_RESP2 = 2, FB_ENCODING_RESP3 = 3, FB_ENCODING_JSON = 4 } fb_encoding;
+typedef enum fb_encoding {
+    FB_ENCODING_RESP2 = 2,
+    FB_ENCODING_RESP3 = 3,
+    FB_ENCODING_JSON = 4
+} fb_encoding;
 
 enum { FB_REPLY_DEPTH_MAX = 16 };
 
@@ -39,7 +43,8 @@ FB_PRINTF(2, 3) void fb_reply_error(fb_reply *reply, const char *format, ...);
 void fb_reply_integer(fb_reply *reply, int64_t number);
 void fb_reply_double(fb_reply *reply, double number);
 void fb_reply_boolean(fb_reply *reply, bool truth);
-void fb_reply_bytes(fb_reply *reply, fb_str bytes);     // JSON: a string, or {"base64": …} where it is no UTF-8
+// JSON: a string, or {"base64": …} where it is no UTF-8.
+void fb_reply_bytes(fb_reply *reply, fb_str bytes);
 void fb_reply_text(fb_reply *reply, const char *text);
 // A value that is JSON already: RESP bulk; in JSON as it is.
 void fb_reply_json(fb_reply *reply, fb_str json);

@@ -29,7 +29,8 @@ static void free_slot(fb_slot *slot) {
     fb_mem_free(slot);
 }
 
-// One slot is kept for the next command that needs one: a fetch answered from memory takes no memory.
+// One slot is kept for the next command that needs one: a fetch answered from memory takes no
+// memory.
 static void recycle_slot(fb_session *session, fb_slot *slot) {
     if (session->spare != NULL || slot->bytes.cap > OUT_KEPT_MAX) {
         free_slot(slot);
@@ -226,7 +227,8 @@ static void say_protocol_error(fb_session *session, const fb_error *error) {
     collect(session);
 }
 
-// One command: FB_OK (*used grew, or the session ends), FB_MISS (there is no whole one), FB_PENDING.
+// One command: FB_OK (*used grew, or the session ends), FB_MISS (there is no whole one),
+// FB_PENDING.
 static int step(fb_session *session, fb_str rest, size_t *used) {
     fb_error error;
     ssize_t len = fb_resp_command_read(&session->reader, rest, &FB_RESP_LIMITS_DEFAULT, &error);

@@ -1,8 +1,8 @@
 // node/session_state.h -- what handlers may see and change of their connection, and the slots in
 // which replies that come later keep their place.
 //
-// Threads: the session's own loop; what CLIENT LIST of other loops reads is atomic, or changed under
-// fb_node_sessions_lock().
+// Threads: the session's own loop; what CLIENT LIST of other loops reads is atomic, or changed
+// under fb_node_sessions_lock().
 
 #ifndef FB_NODE_SESSION_STATE_H
 #define FB_NODE_SESSION_STATE_H
@@ -16,7 +16,12 @@
 extern "C" {
 #endif
 
-typedef enum fb_reply_mode { FB_REPLIES_ON, FB_REPLIES_OFF, FB_REPLIES_SKIP, FB_REPLIES_SKIP_NEXT } fb_reply_mode;
+typedef enum fb_reply_mode {
+    FB_REPLIES_ON,
+    FB_REPLIES_OFF,
+    FB_REPLIES_SKIP,
+    FB_REPLIES_SKIP_NEXT
+} fb_reply_mode;
 
 // One reply that comes later, or waits for one that does.
 typedef struct fb_slot {
@@ -60,8 +65,8 @@ struct fb_session {
 };
 
 // A slot for the reply of the command that runs, which writes to slot->target whenever it can, then
-// calls fb_slot_finish(); also from within the handler. If that did not happen, the handler's outcome
-// is FB_PENDING. NULL: no memory.
+// calls fb_slot_finish(); also from within the handler. If that did not happen, the handler's
+// outcome is FB_PENDING. NULL: no memory.
 fb_slot *fb_session_slot(fb_command_call *call);
 // The reply is written. On the session's loop (or anywhere once the session is freed).
 void fb_slot_finish(fb_slot *slot);

@@ -1,9 +1,9 @@
 // node_rig.h -- a node on a real engine, and sessions on one of its loops: for unit tests and fuzz
 // targets of the node and the door.
 //
-// The class `item` (key "item:{id}", tag "kind:{id}") reads a table of a SQLite file made for the rig:
-// ids "1" to "3" are there, every other one is known not to exist after a fetch. Its loads can be
-// held: rig_hold() begins one that waits at a gate, and whoever fetches that id joins it.
+// The class `item` (key "item:{id}", tag "kind:{id}") reads a table of a SQLite file made for the
+// rig: ids "1" to "3" are there, every other one is known not to exist after a fetch. Its loads can
+// be held: rig_hold() begins one that waits at a gate, and whoever fetches that id joins it.
 
 #ifndef FB_TESTS_NODE_RIG_H
 #define FB_TESTS_NODE_RIG_H

@@ -39,8 +39,8 @@ static void say(int fd, fb_str bytes) {
     }
 }
 
-// Up to `len` bytes; less only where the peer closed. What comes is checked to be `expected`, again and
-// again, where that is given.
+// Up to `len` bytes; less only where the peer closed. What comes is checked to be `expected`, again
+// and again, where that is given.
 static size_t hear(int fd, size_t len, fb_str expected) {
     char bytes[65536];
     size_t got = 0;
@@ -320,8 +320,10 @@ static void test_resp__refuses_a_port_that_is_taken(void **state) {
 }
 
 static void test_resp__refuses_what_is_no_address(void **state) {
-    static const char *const wrong[] = {"",         "127.0.0.1", "127.0.0.1:",       "127.0.0.1:x",
-                                        "::1:6380", "unix:",     "127.0.0.1:123456", "127.0.0.1:-1"};
+    static const char *const wrong[] = {
+        "",         "127.0.0.1", "127.0.0.1:",       "127.0.0.1:x",
+        "::1:6380", "unix:",     "127.0.0.1:123456", "127.0.0.1:-1",
+    };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         fb_resp_door *door = NULL;
         fb_error error = {0};

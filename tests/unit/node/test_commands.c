@@ -45,51 +45,94 @@ static void converse(const line *lines, size_t count) {
     } while (0)
 
 static void test_commands__of_connections(void **state) {
-    CONVERSE({"PING", "+PONG"}, {"ping hi", "$2\r\nhi"}, {"ECHO \"a b\"", "$3\r\na b"},
-             {"SELECT 0", "+OK"}, {"SELECT 1", "-ERR DB index is out of range"},
-             {"CLIENT GETNAME", "$-1"}, {"CLIENT SETNAME me", "+OK"}, {"CLIENT GETNAME", "$2\r\nme"},
-             {"CLIENT SETINFO LIB-NAME redis-py", "+OK"}, {"CLIENT SETINFO lib-ver 5.0", "+OK"},
+    CONVERSE({"PING", "+PONG"},
+             {"ping hi", "$2\r\nhi"},
+             {"ECHO \"a b\"", "$3\r\na b"},
+             {"SELECT 0", "+OK"},
+             {"SELECT 1", "-ERR DB index is out of range"},
+             {"CLIENT GETNAME", "$-1"},
+             {"CLIENT SETNAME me", "+OK"},
+             {"CLIENT GETNAME", "$2\r\nme"},
+             {"CLIENT SETINFO LIB-NAME redis-py", "+OK"},
+             {"CLIENT SETINFO lib-ver 5.0", "+OK"},
              {"CLIENT SETINFO x y", "-ERR Unrecognized option 'x'"},
              {"AUTH default x", "+OK"},
              {"AUTH me x", "-WRONGPASS invalid username-password pair or user is disabled."},
              {"HELLO 9", "-NOPROTO unsupported protocol version"},
-             {"CLIENT REPLY SKIP", ""}, {"PING", ""}, {"RESET", "+RESET"}, {"CLIENT GETNAME", "$-1"},
+             {"CLIENT REPLY SKIP", ""},
+             {"PING", ""},
+             {"RESET", "+RESET"},
+             {"CLIENT GETNAME", "$-1"},
              {"nosuch a", "-ERR unknown command 'nosuch', with args beginning with: 'a' "},
              {"get", "-ERR wrong number of arguments for 'get' command"},
              {"CLIENT nosuch", "-ERR unknown subcommand 'nosuch'. Try CLIENT HELP."}, );
 }
 
 static void test_commands__of_values(void **state) {
-    CONVERSE({"SET k v", "+OK"}, {"GET k", "$1\r\nv"}, {"GET none", "$-1"},
-             {"SET k w NX GET", "$1\r\nv"}, {"SET k w XX", "+OK"}, {"GETDEL k", "$1\r\nw"},
-             {"SET k v EX 100", "+OK"}, {"TTL k", ":100"}, {"SET k w KEEPTTL", "+OK"},
-             {"TTL k", ":100"}, {"PERSIST k", ":1"}, {"TTL k", ":-1"}, {"TTL none", ":-2"},
-             {"PEXPIREAT k 4102444800123", ":1"}, {"PEXPIRETIME k", ":4102444800123"},
-             {"SET k w PXAT 4102444800124", "+OK"}, {"PEXPIRETIME k", ":4102444800124"},
-             {"APPEND k xyz", ":4"}, {"GETRANGE k 1 2", "$2\r\nxy"}, {"SETRANGE k 5 !", ":6"},
-             {"STRLEN k", ":6"}, {"MSET a 1 b 2", "+OK"}, {"MGET a none b", "*3\r\n$1\r\n1\r\n$-1\r\n$1\r\n2"},
-             {"MSETNX b 3 c 4", ":0"}, {"MSETNX c 4 c 5", ":1"}, {"GET c", "$1\r\n5"},
-             {"INCR a", ":2"}, {"DECRBY a 5", ":-3"}, {"INCRBYFLOAT a 0.5", "$4\r\n-2.5"},
+    CONVERSE({"SET k v", "+OK"},
+             {"GET k", "$1\r\nv"},
+             {"GET none", "$-1"},
+             {"SET k w NX GET", "$1\r\nv"},
+             {"SET k w XX", "+OK"},
+             {"GETDEL k", "$1\r\nw"},
+             {"SET k v EX 100", "+OK"},
+             {"TTL k", ":100"},
+             {"SET k w KEEPTTL", "+OK"},
+             {"TTL k", ":100"},
+             {"PERSIST k", ":1"},
+             {"TTL k", ":-1"},
+             {"TTL none", ":-2"},
+             {"PEXPIREAT k 4102444800123", ":1"},
+             {"PEXPIRETIME k", ":4102444800123"},
+             {"SET k w PXAT 4102444800124", "+OK"},
+             {"PEXPIRETIME k", ":4102444800124"},
+             {"APPEND k xyz", ":4"},
+             {"GETRANGE k 1 2", "$2\r\nxy"},
+             {"SETRANGE k 5 !", ":6"},
+             {"STRLEN k", ":6"},
+             {"MSET a 1 b 2", "+OK"},
+             {"MGET a none b", "*3\r\n$1\r\n1\r\n$-1\r\n$1\r\n2"},
+             {"MSETNX b 3 c 4", ":0"},
+             {"MSETNX c 4 c 5", ":1"},
+             {"GET c", "$1\r\n5"},
+             {"INCR a", ":2"},
+             {"DECRBY a 5", ":-3"},
+             {"INCRBYFLOAT a 0.5", "$4\r\n-2.5"},
              {"INCR k", "-ERR value is not an integer or out of range"},
-             {"DEL a b c none", ":3"}, {"EXISTS k k none", ":2"}, {"TYPE k", "+string"},
-             {"OBJECT ENCODING k", "$6\r\nembstr"}, {"FLUSHALL", "+OK"}, {"GET k", "$-1"},
-             {"DBSIZE", ":0"}, {"SCAN 0 COUNT 100000", NULL}, );
+             {"DEL a b c none", ":3"},
+             {"EXISTS k k none", ":2"},
+             {"TYPE k", "+string"},
+             {"OBJECT ENCODING k", "$6\r\nembstr"},
+             {"FLUSHALL", "+OK"},
+             {"GET k", "$-1"},
+             {"DBSIZE", ":0"},
+             {"SCAN 0 COUNT 100000", NULL}, );
 }
 
 static void test_commands__in_resp3(void **state) {
-    CONVERSE({"HELLO 3", NULL}, {"GET none", "_"}, {"SET a 1", "+OK"}, {"MGET a none", "*2\r\n$1\r\n1\r\n_"},
-             {"CONFIG GET save", "%1\r\n$4\r\nsave\r\n$0\r\n"}, {"COMMAND DOCS nosuch", "%0"},
+    CONVERSE({"HELLO 3", NULL},
+             {"GET none", "_"},
+             {"SET a 1", "+OK"},
+             {"MGET a none", "*2\r\n$1\r\n1\r\n_"},
+             {"CONFIG GET save", "%1\r\n$4\r\nsave\r\n$0\r\n"},
+             {"COMMAND DOCS nosuch", "%0"},
              {"CLIENT LIST TYPE pubsub", "=4\r\ntxt:"},
              {"COMMAND INFO get",
               "*1\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n"
               "~3\r\n+@read\r\n+@string\r\n+@fast\r\n*0\r\n*0\r\n*0"},
-             {"FLUSHALL", "+OK"}, {"HELLO 2", NULL}, {"GET none", "$-1"}, );
+             {"FLUSHALL", "+OK"},
+             {"HELLO 2", NULL},
+             {"GET none", "$-1"}, );
 }
 
 static void test_commands__fetch_reads_through(void **state) {
-    CONVERSE({"FB.FETCH item id 1", "$14\r\n{\"name\":\"one\"}"}, {"FB.FETCH item id 1", "$14\r\n{\"name\":\"one\"}"},
-             {"GET item:1", "$14\r\n{\"name\":\"one\"}"}, {"FB.FETCH item id 99", "$-1"},
-             {"FB.FETCH item id 99", "$-1"}, {"GET item:99", "$-1"}, {"EXISTS item:99", ":0"},
+    CONVERSE({"FB.FETCH item id 1", "$14\r\n{\"name\":\"one\"}"},
+             {"FB.FETCH item id 1", "$14\r\n{\"name\":\"one\"}"},
+             {"GET item:1", "$14\r\n{\"name\":\"one\"}"},
+             {"FB.FETCH item id 99", "$-1"},
+             {"FB.FETCH item id 99", "$-1"},
+             {"GET item:99", "$-1"},
+             {"EXISTS item:99", ":0"},
              {"FB.FETCH CLASS item id 2", "$14\r\n{\"name\":\"two\"}"},
              {"fb.fetch refresh timeout 5000 item id 2", "$14\r\n{\"name\":\"two\"}"},
              {"FB.FETCH item id", "-ERR parameter 'id' has no value"},
@@ -107,35 +150,50 @@ static void test_commands__fetch_with_meta(void **state) {
     rig_client_await(&client, 10);
     client.out.len = 0;
     rig_client_say(&client, FB_STR("FB.FETCH WITHMETA item id 3\r\n"));
-    fb_str start = FB_STR("%8\r\n$5\r\nvalue\r\n$16\r\n{\"name\":\"three\"}\r\n$8\r\nnegative\r\n#f\r\n"
-                          "$4\r\nkind\r\n$4\r\njson\r\n$4\r\ntier\r\n$6\r\nmemory\r\n"
+    fb_str start = FB_STR("%8\r\n$5\r\nvalue\r\n$16\r\n{\"name\":\"three\"}\r\n"
+                          "$8\r\nnegative\r\n#f\r\n$4\r\nkind\r\n$4\r\njson\r\n$4\r\ntier\r\n$6\r\nmemory\r\n"
                           "$9\r\nfreshness\r\n$5\r\nfresh\r\n$6\r\nage_ms\r\n:");
     assert_true(fb_str_starts(fb_buf_str(&client.out), start));
     rig_client_close(&client);
 }
 
 static void test_commands__invalidate_by_each_scope(void **state) {
-    CONVERSE({"FB.INVALIDATE ALL", NULL}, {"FB.FETCH item id 1", NULL}, {"FB.FETCH item id 2", NULL},
+    CONVERSE({"FB.INVALIDATE ALL", NULL},
+             {"FB.FETCH item id 1", NULL},
+             {"FB.FETCH item id 2", NULL},
              {"FB.FETCH WITHMETA item id 3", NULL},
-             {"FB.INVALIDATE KEY item:1 item:1 none", ":1"}, {"GET item:1", "$-1"},
-             {"FB.INVALIDATE TAG kind:2", ":-1"}, {"GET item:2", "$-1"},
-             {"FB.INVALIDATE PATTERN item:*", NULL}, {"GET item:3", "$-1"},
-             {"FB.FETCH item id 1", NULL}, {"FB.INVALIDATE CLASS item", ":-1"}, {"GET item:1", "$-1"},
+             {"FB.INVALIDATE KEY item:1 item:1 none", ":1"},
+             {"GET item:1", "$-1"},
+             {"FB.INVALIDATE TAG kind:2", ":-1"},
+             {"GET item:2", "$-1"},
+             {"FB.INVALIDATE PATTERN item:*", NULL},
+             {"GET item:3", "$-1"},
+             {"FB.FETCH item id 1", NULL},
+             {"FB.INVALIDATE CLASS item", ":-1"},
+             {"GET item:1", "$-1"},
              {"FB.INVALIDATE CLASS nosuch", "-NOCLASS no such class"},
              {"FB.INVALIDATE KEY", "-ERR wrong number of arguments for 'fb.invalidate' command"},
              {"FB.INVALIDATE ALL x", "-ERR wrong number of arguments for 'fb.invalidate' command"},
              {"FB.INVALIDATE SOFT", "-ERR scope must be KEY, PATTERN, TAG, CLASS, NAMESPACE or ALL"},
              {"FB.INVALIDATE x y", "-ERR scope must be KEY, PATTERN, TAG, CLASS, NAMESPACE or ALL"},
-             {"SET SOFT 1", "+OK"}, {"FB.INVALIDATE KEY SOFT", ":1"}, );
+             {"SET SOFT 1", "+OK"},
+             {"FB.INVALIDATE KEY SOFT", ":1"}, );
 }
 
 static void test_commands__warm_and_explain(void **state) {
-    CONVERSE({"FB.INVALIDATE ALL", NULL}, {"FB.WARM item id 1", ":1"}, {"FB.FETCH item id 1", NULL},
+    CONVERSE({"FB.INVALIDATE ALL", NULL},
+             {"FB.WARM item id 1", ":1"},
+             {"FB.FETCH item id 1", NULL},
              {"FB.WARM TOP item x", "-ERR value is not an integer or out of range"},
              {"FB.WARM TOP item -1", "-ERR count is out of range"},
              {"FB.WARM nosuch", "-NOCLASS there is no class 'nosuch'"},
-             {"FB.STATS nosuch", "-NOCLASS no such class"}, {"FB.STATS", NULL}, {"FB.STATS item", NULL},
-             {"FB.EXPLAIN item:1", NULL}, {"FB.HELP", NULL}, {"INFO", NULL}, {"INFO keyspace", NULL}, );
+             {"FB.STATS nosuch", "-NOCLASS no such class"},
+             {"FB.STATS", NULL},
+             {"FB.STATS item", NULL},
+             {"FB.EXPLAIN item:1", NULL},
+             {"FB.HELP", NULL},
+             {"INFO", NULL},
+             {"INFO keyspace", NULL}, );
 }
 
 static void test_commands__are_found_in_any_case(void **state) {

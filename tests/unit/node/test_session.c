@@ -87,7 +87,8 @@ static void test_session__cutting_does_not_matter(void **state) {
 static void test_session__protocol_error_ends_it(void **state) {
     fb_session *session = begin();
     size_t used = 0;
-    assert_result(fb_session_feed(session, FB_STR("PING\r\n*1\r\n+x\r\nPING\r\n"), &used), FB_ECLOSED);
+    assert_result(fb_session_feed(session, FB_STR("PING\r\n*1\r\n+x\r\nPING\r\n"), &used),
+                  FB_ECLOSED);
     assert_str(fb_buf_str(fb_session_out(session)),
                "+PONG\r\n-ERR Protocol error: expected '$', got '+'\r\n");
     assert_result(fb_session_feed(session, FB_STR("PING\r\n"), &used), FB_ECLOSED);
@@ -153,7 +154,8 @@ static void test_session__fetches_load_at_once_and_keep_their_order(void **state
     rig_hold(&shared, &quick, "11", FB_ESOURCE);
     // 10 and 11 are held, 1 is not: it loads, and waits behind them.
     rig_client_say(&client, FB_STR("FB.FETCH item id 10\r\nFB.FETCH item id 11\r\n"
-                                   "FB.FETCH item id 1\r\nFB.FETCH nosuch\r\nPING\r\nFB.FETCH item id 1\r\n"));
+                                   "FB.FETCH item id 1\r\nFB.FETCH nosuch\r\nPING\r\n"
+                                   "FB.FETCH item id 1\r\n"));
     assert_int_equal(client.result, FB_PENDING);
     assert_int_equal(client.out.len, 0);
     rig_release(&quick);
@@ -171,13 +173,15 @@ static void test_session__fetches_load_at_once_and_keep_their_order(void **state
 static void test_session__quit_and_errors_wait_for_replies_before_them(void **state) {
     static const char *const ends[] = {"QUIT\r\nPING\r\n", "*1\r\n+\r\n"};
     static const char *const heard[] = {"$4\r\nheld\r\n+OK\r\n",
-                                        "$4\r\nheld\r\n-ERR Protocol error: expected '$', got '+'\r\n"};
+                                        "$4\r\nheld\r\n-ERR Protocol error: expected '$', "
+                                        "got '+'\r\n"};
     for (int i = 0; i < 2; i++) {
         rig_client client;
         rig_gate gate;
         rig_client_open(&client, &shared);
         rig_hold(&shared, &gate, i == 0 ? "20" : "21", FB_OK);
-        rig_client_say(&client, i == 0 ? FB_STR("FB.FETCH item id 20\r\n") : FB_STR("FB.FETCH item id 21\r\n"));
+        rig_client_say(&client, i == 0 ? FB_STR("FB.FETCH item id 20\r\n")
+                                       : FB_STR("FB.FETCH item id 21\r\n"));
         rig_client_say(&client, fb_str_of(ends[i]));
         assert_int_equal(client.result, FB_PENDING);
         rig_release(&gate);
@@ -241,7 +245,8 @@ static void test_session__holds_so_many_fetches_at_once(void **state) {
 // ---- memory that fails
 
 static const char SCENARIO[] =
-    "SET a hello\r\nAPPEND a x\r\nGETSET a b\r\nMSETNX z 1 y 2\r\nKEYS *\r\nSCAN 0\r\nGETEX a PERSIST\r\n"
+    "SET a hello\r\nAPPEND a x\r\nGETSET a b\r\nMSETNX z 1 y 2\r\nKEYS *\r\nSCAN 0\r\n"
+    "GETEX a PERSIST\r\n"
     "INFO\r\nFB.STATS\r\nFB.EXPLAIN a\r\nCLIENT SETNAME me\r\nCLIENT LIST\r\nCONFIG GET *\r\n"
     "HELLO 3 SETNAME you\r\nCOMMAND\r\nFB.FETCH item id 1\r\nFB.FETCH item id 1\r\nRESET\r\n";
 

@@ -1,0 +1,125 @@
+// Any bytes at a session on a real engine: cut in two ways they must give the same replies, and
+// each reply must be one that a client can read. The first byte says how to cut and how much memory
+// a reply may take; nothing may be left over, which LeakSanitizer sees at the end.
+//
+// Replies that tell the time, a number of a connection or a place in memory differ from run to run:
+// streams with such commands are only fed.
+
+#include "node_rig.h"
+#include "wire/resp.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { SIZE_MAX_BYTES = 4096, OUT_MAX = 8 << 20, DEPTH = 16 };
+
+static rig shared;
+
+typedef struct run {
+    fb_str stream;
+    size_t step;
+    fb_buf out;
+} run;
+
+static void ignore_wake(void *arg) {
+    (void)arg;
+}
+
+static void begin_empty(void) {
+    fb_invalidation all = {.scope = FB_SCOPE_ALL};
+    FB_ASSERT(fb_invalidate(shared.engine, &all, NULL) == FB_OK);
+}
+
+// On the loop, where answers of fetches come too; what has not come when the stream ends is left.
+static void feed(void *arg) {
+    run *one = arg;
+    fb_session *session = NULL;
+    size_t start = 0;
+    size_t there = 0;
+    int result = FB_OK;
+    begin_empty();
+    FB_ASSERT(fb_session_new(&shared.node, FB_STR("fuzz"), ignore_wake, NULL, &session) == FB_OK);
+    while (result == FB_REFUSED || (result == FB_OK && there < one->stream.len)) {
+        if (result == FB_OK) {
+            there = there + one->step < one->stream.len ? there + one->step : one->stream.len;
+        }
+        size_t len = there - start;
+        size_t used = 0;
+        char *copy = malloc(len > 0 ? len : 1);
+        FB_ASSERT(copy != NULL);
+        memcpy(copy, one->stream.ptr + start, len);
+        result = fb_session_feed(session, fb_str_make(copy, len), &used);
+        free(copy);
+        FB_ASSERT(used <= len);
+        start += used;
+        fb_buf *out = fb_session_out(session);
+        if (one->out.len < OUT_MAX) {
+            FB_ASSERT(fb_buf_append(&one->out, fb_buf_str(out)) == FB_OK);
+        }
+        out->len = 0;
+    }
+    fb_session_free(session);
+}
+
+static void check_readable(const run *one) {
+    fb_resp_reply *reader = NULL;
+    FB_ASSERT(fb_resp_reply_new(DEPTH, UINT64_C(1) << 30, &reader) == FB_OK);
+    size_t at = 0;
+    while (at < one->out.len) {
+        const fb_resp_value *value = NULL;
+        fb_error error = {0};
+        ssize_t used = fb_resp_reply_read(reader, fb_str_make(one->out.ptr + at, one->out.len - at),
+                                          &value, &error);
+        FB_ASSERT(used > 0);
+        at += (size_t)used;
+    }
+    fb_resp_reply_free(reader);
+}
+
+static bool holds_word(fb_str stream, const char *word) {
+    fb_str wanted = fb_str_of(word);
+    for (size_t i = 0; i + wanted.len <= stream.len; i++) {
+        if (fb_str_same(fb_str_make(stream.ptr + i, wanted.len), wanted)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool same_each_time(fb_str stream) {
+    static const char *const others[] = {"TIME", "HELLO", "CLIENT", "INFO",    "FB.",  "EX",
+                                         "TTL",  "PX",    "SCAN",   "KEYS",    "PERSIST", "COMMAND",
+                                         "DBSIZE"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (holds_word(stream, others[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static bool opened;
+    if (!opened) {
+        rig_open(&shared);
+        // The rig lives until the fuzzer ends, and leaves nothing behind.
+        (void)unlink(shared.path);
+        (void)rmdir(shared.folder);
+        opened = true;
+    }
+    if (size < 2 || size > SIZE_MAX_BYTES) {
+        return 0;
+    }
+    fb_str stream = {(const char *)data + 1, size - 1};
+    run whole = {.stream = stream, .step = stream.len};
+    run cut = {.stream = stream, .step = (size_t)(data[0] % 16) + 1};
+    rig_on_loop(&shared, feed, &whole);
+    check_readable(&whole);
+    rig_on_loop(&shared, feed, &cut);
+    check_readable(&cut);
+    if (same_each_time(stream) && whole.out.len < OUT_MAX && cut.out.len < OUT_MAX) {
+        FB_ASSERT(fb_str_equal(fb_buf_str(&whole.out), fb_buf_str(&cut.out)));
+    }
+    fb_buf_release(&whole.out);
+    fb_buf_release(&cut.out);
+    return 0;
+}
