@@ -35,7 +35,7 @@
 
 enum {
     OUT_SOFT = 16 * 1024 * 1024,
-    ROUNDS_MAX = 64,              // × FB_SESSION_PACE_LEN: replies of one turn
+    ROUNDS_MAX = 64,  // × FB_SESSION_PACE_LEN: replies of one turn
     SPARE_CAP_MAX = 1024 * 1024,
     READ_LEN_MAX = 1024 * 1024
 };
@@ -43,16 +43,16 @@ enum {
 #define OUT_HARD ((size_t)FB_SESSION_REPLY_LEN_MAX)
 
 struct fb_connection {
-    fb_list list;     // of all
-    fb_list ready;    // of those to be resumed
+    fb_list list;   // of all
+    fb_list ready;  // of those to be resumed
     fb_lane_state *lane;
     fb_session *session;
     int fd;
-    short interest;   // what the event waits for
-    bool eof;         // nothing more will come in
-    size_t sent;      // bytes at the start of the session's out that the socket has taken
-    size_t counted;   // unsent bytes this connection stands for in the sum
-    fb_buf in;        // what is left of a command
+    short interest;  // what the event waits for
+    bool eof;        // nothing more will come in
+    size_t sent;     // bytes at the start of the session's out that the socket has taken
+    size_t counted;  // unsent bytes this connection stands for in the sum
+    fb_buf in;       // what is left of a command
     struct event event;
 };
 
@@ -158,8 +158,7 @@ static bool last_read(const fb_connection *connection) {
     if (connection->eof || !connection->lane->draining) {
         return connection->eof;
     }
-    return connection->in.len == 0 &&
-           recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+    return connection->in.len == 0 && recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
 // After a turn whose last feed gave `result`.

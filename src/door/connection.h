@@ -24,10 +24,10 @@ typedef struct fb_lane_state {
     fb_node *node;
     struct event_base *base;
     fb_list connections;
-    fb_list ready;             // those whose replies have come, until `resume` runs
-    struct event *resume;      // calls fb_connection_resume_all()
-    char *input;               // FB_CONNECTION_READ_LEN bytes that all of them read into
-    fb_buf spare;              // for the replies of the one whose turn it is
+    fb_list ready;                   // those whose replies have come, until `resume` runs
+    struct event *resume;            // calls fb_connection_resume_all()
+    char *input;                     // FB_CONNECTION_READ_LEN bytes that all of them read into
+    fb_buf spare;                    // for the replies of the one whose turn it is
     _Atomic uint64_t *unsent_bytes;  // of all lanes together
     bool draining;
     // Called when one is gone.

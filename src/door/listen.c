@@ -87,7 +87,8 @@ static int resolve(fb_str address, fb_str host, fb_str port, target *to, fb_erro
     char port_text[8];
     (void)snprintf(host_text, sizeof host_text, "%.*s", FB_STR_ARG(host));
     (void)snprintf(port_text, sizeof port_text, "%.*s", FB_STR_ARG(port));
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     int result = getaddrinfo(host.len > 0 ? host_text : NULL, port_text, &hints, &list);

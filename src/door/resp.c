@@ -39,10 +39,10 @@ typedef struct lane {
     fb_lane_state state;
     fb_resp_door *door;
     uint32_t index;
-    int fd;                  // its listener, or -1
+    int fd;  // its listener, or -1
     struct event *accept;
-    struct event *rest;      // ends a pause of `accept`
-    int result;              // of opening it
+    struct event *rest;  // ends a pause of `accept`
+    int result;          // of opening it
 } lane;
 
 struct fb_resp_door {
@@ -50,12 +50,12 @@ struct fb_resp_door {
     fb_listen listen;
     lane *lanes;
     uint32_t lane_count;
-    uint32_t next_lane;              // of a Unix socket; the first loop's
+    uint32_t next_lane;  // of a Unix socket; the first loop's
     _Atomic uint64_t connections;
     _Atomic uint64_t unsent_bytes;
     pthread_mutex_t lock;
-    pthread_cond_t change;           // `to_do` or `connections` became 0
-    uint32_t to_do;                  // lanes that have not done their part yet
+    pthread_cond_t change;  // `to_do` or `connections` became 0
+    uint32_t to_do;         // lanes that have not done their part yet
     void (*part)(lane *one);
 };
 

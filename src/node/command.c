@@ -203,15 +203,24 @@ void fb_command_syntax_error(fb_command_call *call) {
 
 const char *fb_command_code(int result) {
     switch (result) {
-    case FB_ENOCLASS: return "NOCLASS";
-    case FB_ENOSOURCE: return "NOSOURCE";
-    case FB_ETIMEDOUT: return "TIMEOUT";
-    case FB_EOVERLOAD: return "OVERLOAD";
-    case FB_ESOURCE: return "SOURCE";
-    case FB_EDENIED: return "DENIED";
-    case FB_ECLOSED: return "CLOSING";
-    case FB_ENOMEM: return "OOM";
-    default: return "ERR";
+        case FB_ENOCLASS:
+            return "NOCLASS";
+        case FB_ENOSOURCE:
+            return "NOSOURCE";
+        case FB_ETIMEDOUT:
+            return "TIMEOUT";
+        case FB_EOVERLOAD:
+            return "OVERLOAD";
+        case FB_ESOURCE:
+            return "SOURCE";
+        case FB_EDENIED:
+            return "DENIED";
+        case FB_ECLOSED:
+            return "CLOSING";
+        case FB_ENOMEM:
+            return "OOM";
+        default:
+            return "ERR";
     }
 }
 

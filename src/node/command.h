@@ -23,7 +23,7 @@ typedef struct fb_command_call {
     fb_node *node;
     struct fb_session *session;
     const fb_command *command;
-    const fb_str *args;      // args[0] is the name; of a subcommand args[1] too
+    const fb_str *args;  // args[0] is the name; of a subcommand args[1] too
     size_t arg_count;
     fb_reply *reply;
     // FB_OK; FB_PENDING: the reply comes later, by the call's slot (session_state.h); FB_ECLOSED:
@@ -48,15 +48,15 @@ enum {  // flags, in the order in which COMMAND names them
 };
 
 struct fb_command {
-    const char *name;        // as COMMAND shows it: small letters, without the parent's
-    fb_command_fn run;       // NULL: a word that only subcommands follow
-    int16_t arity;           // the name included; < 0: at least so many
+    const char *name;   // as COMMAND shows it: small letters, without the parent's
+    fb_command_fn run;  // NULL: a word that only subcommands follow
+    int16_t arity;      // the name included; < 0: at least so many
     int8_t first_key, last_key, key_step;  // last_key < 0: counted from the end
     uint16_t flags;
     const char *categories;  // "read string": after each an '@' is understood
     const char *group;
     const char *since;
-    const char *syntax;      // the arguments as people read them
+    const char *syntax;  // the arguments as people read them
     const char *summary;
     const fb_command *subcommands;  // ended by one without a name
 };

@@ -214,10 +214,14 @@ static bool in_category(const fb_command *command, fb_str category) {
 
 static bool passes(const fb_command *command, filter kind, fb_str value) {
     switch (kind) {
-    case FILTER_NONE: return true;
-    case FILTER_MODULE: return false;
-    case FILTER_CATEGORY: return in_category(command, value);
-    case FILTER_PATTERN: return fb_glob_match(value, fb_str_of(command->name));
+        case FILTER_NONE:
+            return true;
+        case FILTER_MODULE:
+            return false;
+        case FILTER_CATEGORY:
+            return in_category(command, value);
+        case FILTER_PATTERN:
+            return fb_glob_match(value, fb_str_of(command->name));
     }
     return false;
 }
@@ -289,8 +293,8 @@ void fb_command_getkeys(fb_command_call *call) {
     }
     size_t first = (size_t)command->first_key;
     size_t step = (size_t)command->key_step;
-    size_t last = command->last_key < 0 ? arg_count - (size_t)-command->last_key
-                                        : (size_t)command->last_key;
+    size_t last =
+        command->last_key < 0 ? arg_count - (size_t)-command->last_key : (size_t)command->last_key;
     fb_reply_array(reply, (last - first) / step + 1);
     for (size_t i = first; i <= last; i += step) {
         fb_reply_bytes(reply, call->args[2 + i]);

@@ -73,9 +73,10 @@ void fb_connection_auth(fb_command_call *call) {
     if (call->arg_count > 3) {
         fb_command_syntax_error(call);
     } else if (call->arg_count == 2) {
-        fb_reply_error(call->reply, "ERR AUTH <password> called without any password configured "
-                                    "for the default user. Are you sure your configuration is "
-                                    "correct?");
+        fb_reply_error(call->reply,
+                       "ERR AUTH <password> called without any password configured "
+                       "for the default user. Are you sure your configuration is "
+                       "correct?");
     } else if (sign_in(call, call->args[1])) {
         fb_reply_status(call->reply, "OK");
     }
@@ -85,8 +86,9 @@ void fb_connection_auth(fb_command_call *call) {
 
 static bool name_session(fb_command_call *call, fb_str name) {
     if (!fb_session_name_fits(name)) {
-        fb_reply_error(call->reply, "ERR Client names cannot contain spaces, newlines or special "
-                                    "characters.");
+        fb_reply_error(call->reply,
+                       "ERR Client names cannot contain spaces, newlines or special "
+                       "characters.");
         return false;
     }
     if (fb_session_rename(call->session, &call->session->name, name) < 0) {
@@ -236,8 +238,7 @@ static int describe(const fb_session *session, int64_t now_us, fb_buf *out) {
         (unsigned long long)session->id, session->peer,
         session->node->resp_address != NULL ? session->node->resp_address : "", FB_STR_ARG(name),
         (long long)(now_us - session->created_us) / 1000000,
-        (long long)(now_us - used_us) / 1000000,
-        last != NULL ? last->name : "NULL",
+        (long long)(now_us - used_us) / 1000000, last != NULL ? last->name : "NULL",
         atomic_load_explicit(&session->shown_encoding, memory_order_relaxed), FB_STR_ARG(library),
         FB_STR_ARG(version));
 }

@@ -27,19 +27,26 @@ enum { PARAMS_MAX = 64 };
 
 static const char *tier_name(fb_tier tier) {
     switch (tier) {
-    case FB_TIER_NONE: return "none";
-    case FB_TIER_MEMORY: return "memory";
-    case FB_TIER_SHARED: return "shared";
-    case FB_TIER_SOURCE: return "source";
+        case FB_TIER_NONE:
+            return "none";
+        case FB_TIER_MEMORY:
+            return "memory";
+        case FB_TIER_SHARED:
+            return "shared";
+        case FB_TIER_SOURCE:
+            return "source";
     }
     return "none";
 }
 
 static const char *freshness_name(fb_freshness freshness) {
     switch (freshness) {
-    case FB_FRESH: return "fresh";
-    case FB_STALE: return "stale";
-    case FB_FALLBACK: return "fallback";
+        case FB_FRESH:
+            return "fresh";
+        case FB_STALE:
+            return "stale";
+        case FB_FALLBACK:
+            return "fallback";
     }
     return "fresh";
 }
@@ -81,11 +88,11 @@ static bool read_params(fb_command_call *call, size_t index, fb_param params[PAR
                         size_t *count) {
     size_t left = call->arg_count - index;
     if (left % 2 != 0) {
-        fb_reply_error(call->reply, "ERR parameter '%.*s' has no value",
-                       (int)(call->args[call->arg_count - 1].len < 128
-                                 ? call->args[call->arg_count - 1].len
-                                 : 128),
-                       call->args[call->arg_count - 1].ptr);
+        fb_reply_error(
+            call->reply, "ERR parameter '%.*s' has no value",
+            (int)(call->args[call->arg_count - 1].len < 128 ? call->args[call->arg_count - 1].len
+                                                            : 128),
+            call->args[call->arg_count - 1].ptr);
         return false;
     }
     if (left / 2 > PARAMS_MAX) {
@@ -174,9 +181,9 @@ static void answer(void *arg, int result, const fb_value *value, const fb_error 
     } else if (result == FB_NEGATIVE) {
         write_known_not_to_exist(slot->target, slot->with_meta);
     } else {
-        fb_reply_error(slot->target, "%s %s", fb_command_code(result),
-                       error != NULL && error->text[0] != '\0' ? error->text
-                                                               : fb_result_text(result));
+        fb_reply_error(
+            slot->target, "%s %s", fb_command_code(result),
+            error != NULL && error->text[0] != '\0' ? error->text : fb_result_text(result));
     }
     fb_slot_finish(slot);
 }
@@ -316,7 +323,7 @@ static void say_latency(fb_reply *reply, const char *name, const fb_latency *lat
 }
 
 enum {
-#define COUNT_ONE(field, help) + 1
+#define COUNT_ONE(field, help) +1
     COUNTERS = 0 FB_CACHE_COUNTERS(COUNT_ONE),
 #undef COUNT_ONE
     FIGURE_PAIRS = COUNTERS + 6,

@@ -97,8 +97,7 @@ static bool read_conditions(fb_command_call *call, int *conditions) {
         return false;
     }
     if ((*conditions & IF_LATER) != 0 && (*conditions & IF_SOONER) != 0) {
-        fb_reply_error(call->reply,
-                       "ERR GT and LT options at the same time are not compatible");
+        fb_reply_error(call->reply, "ERR GT and LT options at the same time are not compatible");
         return false;
     }
     return true;
@@ -236,8 +235,8 @@ void fb_key_keys(fb_command_call *call) {
     uint64_t cursor = 0;
     int result = FB_OK;
     do {
-        result = fb_scan(call->node->engine, cursor, SCAN_STEP, call->args[1], add_key, &list,
-                         &cursor);
+        result =
+            fb_scan(call->node->engine, cursor, SCAN_STEP, call->args[1], add_key, &list, &cursor);
     } while (result == FB_OK && cursor != 0 && !list.failed);
     if (result < 0 || list.failed) {
         fb_command_failed(call, result < 0 ? result : FB_ENOMEM, NULL);
@@ -343,9 +342,10 @@ void fb_object_freq(fb_command_call *call) {
         fb_reply_null(call->reply);
         return;
     }
-    fb_reply_error(call->reply, "ERR An LFU maxmemory policy is not selected, access frequency not "
-                                "tracked. Please note that when switching between policies at "
-                                "runtime LRU and LFU data will take some time to adjust.");
+    fb_reply_error(call->reply,
+                   "ERR An LFU maxmemory policy is not selected, access frequency not "
+                   "tracked. Please note that when switching between policies at "
+                   "runtime LRU and LFU data will take some time to adjust.");
 }
 
 static void reply_number_of(fb_command_call *call, int64_t number) {

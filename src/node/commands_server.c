@@ -21,11 +21,11 @@ typedef struct info {
     bool failed;
 } info;
 
-#define SAY(one, ...)                                        \
-    do {                                                     \
-        if (fb_buf_printf(&(one)->text, __VA_ARGS__) < 0) {  \
-            (one)->failed = true;                            \
-        }                                                    \
+#define SAY(one, ...)                                       \
+    do {                                                    \
+        if (fb_buf_printf(&(one)->text, __VA_ARGS__) < 0) { \
+            (one)->failed = true;                           \
+        }                                                   \
     } while (0)
 
 typedef unsigned long long number;
@@ -76,8 +76,9 @@ static void say_memory(info *one) {
 }
 
 static void say_persistence(info *one) {
-    SAY(one, "loading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\n"
-             "aof_enabled:0\r\naof_rewrite_in_progress:0\r\n");
+    SAY(one,
+        "loading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\n"
+        "aof_enabled:0\r\naof_rewrite_in_progress:0\r\n");
 }
 
 static void say_stats(info *one) {
@@ -116,14 +117,10 @@ static const struct section {
     const char *name, *title;
     void (*say)(info *one);
 } SECTIONS[] = {
-    {"server", "Server", say_server},
-    {"clients", "Clients", say_clients},
-    {"memory", "Memory", say_memory},
-    {"persistence", "Persistence", say_persistence},
-    {"stats", "Stats", say_stats},
-    {"replication", "Replication", say_replication},
-    {"cluster", "Cluster", say_cluster},
-    {"keyspace", "Keyspace", say_keyspace},
+    {"server", "Server", say_server},    {"clients", "Clients", say_clients},
+    {"memory", "Memory", say_memory},    {"persistence", "Persistence", say_persistence},
+    {"stats", "Stats", say_stats},       {"replication", "Replication", say_replication},
+    {"cluster", "Cluster", say_cluster}, {"keyspace", "Keyspace", say_keyspace},
 };
 
 static bool section_wanted(const fb_command_call *call, const char *name) {
@@ -197,8 +194,8 @@ enum { ENTRY_HEAD_LEN = 48 };
 
 void fb_server_memory_usage(fb_command_call *call) {
     int64_t samples = 0;
-    bool known = call->arg_count == 3 ||
-                 (call->arg_count == 5 && fb_command_word(call, 3, "SAMPLES"));
+    bool known =
+        call->arg_count == 3 || (call->arg_count == 5 && fb_command_word(call, 3, "SAMPLES"));
     if (!known) {
         fb_command_syntax_error(call);
         return;
@@ -217,8 +214,8 @@ void fb_server_memory_usage(fb_command_call *call) {
     } else if (explanation.tier == FB_TIER_NONE || explanation.negative) {
         fb_reply_null(call->reply);
     } else {
-        fb_reply_integer(call->reply, (int64_t)(explanation.value_bytes + call->args[2].len) +
-                                          ENTRY_HEAD_LEN);
+        fb_reply_integer(call->reply,
+                         (int64_t)(explanation.value_bytes + call->args[2].len) + ENTRY_HEAD_LEN);
     }
 }
 

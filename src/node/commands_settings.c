@@ -192,8 +192,9 @@ void fb_settings_resetstat(fb_command_call *call) {
 }
 
 void fb_settings_rewrite(fb_command_call *call) {
-    fb_reply_error(call->reply, "ERR The configuration file is the operator's: forebay does not "
-                                "write to it");
+    fb_reply_error(call->reply,
+                   "ERR The configuration file is the operator's: forebay does not "
+                   "write to it");
 }
 
 void fb_settings_help(fb_command_call *call) {

@@ -113,14 +113,14 @@ typedef struct setting {
     fb_str value;
     set_condition condition;
     bool keep_ttl;
-    bool get;            // the reply is what was there
+    bool get;  // the reply is what was there
     bool has_expiry;
     bool exact;          // expires_ms was said as Unix time, and is to come back as it was
     int64_t expires_ms;  // Unix time, where has_expiry
     int64_t now_ms;
     // found out
     bool found, stored;
-    int result;          // of keeping what was there
+    int result;  // of keeping what was there
     fb_buf before;
 } setting;
 
@@ -134,8 +134,7 @@ static int decide_set(void *arg, fb_edit *edit) {
             return result;
         }
     }
-    one->stored = one->condition == SET_ALWAYS ||
-                  (one->condition == SET_IF_PRESENT) == edit->found;
+    one->stored = one->condition == SET_ALWAYS || (one->condition == SET_IF_PRESENT) == edit->found;
     if (!one->stored) {
         return FB_OK;
     }
@@ -310,8 +309,7 @@ static int set_absent(fb_command_call *call, fb_map *ours) {
     for (size_t i = 1; i < call->arg_count; i += 2) {
         // A key named twice: the last value counts.
         bool again = fb_map_get(ours, call->args[i]) != NULL;
-        setting one = {.value = call->args[i + 1],
-                       .condition = again ? SET_ALWAYS : SET_IF_ABSENT};
+        setting one = {.value = call->args[i + 1], .condition = again ? SET_ALWAYS : SET_IF_ABSENT};
         int result = again ? FB_OK : fb_map_put(ours, call->args[i], call);
         if (result == FB_OK) {
             result = set_in_one_step(call, call->args[i], &one);
@@ -491,8 +489,7 @@ void fb_string_setrange(fb_command_call *call) {
         return;
     }
     if (offset > VALUE_LEN_MAX || (size_t)offset + call->args[3].len > VALUE_LEN_MAX) {
-        fb_reply_error(call->reply,
-                       "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+        fb_reply_error(call->reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
         return;
     }
     patch one = {.bytes = call->args[3], .offset = (size_t)offset};

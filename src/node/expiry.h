@@ -10,8 +10,8 @@ extern "C" {
 #endif
 
 typedef enum fb_expiry_form {
-    FB_EXPIRY_SECONDS,        // from now
-    FB_EXPIRY_MS,             // from now
+    FB_EXPIRY_SECONDS,  // from now
+    FB_EXPIRY_MS,       // from now
     FB_EXPIRY_UNIX_SECONDS,
     FB_EXPIRY_UNIX_MS
 } fb_expiry_form;

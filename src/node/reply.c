@@ -115,15 +115,25 @@ static bool plain_in_json(char byte) {
 
 static void put_escaped(fb_reply *reply, char byte) {
     switch (byte) {
-    case '"': put(reply, FB_STR("\\\"")); break;
-    case '\\': put(reply, FB_STR("\\\\")); break;
-    case '\n': put(reply, FB_STR("\\n")); break;
-    case '\r': put(reply, FB_STR("\\r")); break;
-    case '\t': put(reply, FB_STR("\\t")); break;
-    default:
-        if (!reply->failed) {
-            latch(reply, fb_buf_printf(reply->out, "\\u%04x", (unsigned)(unsigned char)byte));
-        }
+        case '"':
+            put(reply, FB_STR("\\\""));
+            break;
+        case '\\':
+            put(reply, FB_STR("\\\\"));
+            break;
+        case '\n':
+            put(reply, FB_STR("\\n"));
+            break;
+        case '\r':
+            put(reply, FB_STR("\\r"));
+            break;
+        case '\t':
+            put(reply, FB_STR("\\t"));
+            break;
+        default:
+            if (!reply->failed) {
+                latch(reply, fb_buf_printf(reply->out, "\\u%04x", (unsigned)(unsigned char)byte));
+            }
     }
 }
 

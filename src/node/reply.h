@@ -28,7 +28,11 @@ typedef struct fb_reply {
     fb_encoding encoding;
     bool failed;
     // JSON: what is open
-    struct { size_t left; bool map; bool first; } open[FB_REPLY_DEPTH_MAX];
+    struct {
+        size_t left;
+        bool map;
+        bool first;
+    } open[FB_REPLY_DEPTH_MAX];
     int depth;
 } fb_reply;
 
@@ -36,8 +40,8 @@ void fb_reply_init(fb_reply *reply, fb_encoding encoding, fb_buf *out);
 bool fb_reply_failed(const fb_reply *reply);
 
 void fb_reply_null(fb_reply *reply);
-void fb_reply_null_array(fb_reply *reply);              // what a RESP2 "no array" is; JSON null
-void fb_reply_status(fb_reply *reply, const char *text);      // +OK
+void fb_reply_null_array(fb_reply *reply);                // what a RESP2 "no array" is; JSON null
+void fb_reply_status(fb_reply *reply, const char *text);  // +OK
 // "ERR no such class" and its kin: the first word is the code, as in Redis.
 FB_PRINTF(2, 3) void fb_reply_error(fb_reply *reply, const char *format, ...);
 void fb_reply_integer(fb_reply *reply, int64_t number);

@@ -132,10 +132,16 @@ void fb_slot_finish(fb_slot *slot) {
 
 static bool mute_now(fb_session *session) {
     switch (session->replies) {
-    case FB_REPLIES_ON: return false;
-    case FB_REPLIES_OFF: return true;
-    case FB_REPLIES_SKIP: session->replies = FB_REPLIES_ON; return true;
-    case FB_REPLIES_SKIP_NEXT: session->replies = FB_REPLIES_SKIP; return true;
+        case FB_REPLIES_ON:
+            return false;
+        case FB_REPLIES_OFF:
+            return true;
+        case FB_REPLIES_SKIP:
+            session->replies = FB_REPLIES_ON;
+            return true;
+        case FB_REPLIES_SKIP_NEXT:
+            session->replies = FB_REPLIES_SKIP;
+            return true;
     }
     return false;
 }

@@ -26,13 +26,13 @@ typedef enum fb_reply_mode {
 // One reply that comes later, or waits for one that does.
 typedef struct fb_slot {
     fb_list list;
-    fb_session *session;   // NULL: freed meanwhile; then nobody wants the reply
-    fb_reply *target;      // where to write the reply
-    bool queued;           // the handler has returned, and the reply is still to come
+    fb_session *session;  // NULL: freed meanwhile; then nobody wants the reply
+    fb_reply *target;     // where to write the reply
+    bool queued;          // the handler has returned, and the reply is still to come
     bool done;
     bool mute;
-    bool with_meta;        // FB.FETCH: the reply is a map
-    fb_reply reply;        // into bytes
+    bool with_meta;  // FB.FETCH: the reply is a map
+    fb_reply reply;  // into bytes
     fb_buf bytes;
 } fb_slot;
 
@@ -42,16 +42,16 @@ struct fb_session {
     void *wake_arg;
     fb_resp_command reader;
     fb_buf out;
-    fb_list slots;          // in the order of their commands; the first is not done
-    fb_slot *current;       // of the command that runs, if it has one
+    fb_list slots;     // in the order of their commands; the first is not done
+    fb_slot *current;  // of the command that runs, if it has one
     fb_slot *spare;
     uint32_t slot_count;
-    size_t slot_bytes;      // of those that are done
+    size_t slot_bytes;  // of those that are done
     fb_encoding encoding;
     fb_reply_mode replies;
-    bool held;              // the next command waits for all before it
+    bool held;  // the next command waits for all before it
     bool feeding;
-    bool ending;            // no more commands; closed once the slots are empty
+    bool ending;  // no more commands; closed once the slots are empty
 
     // For CLIENT LIST
     uint64_t id;

@@ -52,8 +52,9 @@ static inline void rig_open(rig *one) {
     (void)snprintf(one->folder, sizeof one->folder, "/tmp/fb-node-XXXXXX");
     FB_ASSERT(mkdtemp(one->folder) != NULL);
     (void)snprintf(one->path, sizeof one->path, "%s/items.db", one->folder);
-    rig_sql(one->path, "CREATE TABLE item(id TEXT PRIMARY KEY, name TEXT);"
-                       "INSERT INTO item VALUES('1', 'one'), ('2', 'two'), ('3', 'three');");
+    rig_sql(one->path,
+            "CREATE TABLE item(id TEXT PRIMARY KEY, name TEXT);"
+            "INSERT INTO item VALUES('1', 'one'), ('2', 'two'), ('3', 'three');");
     (void)snprintf(yaml, sizeof yaml,
                    "memory: 8MiB\n"
                    "loops: 2\n"
@@ -129,7 +130,7 @@ typedef struct rig_gate {
     pthread_cond_t changed;
     bool open, ended;
     int at_gate;
-    int result;        // of the load: FB_OK, or an error
+    int result;  // of the load: FB_OK, or an error
     fb_param id;
 } rig_gate;
 
@@ -163,10 +164,15 @@ static inline void rig_load_ended(void *arg, int result, const fb_value *value,
 // Begins a load of item `id` that brings "held" (or `result`, if that is an error) once the gate is
 // opened, and waits until it is at the gate.
 static inline void rig_hold(rig *one, rig_gate *gate, const char *id, int result) {
-    *gate = (rig_gate){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER,
-                       .result = result, .id = {FB_STR("id"), fb_str_of(id)}};
-    fb_request request = {.class_name = FB_STR("item"), .params = &gate->id, .param_count = 1,
-                          .loader = rig_load, .loader_arg = gate};
+    *gate = (rig_gate){.lock = PTHREAD_MUTEX_INITIALIZER,
+                       .changed = PTHREAD_COND_INITIALIZER,
+                       .result = result,
+                       .id = {FB_STR("id"), fb_str_of(id)}};
+    fb_request request = {.class_name = FB_STR("item"),
+                          .params = &gate->id,
+                          .param_count = 1,
+                          .loader = rig_load,
+                          .loader_arg = gate};
     FB_ASSERT(fb_fetch_start(one->engine, &request, rig_load_ended, gate) == FB_PENDING);
     pthread_mutex_lock(&gate->lock);
     while (gate->at_gate == 0) {
@@ -195,7 +201,7 @@ typedef struct rig_client {
     int result;           // of the last feed
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    fb_buf out;           // under the lock
+    fb_buf out;  // under the lock
     fb_str saying;
 } rig_client;
 
@@ -242,8 +248,8 @@ static inline void rig_client_take(void *arg) {
 }
 
 static inline void rig_client_open(rig_client *client, rig *one) {
-    *client = (rig_client){.rig = one, .lock = PTHREAD_MUTEX_INITIALIZER,
-                           .changed = PTHREAD_COND_INITIALIZER};
+    *client = (rig_client){
+        .rig = one, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     rig_on_loop(one, rig_client_begin, client);
 }
 

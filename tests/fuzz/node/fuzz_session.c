@@ -86,9 +86,9 @@ static bool holds_word(fb_str stream, const char *word) {
 }
 
 static bool same_each_time(fb_str stream) {
-    static const char *const others[] = {"TIME", "HELLO", "CLIENT", "INFO",    "FB.",  "EX",
-                                         "TTL",  "PX",    "SCAN",   "KEYS",    "PERSIST", "COMMAND",
-                                         "DBSIZE"};
+    static const char *const others[] = {"TIME",    "HELLO",   "CLIENT", "INFO", "FB.",
+                                         "EX",      "TTL",     "PX",     "SCAN", "KEYS",
+                                         "PERSIST", "COMMAND", "DBSIZE"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (holds_word(stream, others[i])) {
             return false;
@@ -97,13 +97,15 @@ static bool same_each_time(fb_str stream) {
     return true;
 }
 
+static void end(void) {
+    rig_close(&shared);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static bool opened;
     if (!opened) {
         rig_open(&shared);
-        // The rig lives until the fuzzer ends, and leaves nothing behind.
-        (void)unlink(shared.path);
-        (void)rmdir(shared.folder);
+        FB_ASSERT(atexit(end) == 0);
         opened = true;
     }
     if (size < 2 || size > SIZE_MAX_BYTES) {

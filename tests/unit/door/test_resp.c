@@ -22,7 +22,8 @@ static int port_of(const fb_resp_door *door) {
 }
 
 static int dial(const fb_resp_door *door) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port_of(door)),
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port_of(door)),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
@@ -290,7 +291,8 @@ static void test_resp__lives_through_lack_of_descriptors(void **state) {
     int waiting = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct rlimit none = {3, before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port_of(door)),
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port_of(door)),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     assert_int_equal(connect(waiting, (const struct sockaddr *)&to, sizeof to), 0);
     say(waiting, FB_STR("PING\r\n"));

@@ -40,8 +40,7 @@ static void say_scalars(fb_reply *reply) {
 
 static void test_reply__writes_scalars_in_each_encoding(void **state) {
     expect(say_nothing, "*2\r\n$-1\r\n*-1\r\n", "*2\r\n_\r\n_\r\n", "[null,null]");
-    expect(say_scalars,
-           "*6\r\n:-7\r\n$3\r\n0.1\r\n$3\r\ninf\r\n:1\r\n+OK\r\n$3\r\na\nb\r\n",
+    expect(say_scalars, "*6\r\n:-7\r\n$3\r\n0.1\r\n$3\r\ninf\r\n:1\r\n+OK\r\n$3\r\na\nb\r\n",
            "*6\r\n:-7\r\n,0.1\r\n,inf\r\n#t\r\n+OK\r\n=7\r\ntxt:a\nb\r\n",
            "[-7,0.1,null,true,\"OK\",\"a\\nb\"]");
 }
@@ -118,8 +117,7 @@ static void say_strange_keys(fb_reply *reply) {
 }
 
 static void test_reply__json_names_are_strings(void **state) {
-    expect_in(say_strange_keys, FB_ENCODING_JSON,
-              "{\"5\":6,\"null\":false,\"base64:/w==\":2.5}");
+    expect_in(say_strange_keys, FB_ENCODING_JSON, "{\"5\":6,\"null\":false,\"base64:/w==\":2.5}");
 }
 
 static void say_raw(fb_reply *reply) {

@@ -162,9 +162,10 @@ static void test_session__fetches_load_at_once_and_keep_their_order(void **state
     rig_client_say(&client, FB_STR("ECHO x\r\n"));
     assert_int_equal(client.out.len, 0);
     rig_release(&slow);
-    const char *expected = "$4\r\nheld\r\n-SOURCE the well is dry\r\n$14\r\n{\"name\":\"one\"}\r\n"
-                           "-NOCLASS there is no class 'nosuch'\r\n+PONG\r\n"
-                           "$14\r\n{\"name\":\"one\"}\r\n$1\r\nx\r\n";
+    const char *expected =
+        "$4\r\nheld\r\n-SOURCE the well is dry\r\n$14\r\n{\"name\":\"one\"}\r\n"
+        "-NOCLASS there is no class 'nosuch'\r\n+PONG\r\n"
+        "$14\r\n{\"name\":\"one\"}\r\n$1\r\nx\r\n";
     rig_client_await(&client, strlen(expected));
     assert_str(fb_buf_str(&client.out), expected);
     rig_client_close(&client);
