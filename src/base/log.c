@@ -14,6 +14,10 @@
 
 enum { FIELDS_SIZE = 1001 };
 
+static bool is_control(char byte) {
+    return (unsigned char)byte < 0x20 || byte == 0x7f;
+}
+
 void fb_log(fb_log_level level, const char *event, const char *format, ...) {
     char fields[FIELDS_SIZE];
     va_list arguments;
@@ -27,9 +31,30 @@ void fb_log(fb_log_level level, const char *event, const char *format, ...) {
         fields[fb_utf8_cut(fields, FIELDS_SIZE - 1)] = '\0';
     }
     for (char *byte = fields; *byte != '\0'; byte++) {
-        if ((unsigned char)*byte < 0x20 || *byte == 0x7f) {
-            *byte = '?';
-        }
+        *byte = is_control(*byte) ? '?' : *byte;
     }
     fb_hooks_current.log(fb_hooks_current.log_arg, level, event, fields);
+}
+
+fb_log_text fb_log_quote(fb_str value) {
+    fb_log_text quoted;
+    size_t room = sizeof(quoted.text) - 2;  // for what closes it
+    size_t len = 0;
+
+    quoted.text[len++] = '"';
+    for (size_t i = 0; i < value.len; i++) {
+        char byte = value.ptr[i];
+        bool escaped = byte == '"' || byte == '\\';
+        if (len + escaped >= room) {
+            len = 1 + fb_utf8_cut(quoted.text + 1, len - 1);
+            break;
+        }
+        if (escaped) {
+            quoted.text[len++] = '\\';
+        }
+        quoted.text[len++] = is_control(byte) ? '?' : byte;
+    }
+    quoted.text[len++] = '"';
+    quoted.text[len] = '\0';
+    return quoted;
 }

@@ -5,8 +5,6 @@
 
 #include <forebay/base.h>
 
-#include "base/buf.h"
-
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -18,9 +16,8 @@ bool fb_utf8_valid(fb_str bytes);
 // How much of `text` to keep when it is cut after `len` bytes: `len`, or less by the part of a
 // character that would be left at the end. Reads nothing after the cut.
 size_t fb_utf8_cut(const char *text, size_t len);
-// Appends `bytes` with every letter made small, one code point for one. Invalid bytes are copied as
-// they are. FB_OK or FB_ENOMEM (nothing appended). `bytes` is not part of `out`.
-FB_CHECK_RESULT int fb_utf8_fold(fb_str bytes, fb_buf *out);
+// The length of the run of ASCII that starts at `place`.
+size_t fb_utf8_ascii(fb_str bytes, size_t place);
 
 #ifdef __cplusplus
 }

@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fold.h"
 #include "base/str.h"
-#include "base/utf8.h"
 
 enum {
     NUMBER_DIGITS_MAX = 64,
@@ -74,7 +74,7 @@ static int normal_text(uint32_t normalise, fb_str *value, fb_buf *out, bool *cha
         return FB_OK;
     }
     size_t start = out->len;
-    int result = fold ? fb_utf8_fold(*value, out) : fb_buf_append(out, *value);
+    int result = fold ? fb_fold_case(*value, out) : fb_buf_append(out, *value);
     if (result != FB_OK) {
         return result;
     }

@@ -20,6 +20,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/error.h"
+#include "base/fold.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -321,7 +322,7 @@ static int write_form(fb_str value, fb_buf *out) {
 
     value = fb_str_trim(value);
     if (fb_str_double(value, &number) != FB_OK) {
-        return fb_utf8_fold(value, out);
+        return fb_fold_case(value, out);
     }
     return fb_buf_append(out, fb_row_json_format(number == 0 ? 0 : number, text));
 }
@@ -575,8 +576,9 @@ static bool load_together(fb_sqlite_worker *worker, const fb_job *job) {
 
 // ---- public
 
-void fb_sqlite_worker_init(fb_sqlite_worker *worker, const char *name, const char *path) {
-    fb_sqlite_conn_init(&worker->conn, name, path);
+void fb_sqlite_worker_init(fb_sqlite_worker *worker, const char *name, const char *path,
+                           const atomic_bool *cancelled) {
+    fb_sqlite_conn_init(&worker->conn, name, path, cancelled);
     worker->json = (fb_row_json){.len_max = FB_SQLITE_RESULT_MAX};
 }
 

@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "base/json.h"
+#include "base/fold.h"
 #include "base/utf8.h"
 
 static void test_json__accepts_every_kind(void **state) {
@@ -223,19 +224,19 @@ static void test_utf8__is_what_the_standard_says(void **state) {
 static void test_utf8__folds_case(void **state) {
     fb_buf out = {0};
 
-    assert_ok(fb_utf8_fold(FB_STR("Hello ÄÖÜ ΣΑΣ ДА ǅ 東京 ß 12"), &out));
+    assert_ok(fb_fold_case(FB_STR("Hello ÄÖÜ ΣΑΣ ДА ǅ 東京 ß 12"), &out));
     assert_str(fb_buf_str(&out), "hello äöü σασ да ǆ 東京 ß 12");
     out.len = 0;
     // Three bytes become two (the Kelvin sign: one), and two become three.
-    assert_ok(fb_utf8_fold(FB_STR("\xe2\x84\xaa"
+    assert_ok(fb_fold_case(FB_STR("\xe2\x84\xaa"
                                   "ẞȺ"),
                            &out));
     assert_str(fb_buf_str(&out), "kßⱥ");
     out.len = 0;
-    assert_ok(fb_utf8_fold(FB_STR("\U00010400😀"), &out));
+    assert_ok(fb_fold_case(FB_STR("\U00010400😀"), &out));
     assert_str(fb_buf_str(&out), "\U00010428😀");
     out.len = 0;
-    assert_ok(fb_utf8_fold(FB_STR("A\xff\xc3"
+    assert_ok(fb_fold_case(FB_STR("A\xff\xc3"
                                   "B\xed\xa0\x80\0C"),
                            &out));
     assert_bytes(fb_buf_str(&out), FB_STR("a\xff\xc3"
@@ -270,8 +271,8 @@ static void test_utf8__folding_twice_changes_nothing_more(void **state) {
             len = 2;
         }
         fb_buf once = {0}, twice = {0};
-        assert_ok(fb_utf8_fold(fb_str_make(bytes, len), &once));
-        assert_ok(fb_utf8_fold(fb_buf_str(&once), &twice));
+        assert_ok(fb_fold_case(fb_str_make(bytes, len), &once));
+        assert_ok(fb_fold_case(fb_buf_str(&once), &twice));
         assert_bytes(fb_buf_str(&twice), fb_buf_str(&once));
         fb_buf_release(&once);
         fb_buf_release(&twice);
@@ -295,7 +296,7 @@ static int fold_long(void *arg) {
     for (int i = 0; i < 40 && result == FB_OK; i++) {
         size_t before = out.len;
         // Grows by half: what was reserved is not enough.
-        result = fb_utf8_fold(FB_STR("ȺȾȺȾȺȾȺȾȺȾȺȾȺȾȺȾȺȾȺȾȺȾ"), &out);
+        result = fb_fold_case(FB_STR("ȺȾȺȾȺȾȺȾȺȾȺȾȺȾȺȾȺȾȺȾȺȾ"), &out);
         assert_true(result == FB_OK || out.len == before);
     }
     fb_buf_release(&out);
