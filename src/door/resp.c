@@ -353,6 +353,7 @@ int fb_resp_open(fb_node *node, fb_str address, fb_resp_door **out, fb_error *er
         free_door(door);
         return result;
     }
+    node->resp_address = door->listen.address;  // before a session could ask for it
     on_all_loops(door, open_part);
     for (uint32_t i = 0; i < door->lane_count; i++) {
         if (door->lanes[i].result < 0) {

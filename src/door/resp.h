@@ -14,8 +14,9 @@ extern "C" {
 
 typedef struct fb_resp_door fb_resp_door;
 
-// Listens on every loop of node->engine. `address` as in door/listen.h. FB_EINVAL, FB_EIO (also:
-// somebody listens there already; `error` names the address), FB_ENOMEM.
+// Listens on every loop of node->engine, and sets node->resp_address. `address` as in
+// door/listen.h. FB_EINVAL, FB_EIO (also: somebody listens there already; `error` names the
+// address), FB_ENOMEM.
 FB_CHECK_RESULT int fb_resp_open(fb_node *node, fb_str address, fb_resp_door **door,
                                  fb_error *error);
 // "127.0.0.1:6380", with the port that was free where 0 was asked for; as long as the door lives.

@@ -571,8 +571,8 @@ def start_forebay(program, folder):
     path = os.path.join(folder, "forebay.sock")
     settings = os.path.join(folder, "forebay.yaml")
     with open(settings, "w", encoding="utf-8") as file:
-        file.write(f"listen: {{resp: 'unix:{path}', http: '127.0.0.1:0'}}\nmemory: 64MiB\n")
-    server = subprocess.Popen([program, "serve", settings], stdout=subprocess.DEVNULL)
+        file.write(f"listen: {{resp: 'unix:{path}', http: 'off'}}\nmemory: 64MiB\n")
+    server = subprocess.Popen([program, "serve", "--config", settings], stdout=subprocess.DEVNULL)
     wait_for(path)
     return server, path
 
