@@ -1,14 +1,14 @@
 // forebay bench report: what the cache gains for one class, as this client feels it.
 //
-// The samples are taken one after another on one connection. First each is loaded anew (FB.FETCH with
-// REFRESH: the source is asked, whatever the cache has), then, 200 ms later, each is read again. Both
-// times are round trips of this client, network and all; so that one can tell the cache from the
-// network, as many round trips that ask nothing (PING) are measured too. Who answered each sample
-// is asked along (WITHMETA), and how often the source was asked is taken from the server's own count,
-// so the report says when a "cached" answer was none.
+// The samples are taken one after another on one connection. First each is loaded anew (FB.FETCH
+// with REFRESH: the source is asked, whatever the cache has), then, 200 ms later, each is read
+// again. Both times are round trips of this client, network and all; so that one can tell the cache
+// from the network, as many round trips that ask nothing (PING) are measured too. Who answered each
+// sample is asked along (WITHMETA), and how often the source was asked is taken from the server's
+// own count, so the report says when a "cached" answer was none.
 //
-// What it does not hide: the first sample may find the source's own caches cold, later ones find them
-// warm; and a load brings the value into the cache for everybody, as any other load would.
+// What it does not hide: the first sample may find the source's own caches cold, later ones find
+// them warm; and a load brings the value into the cache for everybody, as any other load would.
 
 #include <stdio.h>
 #include <string.h>
@@ -155,7 +155,9 @@ static int64_t integer(const fb_resp_value *map, const char *name) {
 
 static double number(const fb_resp_value *map, const char *name) {
     const fb_resp_value *value = member(map, name);
-    return value == NULL ? 0 : value->type == FB_RESP_DOUBLE ? value->number : (double)value->integer;
+    return value == NULL                   ? 0
+           : value->type == FB_RESP_DOUBLE ? value->number
+                                           : (double)value->integer;
 }
 
 static void text(const fb_resp_value *map, const char *name, char *to, size_t to_size) {
@@ -231,47 +233,48 @@ static bool measure_ping(run *self) {
 
 // ---- the server's own figures
 
-static fb_bench_latency latency(const fb_resp_value *map, const char *name) {
+static fb_latency latency(const fb_resp_value *map, const char *name) {
     const fb_resp_value *inner = member(map, name);
     if (inner == NULL) {
-        return (fb_bench_latency){0};
+        return (fb_latency){0};
     }
-    return (fb_bench_latency){integer(inner, "count"), number(inner, "mean_ms"),
-                              number(inner, "p50_ms"), number(inner, "p95_ms")};
+    return (fb_latency){(uint64_t)integer(inner, "count"), number(inner, "mean_ms"),
+                        number(inner, "p50_ms"),           number(inner, "p95_ms"),
+                        number(inner, "p99_ms"),           number(inner, "max_ms")};
 }
 
-static bool read_figures(run *self, fb_bench_figures *figures) {
+static bool read_figures(run *self, fb_cache_figures *figures) {
     const fb_str args[] = {FB_STR("FB.STATS"), fb_str_of(self->line->words[1])};
     const fb_resp_value *reply;
     if (!ask(self, args, 2, &reply, NULL)) {
         return false;
     }
-    *figures = (fb_bench_figures){
-        .hits = integer(reply, "hits"),
-        .misses = integer(reply, "misses"),
-        .loads = integer(reply, "loads"),
-        .load_failures = integer(reply, "load_failures"),
-        .ttl_ms = integer(reply, "ttl_ms"),
-        .hit_rate_percent = number(reply, "hit_rate_percent"),
-        .hit = latency(reply, "hit"),
-        .load = latency(reply, "load"),
-    };
+#define READ_COUNTER(field, help) figures->field = (uint64_t)integer(reply, #field);
+    FB_CACHE_COUNTERS(READ_COUNTER)
+#undef READ_COUNTER
+    text(reply, "name", figures->name, sizeof figures->name);
+    figures->hit = latency(reply, "hit");
+    figures->miss = latency(reply, "miss");
+    figures->load = latency(reply, "load");
+    figures->ttl_ms = integer(reply, "ttl_ms");
+    figures->has_source = true;
     return true;
 }
 
 static bool read_whole(run *self) {
     const fb_str args[] = {FB_STR("FB.STATS")};
     const fb_resp_value *reply;
-    fb_bench *bench = &self->bench;
+    fb_stats *server = &self->bench.server;
     if (!ask(self, args, 1, &reply, NULL)) {
         return false;
     }
-    bench->entries = integer(reply, "entries");
-    bench->memory_bytes = integer(reply, "memory_bytes");
-    bench->memory_limit_bytes = integer(reply, "memory_limit_bytes");
-    bench->uptime_ms = integer(reply, "uptime_ms");
-    bench->shared_configured = integer(reply, "shared_configured") != 0;
-    bench->shared_connected = integer(reply, "shared_connected") != 0;
+    server->entries = (uint64_t)integer(reply, "entries");
+    server->memory_bytes = (uint64_t)integer(reply, "memory_bytes");
+    server->memory_limit_bytes = (uint64_t)integer(reply, "memory_limit_bytes");
+    server->evictions = (uint64_t)integer(reply, "evictions");
+    server->uptime_ms = integer(reply, "uptime_ms");
+    server->shared_configured = integer(reply, "shared_configured") != 0;
+    server->shared_connected = integer(reply, "shared_connected") != 0;
     return true;
 }
 
@@ -308,9 +311,9 @@ static bool report(run *self) {
         return fail(self, FB_EXIT_REFUSED, "out of memory", strlen("out of memory"));
     }
     fb_clock_iso(bench->time, sizeof bench->time);
-    snprintf(bench->server, sizeof bench->server, "%s", self->line->url);
-    snprintf(bench->class_name, sizeof bench->class_name, "%s", self->line->words[1]);
-    int result = fb_client_open(self->line->url, self->line->timeout_ms, &self->client, &self->error);
+    snprintf(bench->address, sizeof bench->address, "%s", self->line->url);
+    int result =
+        fb_client_open(self->line->url, self->line->timeout_ms, &self->client, &self->error);
     if (result < 0) {
         return fail(self, result == FB_EINVAL ? FB_EXIT_USAGE : FB_EXIT_CONNECTION,
                     self->error.text, strlen(self->error.text));

@@ -1,8 +1,8 @@
 // The report, for people and as JSON, from the same struct.
 //
-// Speed-ups are quotients of round trips, so they say what this client gains, not what the cache could
-// do: near the server a cached answer costs little more than a PING, and the report puts that beside
-// it. Means carry their standard deviation, for five samples are few.
+// Speed-ups are quotients of round trips, so they say what this client gains, not what the cache
+// could do: near the server a cached answer costs little more than a PING, and the report puts that
+// beside it. Means carry their standard deviation, for five samples are few.
 
 #include "cli/bench_report.h"
 
@@ -75,83 +75,85 @@ static size_t count_from_source(const fb_bench *bench) {
     return count;
 }
 
+static double hit_rate(const fb_cache_figures *figures) {
+    uint64_t reads = figures->hits + figures->misses;
+    return reads > 0 ? 100.0 * (double)figures->hits / (double)reads : 0;
+}
+
 static const char *shared_state(const fb_bench *bench) {
-    return !bench->shared_configured ? "not configured" : bench->shared_connected ? "up" : "down";
+    const fb_stats *server = &bench->server;
+    return !server->shared_configured ? "not configured" : server->shared_connected ? "up" : "down";
 }
 
 // ---- advice
 
-static void advise_rate(const fb_bench *bench, char *text, size_t text_size) {
-    const fb_bench_figures *then = &bench->before;
-    double rate = then->hit_rate_percent;
-    const char *words = "low: change the ttl, normalise keys, review which queries are asked";
-    if (then->hits + then->misses == 0) {
-        snprintf(text, text_size, "hit rate: nobody had read this class before the report");
-        return;
-    }
-    if (rate > 95) {
-        words = "performing optimally; more may be cached than need be, or for longer";
-    } else if (rate > 80) {
-        words = "performing optimally";
-    } else if (rate >= 50) {
-        words = "look for opportunities: a longer ttl, normalised keys, warming";
-    }
-    snprintf(text, text_size, "hit rate %.1f %% (%" PRId64 " of %" PRId64 " reads before this report): %s",
-             rate, then->hits, then->hits + then->misses, words);
-}
-
-static void advise_speed(const fb_bench *bench, char *text, size_t text_size) {
+static void advise_speed(const fb_bench *bench, fb_advice_fn fn, void *arg) {
+    char text[ADVICE_SIZE];
     double gain = overall_speedup(bench);
-    const char *words = gain >= 2 ? "caching it pays" : "caching it gains this client little";
-    snprintf(text, text_size, "speed-up %.1fx: %s", gain, words);
+    snprintf(text, sizeof text, "Samples: %.1f times as fast from the cache: %s.", gain,
+             gain >= 2 ? "caching it pays" : "caching it gains this client little");
+    fn(arg, text);
 }
 
-static void advise_misses(const fb_bench *bench, char *text, size_t text_size) {
+static void advise_misses(const fb_bench *bench, fb_advice_fn fn, void *arg) {
+    char text[ADVICE_SIZE], ttl[48];
     size_t count = count_from_source(bench);
     if (count > 0) {
-        char ttl[48];
-        snprintf(text, text_size,
-                 "%zu of %zu reads after the pause went to the source again: its ttl is %s, the memory "
-                 "limit %" PRId64 " MiB; `forebay explain KEY` tells why",
-                 count, bench->sample_count,
-                 fb_units_show_duration(bench->after.ttl_ms * 1000000, ttl, sizeof ttl),
-                 bench->memory_limit_bytes >> 20);
+        snprintf(
+            text, sizeof text,
+            "Samples: %zu of %zu reads after the pause went to the source again: its TTL is %s, "
+            "the memory limit %" PRIu64 " MiB; `forebay explain KEY` tells why.",
+            count, bench->sample_count,
+            fb_units_show_duration(bench->after.ttl_ms * 1000000, ttl, sizeof ttl),
+            bench->server.memory_limit_bytes >> 20);
+        fn(arg, text);
     }
 }
 
-static void advise_network(const fb_bench *bench, char *text, size_t text_size) {
+static void advise_network(const fb_bench *bench, fb_advice_fn fn, void *arg) {
+    char text[ADVICE_SIZE];
     double cached = fb_bench_summarise(bench, FB_BENCH_CACHED).mean;
     if (cached > 0 && bench->ping_ms > cached / 2) {
-        snprintf(text, text_size,
-                 "%.0f %% of a cached answer is the round trip itself: pipelining, or the library in the "
-                 "process, would gain more",
+        snprintf(text, sizeof text,
+                 "Samples: %.0f %% of a cached answer is the round trip itself: pipelining, or the "
+                 "library in the process, would gain more.",
                  bench->ping_ms < cached ? 100 * bench->ping_ms / cached : 100.0);
+        fn(arg, text);
     }
 }
 
-bool fb_bench_advice(const fb_bench *bench, size_t index, char *text, size_t text_size) {
-    static void (*const advise[])(const fb_bench *bench, char *text, size_t text_size) = {
-        advise_rate, advise_speed, advise_misses, advise_network};
-    text[0] = '\0';
-    if (index >= sizeof advise / sizeof advise[0]) {
-        return false;
+void fb_bench_advise(const fb_bench *bench, fb_advice_fn fn, void *arg) {
+    fb_cache_figures before = bench->before;
+    fb_stats stats = bench->server;
+    stats.all = before;
+    stats.classes = &before;
+    stats.class_count = 1;
+    if (before.hits + before.misses > 0) {
+        fb_advice_give(&stats, fn, arg);
+    } else {
+        fn(arg, "Nobody had read the class before this report.");
     }
-    advise[index](bench, text, text_size);
-    return true;
+    advise_speed(bench, fn, arg);
+    advise_misses(bench, fn, arg);
+    advise_network(bench, fn, arg);
 }
 
 // ---- for people
 
 static void say_head(writer *to, const fb_bench *bench) {
     char uptime[48], used[48], limit[48];
-    SAY(to, "forebay bench report: class %s\n%s, server %s, up %s\n\n", bench->class_name, bench->time,
-        bench->server,
-        fb_units_show_duration(bench->uptime_ms / 1000 * 1000000000, uptime, sizeof uptime));
-    SAY(to, "Tiers\n  memory  up: %" PRId64 " entries, %s of %s\n", bench->entries,
-        fb_units_show_bytes((uint64_t)bench->memory_bytes & ~(uint64_t)1023, used, sizeof used),
-        fb_units_show_bytes((uint64_t)bench->memory_limit_bytes, limit, sizeof limit));
+    const fb_stats *server = &bench->server;
+    // In whole seconds, once there are any.
+    int64_t uptime_ms =
+        server->uptime_ms - (server->uptime_ms > 1000 ? server->uptime_ms % 1000 : 0);
+    SAY(to, "forebay bench report: class %s\n%s, server %s, up %s\n\n", bench->after.name,
+        bench->time, bench->address,
+        fb_units_show_duration(uptime_ms * 1000000, uptime, sizeof uptime));
+    SAY(to, "Tiers\n  memory  up: %" PRIu64 " entries, %s of %s\n", server->entries,
+        fb_units_show_bytes(server->memory_bytes & ~(uint64_t)1023, used, sizeof used),
+        fb_units_show_bytes(server->memory_limit_bytes, limit, sizeof limit));
     SAY(to, "  shared  %s\n", shared_state(bench));
-    SAY(to, "  source  up: asked %" PRId64 " times during this report\n\n",
+    SAY(to, "  source  up: asked %" PRIu64 " times during this report\n\n",
         bench->after.loads - bench->before.loads);
 }
 
@@ -168,8 +170,8 @@ static void say_samples(writer *to, const fb_bench *bench) {
 }
 
 static void say_summary(writer *to, const char *name, fb_bench_summary is, const char *unit) {
-    SAY(to, "  %-9s mean %10.3f %-2s  deviation %9.3f  least %9.3f  most %9.3f\n", name, is.mean, unit,
-        is.deviation, is.least, is.most);
+    SAY(to, "  %-9s mean %10.3f %-2s  deviation %9.3f  least %9.3f  most %9.3f\n", name, is.mean,
+        unit, is.deviation, is.least, is.most);
 }
 
 static void say_averages(writer *to, const fb_bench *bench) {
@@ -182,7 +184,7 @@ static void say_averages(writer *to, const fb_bench *bench) {
 }
 
 // Hits are timed by sample, so there may be hits and no time.
-static void say_latency(writer *to, const char *name, const fb_bench_latency *latency) {
+static void say_latency(writer *to, const char *name, const fb_latency *latency) {
     if (latency->count == 0) {
         SAY(to, "  a %-5s none timed yet\n", name);
     } else {
@@ -192,28 +194,31 @@ static void say_latency(writer *to, const char *name, const fb_bench_latency *la
 }
 
 static void say_server(writer *to, const fb_bench *bench) {
-    const fb_bench_figures *now = &bench->after;
-    SAY(to, "\nThe server's own figures for the class: all its clients, this report included, without the network\n");
-    SAY(to, "  hits %" PRId64 ", misses %" PRId64 ", hit rate %.1f %%, loads %" PRId64 " (%" PRId64
+    const fb_cache_figures *now = &bench->after;
+    SAY(to,
+        "\nThe server's own figures for the class: all its clients, this report included, without "
+        "the network\n");
+    SAY(to,
+        "  hits %" PRIu64 ", misses %" PRIu64 ", hit rate %.1f %%, loads %" PRIu64 " (%" PRIu64
         " failed)\n",
-        now->hits, now->misses, now->hit_rate_percent, now->loads, now->load_failures);
+        now->hits, now->misses, hit_rate(now), now->loads, now->load_failures);
     say_latency(to, "hit", &now->hit);
     say_latency(to, "load", &now->load);
 }
 
+static void say_advice(void *arg, const char *text) {
+    writer *to = arg;
+    SAY(to, "  - %s\n", text);
+}
+
 int fb_bench_text(const fb_bench *bench, fb_buf *out) {
     writer to = {.out = out};
-    char text[ADVICE_SIZE];
     say_head(&to, bench);
     say_samples(&to, bench);
     say_averages(&to, bench);
     say_server(&to, bench);
-    SAY(&to, "\nRecommendations for %s\n", bench->class_name);
-    for (size_t i = 0; fb_bench_advice(bench, i, text, sizeof text); i++) {
-        if (text[0] != '\0') {
-            SAY(&to, "  - %s\n", text);
-        }
-    }
+    SAY(&to, "\nRecommendations: of the class before this report, and of its samples\n");
+    fb_bench_advise(bench, say_advice, &to);
     return to.failed ? FB_ENOMEM : FB_OK;
 }
 
@@ -229,6 +234,10 @@ static void put_integer(fb_reply *to, const char *name, int64_t number) {
     fb_reply_integer(to, number);
 }
 
+static void put_count(fb_reply *to, const char *name, uint64_t count) {
+    put_integer(to, name, (int64_t)count);
+}
+
 static void put_double(fb_reply *to, const char *name, double number) {
     fb_reply_text(to, name);
     fb_reply_double(to, number);
@@ -242,7 +251,7 @@ static void put_sample(fb_reply *to, const fb_bench_sample *one) {
     put_double(to, "speedup", figure(one, FB_BENCH_SPEEDUP));
     put_text(to, "uncached_from", one->uncached_tier);
     put_text(to, "cached_from", one->cached_tier);
-    put_integer(to, "bytes", (int64_t)one->bytes);
+    put_count(to, "bytes", one->bytes);
 }
 
 static void put_summary(fb_reply *to, const char *name, fb_bench_summary is) {
@@ -254,24 +263,24 @@ static void put_summary(fb_reply *to, const char *name, fb_bench_summary is) {
     put_double(to, "most", is.most);
 }
 
-static void put_latency(fb_reply *to, const char *name, const fb_bench_latency *latency) {
+static void put_latency(fb_reply *to, const char *name, const fb_latency *latency) {
     fb_reply_text(to, name);
     fb_reply_map(to, 4);
-    put_integer(to, "count", latency->count);
+    put_count(to, "count", latency->count);
     put_double(to, "mean_ms", latency->mean_ms);
     put_double(to, "p50_ms", latency->p50_ms);
     put_double(to, "p95_ms", latency->p95_ms);
 }
 
 static void put_server(fb_reply *to, const fb_bench *bench) {
-    const fb_bench_figures *now = &bench->after;
+    const fb_cache_figures *now = &bench->after;
     fb_reply_text(to, "server_figures");
     fb_reply_map(to, 8);
-    put_integer(to, "hits", now->hits);
-    put_integer(to, "misses", now->misses);
-    put_double(to, "hit_rate_percent", now->hit_rate_percent);
-    put_integer(to, "loads", now->loads);
-    put_integer(to, "load_failures", now->load_failures);
+    put_count(to, "hits", now->hits);
+    put_count(to, "misses", now->misses);
+    put_double(to, "hit_rate_percent", hit_rate(now));
+    put_count(to, "loads", now->loads);
+    put_count(to, "load_failures", now->load_failures);
     put_integer(to, "ttl_ms", now->ttl_ms);
     put_latency(to, "hit", &now->hit);
     put_latency(to, "load", &now->load);
@@ -283,33 +292,35 @@ static void put_tiers(fb_reply *to, const fb_bench *bench) {
     fb_reply_text(to, "memory");
     fb_reply_map(to, 4);
     put_text(to, "state", "up");
-    put_integer(to, "entries", bench->entries);
-    put_integer(to, "bytes", bench->memory_bytes);
-    put_integer(to, "limit_bytes", bench->memory_limit_bytes);
+    put_count(to, "entries", bench->server.entries);
+    put_count(to, "bytes", bench->server.memory_bytes);
+    put_count(to, "limit_bytes", bench->server.memory_limit_bytes);
     put_text(to, "shared", shared_state(bench));
     fb_reply_text(to, "source");
     fb_reply_map(to, 2);
     put_text(to, "state", "up");
-    put_integer(to, "loads", bench->after.loads - bench->before.loads);
+    put_count(to, "loads", bench->after.loads - bench->before.loads);
 }
 
-static size_t count_advice(const fb_bench *bench) {
-    char text[ADVICE_SIZE];
-    size_t count = 0;
-    for (size_t i = 0; fb_bench_advice(bench, i, text, sizeof text); i++) {
-        count += text[0] != '\0';
-    }
-    return count;
+static void count_advice(void *arg, const char *text) {
+    size_t *count = arg;
+    (void)text;
+    (*count)++;
+}
+
+static void put_advice(void *arg, const char *text) {
+    fb_reply_text(arg, text);
 }
 
 int fb_bench_json(const fb_bench *bench, fb_buf *out) {
     fb_reply to;
-    char text[ADVICE_SIZE];
+    size_t advice_count = 0;
+    fb_bench_advise(bench, count_advice, &advice_count);
     fb_reply_init(&to, FB_ENCODING_JSON, out);
     fb_reply_map(&to, 11);
-    put_text(&to, "class", bench->class_name);
+    put_text(&to, "class", bench->after.name);
     put_text(&to, "time", bench->time);
-    put_text(&to, "server", bench->server);
+    put_text(&to, "server", bench->address);
     put_tiers(&to, bench);
     fb_reply_text(&to, "samples");
     fb_reply_array(&to, bench->sample_count);
@@ -322,11 +333,7 @@ int fb_bench_json(const fb_bench *bench, fb_buf *out) {
     put_double(&to, "ping_ms", bench->ping_ms);
     put_server(&to, bench);
     fb_reply_text(&to, "recommendations");
-    fb_reply_array(&to, count_advice(bench));
-    for (size_t i = 0; fb_bench_advice(bench, i, text, sizeof text); i++) {
-        if (text[0] != '\0') {
-            fb_reply_text(&to, text);
-        }
-    }
+    fb_reply_array(&to, advice_count);
+    fb_bench_advise(bench, put_advice, &to);
     return fb_reply_failed(&to) || fb_buf_byte(out, '\n') < 0 ? FB_ENOMEM : FB_OK;
 }

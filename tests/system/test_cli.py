@@ -119,7 +119,7 @@ class Talking(TestCase):
             report = pathlib.Path(folder, "cache_performance_report.txt").read_text()
             self.assertTrue(done.stdout.startswith(report))
             for part in ("Tiers", "memory  up", "source  up: asked 3 times", "Samples", "rounds=300000",
-                         "source, memory", "Averages", "deviation", "PING", "Recommendations for slow"):
+                         "source, memory", "Averages", "deviation", "PING", "Recommendations", "Nobody had read"):
                 self.assertIn(part, report)
             self.assertEqual(len([line for line in report.splitlines() if "rounds=" in line]), 3)
 
