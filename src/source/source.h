@@ -47,6 +47,9 @@ typedef struct fb_source_type {
     int (*rows)(fb_source *source, fb_str query, int64_t deadline_ns,
                 void (*fn)(void *arg, const fb_param *columns, size_t column_count), void *arg,
                 fb_error *error);
+    // From any thread: what runs ends as soon as it can, and what begins from now on ends at once,
+    // with FB_ECLOSED. There is no way back but close().
+    void (*cancel)(fb_source *source);
     void (*close)(fb_source *source);  // after the last job is done
 } fb_source_type;
 

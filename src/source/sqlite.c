@@ -35,6 +35,7 @@ typedef struct sqlite_source {
     fb_sqlite_worker *workers;
     uint32_t worker_count;
     atomic_uint_fast64_t last_id;
+    atomic_bool cancelled;
 } sqlite_source;
 
 static sqlite_source *own_of(fb_source *source) {
@@ -44,7 +45,7 @@ static sqlite_source *own_of(fb_source *source) {
 // ---- prepare
 
 static int open_for_check(sqlite_source *own, fb_sqlite_conn *conn, fb_error *error) {
-    fb_sqlite_conn_init(conn, own->name, own->path);
+    fb_sqlite_conn_init(conn, own->name, own->path, &own->cancelled);
     return fb_sqlite_conn_open(conn, fb_clock_now_ns() + CHECK_WAIT_S * FB_NS_PER_S, error);
 }
 
@@ -173,7 +174,7 @@ static int rows(fb_source *source, fb_str query, int64_t deadline_ns,
         return fb_error_set(error, FB_ENOMEM, "source %s: out of memory", own->name);
     }
     fb_sqlite_query run = {.sql = sql, .row = walk_row, .arg = &each};
-    fb_sqlite_conn_init(&conn, own->name, own->path);
+    fb_sqlite_conn_init(&conn, own->name, own->path, &own->cancelled);
     int result = fb_sqlite_conn_run(&conn, &run, deadline_ns, error);
     fb_sqlite_conn_release(&conn);
     fb_mem_free(each.columns);
@@ -183,6 +184,10 @@ static int rows(fb_source *source, fb_str query, int64_t deadline_ns,
 }
 
 // ---- opening and closing
+
+static void cancel(fb_source *source) {
+    atomic_store(&own_of(source)->cancelled, true);
+}
 
 static void close_source(fb_source *source) {
     if (source == NULL) {
@@ -204,6 +209,7 @@ static const fb_source_type sqlite_type = {
     .unprepare = unprepare,
     .start = start,
     .rows = rows,
+    .cancel = cancel,
     .close = close_source,
 };
 
@@ -239,7 +245,8 @@ static int fill(sqlite_source *own, fb_str name, const char *path, fb_workers *p
         return FB_ENOMEM;
     }
     while (own->worker_count < count) {
-        fb_sqlite_worker_init(&own->workers[own->worker_count++], own->name, own->path);
+        fb_sqlite_worker_init(&own->workers[own->worker_count++], own->name, own->path,
+                              &own->cancelled);
     }
     return FB_OK;
 }

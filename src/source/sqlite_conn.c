@@ -6,7 +6,7 @@
 //
 // Time: the busy handler sleeps in small steps while another process has the database locked, and
 // the progress handler looks at the clock every thousand instructions of SQLite's machine, which
-// is some tens of microseconds. What one instruction takes (a function over a huge text) is not
+// is some tens of microseconds; both look whether the source was cancelled. What one instruction takes (a function over a huge text) is not
 // interrupted; values are bounded, so that is bounded too.
 
 #include "source/sqlite_conn.h"
@@ -53,8 +53,9 @@ static void close_db(fb_sqlite_conn *conn) {
     conn->broken = false;
 }
 
-void fb_sqlite_conn_init(fb_sqlite_conn *conn, const char *name, const char *path) {
-    *conn = (fb_sqlite_conn){.name = name, .path = path};
+void fb_sqlite_conn_init(fb_sqlite_conn *conn, const char *name, const char *path,
+                         const atomic_bool *cancelled) {
+    *conn = (fb_sqlite_conn){.name = name, .path = path, .cancelled = cancelled};
     fb_list_init(&conn->statements);
 }
 
@@ -67,7 +68,7 @@ static int wait_for_lock(void *arg, int count) {
     int64_t left_ns = conn->deadline_ns - fb_clock_now_ns();
     int64_t wait_ns = LOCK_WAIT_US * FB_NS_PER_US * (count < LOCK_WAITS_SHORT ? 1 : 10);
 
-    if (left_ns <= 0) {
+    if (left_ns <= 0 || atomic_load(conn->cancelled)) {
         return 0;
     }
     wait_ns = wait_ns < left_ns ? wait_ns : left_ns;
@@ -76,10 +77,10 @@ static int wait_for_lock(void *arg, int count) {
     return 1;
 }
 
-static int out_of_time(void *arg) {
+static int has_to_end(void *arg) {
     const fb_sqlite_conn *conn = arg;
 
-    return fb_clock_now_ns() >= conn->deadline_ns;
+    return fb_clock_now_ns() >= conn->deadline_ns || atomic_load(conn->cancelled);
 }
 
 static int open_db(fb_sqlite_conn *conn, fb_error *error) {
@@ -94,7 +95,7 @@ static int open_db(fb_sqlite_conn *conn, fb_error *error) {
     (void)sqlite3_extended_result_codes(conn->db, 1);
     (void)sqlite3_limit(conn->db, SQLITE_LIMIT_LENGTH, FB_SQLITE_RESULT_MAX);
     (void)sqlite3_busy_handler(conn->db, wait_for_lock, conn);
-    sqlite3_progress_handler(conn->db, PROGRESS_STEPS, out_of_time, conn);
+    sqlite3_progress_handler(conn->db, PROGRESS_STEPS, has_to_end, conn);
     return FB_OK;
 }
 
@@ -143,9 +144,12 @@ static int result_of(const fb_sqlite_conn *conn, int code) {
         case SQLITE_NOMEM:
             return FB_ENOMEM;
         case SQLITE_INTERRUPT:
-            return FB_ETIMEDOUT;
+            return atomic_load(conn->cancelled) ? FB_ECLOSED : FB_ETIMEDOUT;
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
+            if (atomic_load(conn->cancelled)) {
+                return FB_ECLOSED;
+            }
             return fb_clock_now_ns() >= conn->deadline_ns ? FB_ETIMEDOUT : FB_ESOURCE;
         case SQLITE_TOOBIG:
             return FB_ETOOBIG;
@@ -162,7 +166,9 @@ int fb_sqlite_conn_fail(fb_sqlite_conn *conn, int code, fb_error *error) {
     bool system = result == FB_ESOURCE && casts_doubt(code) && number != 0;
 
     conn->broken = conn->broken || casts_doubt(code);
-    if ((code & 0xff) == SQLITE_INTERRUPT) {
+    if (result == FB_ECLOSED) {
+        words = "shutting down";
+    } else if ((code & 0xff) == SQLITE_INTERRUPT) {
         words = "the query was not done by its deadline";
     } else if ((code & 0xff) == SQLITE_READONLY) {
         // SQLite says "attempt to write a readonly database" of what is only an attempt to read.
@@ -281,8 +287,10 @@ static int run_once(fb_sqlite_conn *conn, const fb_sqlite_query *query, fb_error
 
 int fb_sqlite_conn_run(fb_sqlite_conn *conn, const fb_sqlite_query *query, int64_t deadline_ns,
                        fb_error *error) {
+    if (atomic_load(conn->cancelled)) {
+        return fb_error_set(error, FB_ECLOSED, "source %s: shutting down", conn->name);
+    }
     int result = fb_sqlite_conn_open(conn, deadline_ns, error);
-
     if (result != FB_OK) {
         return result;
     }

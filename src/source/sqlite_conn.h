@@ -7,6 +7,7 @@
 #define FB_SOURCE_SQLITE_CONN_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include <forebay/base.h>
@@ -23,6 +24,7 @@ enum { FB_SQLITE_RESULT_MAX = 64 * 1024 * 1024, FB_SQLITE_STATEMENTS_MAX = 256 }
 typedef struct fb_sqlite_conn {
     const char *name;     // of the source, for messages
     const char *path;
+    const atomic_bool *cancelled;  // by another thread: no more queries
     sqlite3 *db;          // NULL: not open
     dev_t device;         // which file is open
     ino_t inode;
@@ -32,8 +34,9 @@ typedef struct fb_sqlite_conn {
     size_t statement_count;
 } fb_sqlite_conn;
 
-// Neither is copied.
-void fb_sqlite_conn_init(fb_sqlite_conn *conn, const char *name, const char *path);
+// None of them is copied. While *cancelled is set, every query ends with FB_ECLOSED.
+void fb_sqlite_conn_init(fb_sqlite_conn *conn, const char *name, const char *path,
+                         const atomic_bool *cancelled);
 // Leaves it initialised: closed.
 void fb_sqlite_conn_release(fb_sqlite_conn *conn);
 
@@ -54,7 +57,7 @@ typedef struct fb_sqlite_query {
 } fb_sqlite_query;
 
 // Opens and runs. FB_OK: all rows were taken that were wanted. FB_ETIMEDOUT: not done by the
-// deadline. FB_ETOOBIG, FB_ENOMEM, FB_ESOURCE (with SQLite's words).
+// deadline. FB_ETOOBIG, FB_ENOMEM, FB_ECLOSED, FB_ESOURCE (with SQLite's words).
 FB_CHECK_RESULT int fb_sqlite_conn_run(fb_sqlite_conn *conn, const fb_sqlite_query *query,
                                        int64_t deadline_ns, fb_error *error);
 

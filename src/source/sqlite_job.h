@@ -32,7 +32,8 @@ typedef struct fb_sqlite_worker {
     fb_row_json json;  // memory for the next value
 } fb_sqlite_worker;
 
-void fb_sqlite_worker_init(fb_sqlite_worker *worker, const char *name, const char *path);
+void fb_sqlite_worker_init(fb_sqlite_worker *worker, const char *name, const char *path,
+                           const atomic_bool *cancelled);
 void fb_sqlite_worker_release(fb_sqlite_worker *worker);
 // Fills every item's `loaded`: result, value, tags, error, took_ns. Does not call done.
 void fb_sqlite_job_run(fb_sqlite_worker *worker, fb_job *job);
