@@ -3,13 +3,14 @@
 // Posts are pushed on a lock-free stack; the one that finds it empty writes to an eventfd. The loop
 // takes the whole stack at once, turns it round and runs it in order. So however many threads post
 // however much, there is at most one system call for each time the loop comes by.
-// Stopping is a post as well: what was posted before it has been run.
+// Stopping is a post as well: what was posted before it has been run. What comes later stays on the
+// stack until the thread that closes takes the place of the loop's: so nothing that was posted is
+// ever lost.
 
 #include "os/loop.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -17,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "os/thread.h"
 
 struct fb_loop {
     struct event_base *base;
@@ -31,13 +33,8 @@ struct fb_loop {
 
 static _Thread_local fb_loop *current;
 
-static void run_posted(evutil_socket_t fd, short what, void *arg) {
-    (void)what;
-    fb_loop *loop = arg;
-    uint64_t count;
-    // The counter is reset before the stack is taken: a post that comes in between wakes us again.
-    ssize_t got = read(fd, &count, sizeof count);
-    FB_ASSERT(got == (ssize_t)sizeof count || errno == EAGAIN || errno == EINTR);
+// Takes what is posted, oldest first.
+static fb_post *take_posted(fb_loop *loop) {
     fb_post *newest = atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire);
     fb_post *oldest = NULL;
     while (newest != NULL) {
@@ -46,20 +43,33 @@ static void run_posted(evutil_socket_t fd, short what, void *arg) {
         oldest = newest;
         newest = next;
     }
+    return oldest;
+}
+
+static bool run_posted(fb_loop *loop) {
+    fb_post *oldest = take_posted(loop);
+    bool any = oldest != NULL;
     while (oldest != NULL) {
         fb_post *post = oldest;
         oldest = post->next;  // before the call: the node may be reused or freed by it
         post->fn(post);
     }
+    return any;
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg) {
+    (void)what;
+    uint64_t count;
+    // The counter is reset before the stack is taken: a post that comes in between wakes us again.
+    ssize_t got = read(fd, &count, sizeof count);
+    FB_ASSERT(got == (ssize_t)sizeof count || errno == EAGAIN || errno == EINTR);
+    (void)run_posted(arg);
 }
 
 static void *run_loop(void *arg) {
-    fb_loop *loop = arg;
-    char name[16];
-    snprintf(name, sizeof name, "forebay-%u", loop->index);
-    (void)pthread_setname_np(pthread_self(), name);
-    current = loop;
-    event_base_dispatch(loop->base);
+    current = arg;
+    int result = event_base_dispatch(current->base);
+    FB_ASSERT(result == 0);  // it was told to stop; else somebody has closed a descriptor of ours
     return NULL;
 }
 
@@ -91,12 +101,14 @@ int fb_loop_new(uint32_t index, fb_loop **out) {
     if (loop->base == NULL) {
         goto fail;
     }
-    loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, run_posted, loop);
+    loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
     if (loop->wake == NULL || event_add(loop->wake, NULL) != 0) {
         goto fail;
     }
-    if (pthread_create(&loop->thread, NULL, run_loop, loop) != 0) {
-        result = FB_EIO;
+    char name[16];
+    snprintf(name, sizeof name, "forebay-%u", index);
+    result = fb_thread_start(&loop->thread, name, run_loop, loop);
+    if (result < 0) {
         goto fail;
     }
     loop->started = true;
@@ -122,11 +134,21 @@ void fb_loop_stop(fb_loop *loop) {
     }
 }
 
+bool fb_loop_run_left(fb_loop *loop) {
+    fb_loop *before = current;  // another engine's, perhaps
+    FB_ASSERT(!loop->started);
+    current = loop;
+    bool any = run_posted(loop);
+    current = before;
+    return any;
+}
+
 void fb_loop_free(fb_loop *loop) {
     if (loop == NULL) {
         return;
     }
     fb_loop_stop(loop);
+    FB_ASSERT(atomic_load(&loop->posted) == NULL);
     if (loop->wake != NULL) {
         event_free(loop->wake);
     }
@@ -160,6 +182,10 @@ void fb_loop_submit(fb_loop *loop, fb_post *post) {
     }
 }
 
-bool fb_loop_is_current(const fb_loop *loop) {
-    return current == loop;
+fb_loop *fb_loop_here(void) {
+    return current;
+}
+
+uint32_t fb_loop_index(const fb_loop *loop) {
+    return loop->index;
 }

@@ -17,7 +17,9 @@ FB_CHECK_RESULT int fb_loop_new(uint32_t index, fb_loop **loop);
 // Ends the loop after what was posted and joins its thread; the base lives on, for events to be freed.
 // From another thread. Twice is fine.
 void fb_loop_stop(fb_loop *loop);
-// Stops and frees. NULL is fine.
+// After the stop: runs what has been posted since, as if on the loop's thread. Whether there was any.
+bool fb_loop_run_left(fb_loop *loop);
+// Stops and frees. Nothing may be left that was posted. NULL is fine.
 void fb_loop_free(fb_loop *loop);
 struct event_base *fb_loop_event_base(fb_loop *loop);
 // Runs fn(arg) on the loop's thread, in order. From any thread; wakes the loop only where it may sleep.
@@ -27,7 +29,9 @@ typedef struct fb_post {
     void (*fn)(struct fb_post *post);
 } fb_post;
 void fb_loop_submit(fb_loop *loop, fb_post *post);
-bool fb_loop_is_current(const fb_loop *loop);
+// The loop whose thread this is, or NULL.
+fb_loop *fb_loop_here(void);
+uint32_t fb_loop_index(const fb_loop *loop);
 
 #ifdef __cplusplus
 }

@@ -3,10 +3,9 @@
 
 #include "os/workers.h"
 
-#include <pthread.h>
-
 #include "base/check.h"
 #include "base/mem.h"
+#include "os/thread.h"
 
 typedef struct worker {
     fb_workers *pool;
@@ -29,7 +28,6 @@ static void *work(void *arg) {
     worker *self = arg;
     fb_workers *pool = self->pool;
     current = pool;
-    (void)pthread_setname_np(pthread_self(), "forebay-work");
     pthread_mutex_lock(&pool->lock);
     for (;;) {
         if (!fb_list_empty(&pool->queue)) {
@@ -66,8 +64,8 @@ int fb_workers_new(uint32_t count, fb_workers **out) {
         worker *next = &pool->threads[pool->count];
         next->pool = pool;
         next->index = pool->count;
-        if (pthread_create(&next->thread, NULL, work, next) != 0) {
-            result = FB_EIO;
+        result = fb_thread_start(&next->thread, "forebay-work", work, next);
+        if (result < 0) {
             goto fail;
         }
         pool->count++;
@@ -100,7 +98,7 @@ void fb_workers_free(fb_workers *pool) {
 void fb_workers_submit(fb_workers *pool, fb_task *task) {
     FB_ASSERT(task->run != NULL);
     pthread_mutex_lock(&pool->lock);
-    FB_ASSERT(!pool->stopping);
+    FB_ASSERT(!pool->stopping || current == pool);
     fb_list_insert(&pool->queue, &task->list);
     pthread_cond_signal(&pool->more);
     pthread_mutex_unlock(&pool->lock);

@@ -21,7 +21,8 @@ typedef struct fb_task {
 
 // FB_OK, FB_ENOMEM, FB_EIO (no thread to be had). Threads are named "forebay-work".
 FB_CHECK_RESULT int fb_workers_new(uint32_t count, fb_workers **workers);
-// Runs what is queued, then ends the threads. Nothing may be submitted meanwhile.
+// Runs what is queued, and what tasks submit while they run, then ends the threads. Nobody else may
+// submit meanwhile. NULL is fine.
 void fb_workers_free(fb_workers *workers);
 void fb_workers_submit(fb_workers *workers, fb_task *task);
 uint32_t fb_workers_count(const fb_workers *workers);
