@@ -46,7 +46,8 @@ FB_API void fb_value_release(fb_value *value);
 // ------------------------------------------------------------------------------------ plain keys
 
 // Looks `key` up in memory. FB_OK: `fn` was called. FB_MISS. FB_NEGATIVE: a class knows that it
-// does not exist. No I/O.
+// does not exist. (With these two `fn` may have been called too: what it saw is void.) No I/O; a
+// stale value is refreshed in the background, where its key tells how.
 FB_API FB_CHECK_RESULT int fb_get(fb_engine *engine, fb_str key, fb_value_fn fn, void *arg);
 // The same into bytes of the caller's own; release them.
 FB_API FB_CHECK_RESULT int fb_get_copy(fb_engine *engine, fb_str key, fb_value *value);
@@ -137,8 +138,12 @@ typedef struct fb_request {
     int64_t timeout_ms;   // how long this caller waits; 0: the class's hard time-out
     bool refresh;         // do not answer from the cache: load, store, answer
     fb_load_fn loader;    // instead of the class's source; NULL: the class's source
-    void *loader_arg;     // must live until the answer, and longer if the caller times out:
-    void (*loader_free)(void *arg);  // called once when the engine no longer needs it; may be NULL
+    // A loader may run after its caller has been answered: he ran out of time, or took something
+    // stale that it refreshes. So the argument must stay good until `loader_free` is called with it,
+    // which happens once, on any thread, whatever comes of the request and whether the loader ran
+    // or not; where that is NULL, until the engine is closed.
+    void *loader_arg;
+    void (*loader_free)(void *arg);
 } fb_request;
 
 // Answers from memory, or joins or starts the one load of that key, and waits for it.
@@ -148,20 +153,30 @@ typedef struct fb_request {
 FB_API FB_CHECK_RESULT int fb_fetch(fb_engine *engine, const fb_request *request, fb_value *value,
                                     fb_error *error);
 
-// The same without waiting. FB_OK or FB_NEGATIVE or an error at once (`done` was called, with lent
-// bytes), or FB_PENDING: `done` will be called once, on the calling thread's loop where that is one
-// of the engine's (forebay.h), else on any thread of the engine.
-// `value` is lent, and NULL unless `result` is FB_OK. `error` is NULL unless result < 0.
+// The same without waiting. FB_OK or FB_NEGATIVE or an error at once (`done` was called), or
+// FB_PENDING: `done` is called once, on the calling thread's loop where that is one of the engine's
+// (forebay.h), else on any thread of the engine; perhaps before this returns. What is not answered
+// when the engine closes is answered on the thread that closes it.
+// `value` is lent, and NULL unless `result` is FB_OK. `error` is NULL unless result < 0. `done` may
+// call into the engine, but not block.
 typedef void (*fb_fetch_fn)(void *arg, int result, const fb_value *value, const fb_error *error);
 FB_API FB_CHECK_RESULT int fb_fetch_start(fb_engine *engine, const fb_request *request,
                                           fb_fetch_fn done, void *arg);
 
-// Runs `loader` once for all who ask for `key` while it runs, and shares the outcome with those who
-// ask within `window_ms` after it. Results as fb_fetch(). The loader's load->key, and the key to
-// invalidate, is "dedupe:" and `key`. `loader_arg` must live until the loader has returned, which a
-// caller that timed out does not see: give such a caller's loader something that lives longer.
-FB_API FB_CHECK_RESULT int fb_dedupe(fb_engine *engine, fb_str key, int64_t window_ms,
-                                     fb_load_fn loader, void *loader_arg, fb_value *value,
+// A caller's own work, to be done once for all who ask for the same at the same time.
+typedef struct fb_once {
+    fb_str key;
+    int64_t window_ms;    // for how long after it the outcome is shared; 0: not at all
+    int64_t timeout_ms;   // how long this caller waits; 0: 30 s
+    fb_load_fn loader;    // the work; as in fb_request:
+    void *loader_arg;
+    void (*loader_free)(void *arg);
+} fb_once;
+
+// Runs the loader once for all who ask for the key while it runs, and shares the outcome with those
+// who ask within the window. Results as fb_fetch(). The loader's load->key, and the key to
+// invalidate, is "dedupe:" and the key.
+FB_API FB_CHECK_RESULT int fb_dedupe(fb_engine *engine, const fb_once *once, fb_value *value,
                                      fb_error *error);
 
 // ----------------------------------------------------------------------------------- invalidation
@@ -189,11 +204,13 @@ FB_API FB_CHECK_RESULT int fb_invalidate(fb_engine *engine, const fb_invalidatio
 
 // ---------------------------------------------------------------------------------------- warming
 
-// Loads in the background, behind all that callers wait for. *started (may be NULL): how many loads
-// were begun. With params: that one. Without: what the class declares under `warm`.
+// Loads in the background, behind all that callers wait for, and no faster than the source takes it.
+// With params: that one. Without: what the class declares under `warm`. *started (may be NULL): how
+// many loads were lined up by now; those of a `warm.query`, which runs in the background too, are
+// not among them.
 FB_API FB_CHECK_RESULT int fb_warm(fb_engine *engine, fb_str class_name, const fb_param *params,
                                    size_t param_count, uint64_t *started, fb_error *error);
-// Loads again up to `count` of the most-read keys of a class that are not fresh (0: all known).
+// Lines up to `count` of the most-read keys of a class that are not fresh (0: all known).
 FB_API FB_CHECK_RESULT int fb_warm_top(fb_engine *engine, fb_str class_name, uint32_t count,
                                        uint64_t *started);
 

@@ -30,12 +30,17 @@ FB_API const char *fb_version(void);  // "0.1.0"
 FB_API FB_CHECK_RESULT int fb_open(const fb_config *config, fb_engine **engine, fb_error *error);
 // The same checks without starting anything: what `forebay check` runs.
 FB_API FB_CHECK_RESULT int fb_check(const fb_config *config, fb_error *error);
-// Refuses new work (FB_ECLOSED), waits up to `drain_ms` for loads under way, frees all. NULL is fine.
-// Must not be called on an engine's own threads.
+// Refuses new work (FB_ECLOSED), waits up to `drain_ms` for what is under way, then ends it: queries
+// are interrupted, who still waits is told FB_ECLOSED; a loader of a caller's own that runs is waited
+// for. Then frees all. NULL is fine. Must not be called on the engine's own threads. Threads that
+// wait in fb_fetch() or fb_dedupe() meanwhile are answered; no other call may be under way when it
+// returns.
 FB_API void fb_close(fb_engine *engine, int64_t drain_ms);
 
 // Takes over what of `config` can change while running. `fn` (may be NULL) hears of every option
-// that differs: whether it took effect, or waits for a restart. After an error nothing changed.
+// that differs: whether it took effect, or waits for a restart. After an error nothing changed. When
+// it returns, no fetch that begins afterwards is answered with what another query gave. Blocks while
+// the sources look at the queries. `fn` must not reload.
 typedef void (*fb_reload_fn)(void *arg, fb_str path, bool applied);
 FB_API FB_CHECK_RESULT int fb_reload(fb_engine *engine, const fb_config *config, fb_reload_fn fn,
                                      void *arg, fb_error *error);
@@ -44,7 +49,8 @@ FB_API FB_CHECK_RESULT int fb_reload(fb_engine *engine, const fb_config *config,
 FB_API uint32_t fb_loop_count(const fb_engine *engine);
 // The libevent base of loop `index`; use it only on that loop's thread: get there by fb_loop_post().
 FB_API struct event_base *fb_loop_base(const fb_engine *engine, uint32_t index);
-// Runs `fn(arg)` soon on that loop's thread. FB_ENOMEM. From any thread.
+// Runs `fn(arg)` soon on that loop's thread; when the engine closes, on the thread that closes it, as
+// if it were that. FB_ENOMEM. From any thread.
 FB_API FB_CHECK_RESULT int fb_loop_post(fb_engine *engine, uint32_t index, void (*fn)(void *arg),
                                         void *arg);
 // The loop whose thread this is, or -1.

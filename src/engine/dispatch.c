@@ -4,13 +4,15 @@
 // waiting, callers before refreshes before warming), runs, and comes back to its lane as a post. A
 // job that the gate refuses, or pushes out for a more important one, comes back the same way with
 // FB_EOVERLOAD. So the flights hear of every load exactly once, always from their own loop.
+//
+// What runs and what waits is counted under the lock of its gate, so that the sums are right at any
+// moment.
 
 #include "engine/engine.h"
 
 #include <string.h>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "os/clock.h"
@@ -41,14 +43,24 @@ static void come_back(fb_post *post) {
 }
 
 static void send_back(job *one) {
+    for (size_t i = 0; i < one->job.item_count; i++) {
+        if (one->loaded[i].result < 0) {
+            fb_load_log_failed(one->lane->engine, one->job.class_, one->job.items[i].bound.key,
+                               &one->loaded[i]);
+        }
+    }
     one->post.fn = come_back;
     fb_loop_submit(one->lane->loop, &one->post);
 }
 
+static void say(fb_loaded *loaded, int result, const char *text) {
+    loaded->result = result;
+    fb_loaded_error(loaded, fb_str_of(text));
+}
+
 static void fail(job *one, int result, const char *text) {
     for (size_t i = 0; i < one->job.item_count; i++) {
-        one->loaded[i].result = result;
-        fb_loaded_error(&one->loaded[i], fb_str_of(text));
+        say(&one->loaded[i], result, text);
     }
     send_back(one);
 }
@@ -61,79 +73,65 @@ static void leave_gate(job *one) {
     fb_engine *engine = one->lane->engine;
     pthread_mutex_lock(&supply->lock);
     fb_bulkhead_node *next = fb_bulkhead_leave(&supply->bulkhead);
-    pthread_mutex_unlock(&supply->lock);
-    atomic_fetch_sub(&engine->jobs_running, 1);
-    send_back(one);
     if (next != NULL) {
         atomic_fetch_sub(&engine->jobs_waiting, 1);
+    } else {
+        atomic_fetch_sub(&engine->jobs_running, 1);
+    }
+    pthread_mutex_unlock(&supply->lock);
+    // The next one makes the engine busy itself: it is there until it has been started.
+    send_back(one);
+    if (next != NULL) {
         start(FB_LIST_OF(next, job, gate));
-    }
-}
-
-static void log_slow(const job *one, int64_t took_ns) {
-    fb_engine *engine = one->lane->engine;
-    int64_t slow_ns = atomic_load_explicit(&engine->slow_ns, memory_order_relaxed);
-    if (slow_ns > 0 && took_ns >= slow_ns) {
-        fb_log(FB_LOG_WARN, "slow_load", "class=%.*s key=\"%.*s\" items=%zu ms=%lld",
-               FB_STR_ARG(one->job.class_->name), FB_STR_ARG(one->job.items[0].bound.key),
-               one->job.item_count, (long long)(took_ns / 1000000));
-    }
-}
-
-static void log_failures(const job *one) {
-    for (size_t i = 0; i < one->job.item_count; i++) {
-        if (one->loaded[i].result < 0) {
-            fb_log(FB_LOG_WARN, "load_failed", "class=%.*s key=\"%.*s\" result=%s error=\"%s\"",
-                   FB_STR_ARG(one->job.class_->name), FB_STR_ARG(one->job.items[i].bound.key),
-                   fb_result_name(one->loaded[i].result), one->loaded[i].error);
-        }
     }
 }
 
 static void done(fb_job *base) {
     job *one = FB_LIST_OF(base, job, job);
-    log_slow(one, fb_clock_now_ns() - one->start_ns);
-    log_failures(one);
+    fb_load_log_slow(one->lane->engine, &one->job, fb_clock_now_ns() - one->start_ns);
     leave_gate(one);
 }
 
+static void load_item(fb_job *base, size_t index) {
+    const fb_load_item *item = &base->items[index];
+    fb_loaded *loaded = &base->loaded[index];
+    fb_load load = {
+        .class_name = base->class_->name,
+        .key = item->bound.key,
+        .params = item->bound.params,
+        .param_count = item->bound.param_count,
+        .deadline_ns = base->deadline_ns,
+    };
+    int64_t begin_ns = fb_clock_now_ns();
+    loaded->result = item->loader.fn(item->loader.arg, &load, loaded);
+    loaded->took_ns = fb_clock_now_ns() - begin_ns;
+}
+
+// A caller's loader is not begun where nobody waits for it any more: it waited for its turn too long,
+// or a close does not wait for it.
 static void run_loader(fb_task *task, uint32_t worker) {
     (void)worker;
     job *one = FB_LIST_OF(task, job, task);
+    bool stopping = atomic_load(&one->lane->engine->stopping);
     for (size_t i = 0; i < one->job.item_count; i++) {
-        const fb_load_item *item = &one->job.items[i];
-        fb_load load = {
-            .class_name = one->job.class_->name,
-            .key = item->bound.key,
-            .params = item->bound.params,
-            .param_count = item->bound.param_count,
-            .deadline_ns = one->job.deadline_ns,
-        };
-        int64_t begin_ns = fb_clock_now_ns();
-        fb_loaded *loaded = &one->loaded[i];
-        int result = item->loader.fn(item->loader.arg, &load, loaded);
-        loaded->took_ns = fb_clock_now_ns() - begin_ns;
-        if (result == FB_OK && loaded->value == NULL) {
-            result = FB_ESOURCE;
-            fb_loaded_error(loaded, FB_STR("the loader returned FB_OK without a value"));
-        } else if (result > 0 && result != FB_NEGATIVE) {
-            fb_loaded_error(loaded, FB_STR("the loader returned no result a loader may return"));
-            result = FB_ESOURCE;
+        if (stopping) {
+            say(&one->loaded[i], FB_ECLOSED, "shutting down");
+        } else if (fb_clock_now_ns() >= one->job.deadline_ns) {
+            say(&one->loaded[i], FB_ETIMEDOUT, "its time was over before the loader's turn came");
+        } else {
+            load_item(&one->job, i);
         }
-        loaded->result = result;
     }
     one->job.done(&one->job);
 }
 
 static void start(job *one) {
-    fb_engine *engine = one->lane->engine;
     one->start_ns = fb_clock_now_ns();
-    atomic_fetch_add(&engine->jobs_running, 1);
     if (one->supply->source != NULL) {
         fb_source_start(one->supply->source, &one->job);
     } else {
         one->task.run = run_loader;
-        fb_workers_submit(engine->workers, &one->task);
+        fb_workers_submit(one->lane->engine->workers, &one->task);
     }
 }
 
@@ -143,12 +141,15 @@ static void enter_gate(job *one, fb_priority priority) {
     fb_bulkhead_node *displaced = NULL;
     pthread_mutex_lock(&supply->lock);
     int result = fb_bulkhead_enter(&supply->bulkhead, &one->gate, priority, &displaced);
+    if (result == FB_OK) {
+        atomic_fetch_add(&engine->jobs_running, 1);
+    } else if (result == FB_PENDING && displaced == NULL) {
+        atomic_fetch_add(&engine->jobs_waiting, 1);
+    }
     pthread_mutex_unlock(&supply->lock);
     if (result == FB_OK) {
         start(one);
-    } else if (result == FB_PENDING) {
-        atomic_fetch_add(&engine->jobs_waiting, displaced == NULL ? 1 : 0);
-    } else {
+    } else if (result == FB_EOVERLOAD) {
         fail(one, FB_EOVERLOAD, "too many loads wait for this source already");
     }
     if (displaced != NULL) {
@@ -156,7 +157,7 @@ static void enter_gate(job *one, fb_priority priority) {
     }
 }
 
-// Without memory, without a source, or while closing: the load fails here and now.
+// Without memory, without a source, or at the end: the load fails here and now.
 static void refuse(fb_lane *lane, const fb_action *action, int result, const char *text) {
     fb_flights_failed(lane->flights, action->load, result, text, fb_clock_now_ns());
 }
@@ -165,7 +166,7 @@ void fb_dispatch(fb_lane *lane, const fb_action *action) {
     fb_engine *engine = lane->engine;
     bool own_loader = action->items[0].loader.fn != NULL;
     fb_supply *supply = own_loader ? engine->callbacks : action->class_->source;
-    if (atomic_load(&engine->closing)) {
+    if (atomic_load(&engine->stopping)) {
         refuse(lane, action, FB_ECLOSED, "shutting down");
         return;
     }

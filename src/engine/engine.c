@@ -1,13 +1,12 @@
-// Opening, closing, reloading.
+// Opening, checking, and the loops for others.
 //
-// What is opened is closed in the opposite order: first no new calls, then a wait for those under
-// way, then the workers (whose last jobs still find their lanes), then the lanes (which refuse
-// further loads), then callers who are still waiting are told FB_ECLOSED.
+// Workers come first, since sources want to know how many there are; then the sources and the cache;
+// then the lanes, which need all of that. What fails on the way is closed as an engine is
+// (close.c), which copes with a part.
 
 #include "engine/engine.h"
 
 #include <event2/event.h>
-#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,9 +14,8 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "base/str.h"
+#include "base/units.h"
 #include "os/clock.h"
 
 enum { LOOPS_MAX = 256, WORKERS_MIN = 4, WORKERS_MAX = 32, CALLBACK_QUEUE_MAX = 65536 };
@@ -28,12 +26,22 @@ const char *fb_version(void) {
 
 // ---- what lanes and calls need
 
+bool fb_engine_enter(fb_engine *engine) {
+    pthread_mutex_lock(&engine->idle_lock);
+    bool open = !atomic_load(&engine->closing);
+    engine->busy += open ? 1 : 0;
+    pthread_mutex_unlock(&engine->idle_lock);
+    return open;
+}
+
 void fb_engine_busy(fb_engine *engine) {
     pthread_mutex_lock(&engine->idle_lock);
     engine->busy++;
     pthread_mutex_unlock(&engine->idle_lock);
 }
 
+// The lock is held to the end, so that a close that finds nobody busy can be sure that nobody is in
+// here either.
 void fb_engine_idle(fb_engine *engine) {
     pthread_mutex_lock(&engine->idle_lock);
     FB_ASSERT(engine->busy > 0);
@@ -47,13 +55,14 @@ fb_lane *fb_engine_lane_of(fb_engine *engine, fb_str key) {
     return &engine->lanes[fb_hash64(key, engine->seed) % engine->lane_count];
 }
 
-fb_lane *fb_engine_here(fb_engine *engine) {
-    for (uint32_t i = 0; i < engine->lane_count; i++) {
-        if (fb_loop_is_current(engine->lanes[i].loop)) {
-            return &engine->lanes[i];
-        }
-    }
-    return NULL;
+fb_lane *fb_engine_here(const fb_engine *engine) {
+    fb_loop *here = fb_loop_here();
+    uint32_t index = here != NULL ? fb_loop_index(here) : UINT32_MAX;
+    return index < engine->lane_count && engine->lanes[index].loop == here ? &engine->lanes[index] : NULL;
+}
+
+int64_t fb_engine_ns_of(int64_t ms) {
+    return ms <= 0 ? 0 : ms <= INT64_MAX / FB_NS_PER_MS ? ms * FB_NS_PER_MS : INT64_MAX;
 }
 
 // ---- opening
@@ -137,34 +146,49 @@ static int open_parts(fb_engine *engine, const fb_config *config, fb_error *erro
         return result;
     }
     result = open_lanes(engine, settings);
+    if (result == FB_OK) {
+        result = fb_loop_post(engine, 0, begin_upkeep, &engine->lanes[0]);
+    }
     return result < 0 ? fb_error_set(error, result, "cannot start the event loops: %s", fb_result_text(result))
                       : FB_OK;
 }
 
-int fb_open(const fb_config *config, fb_engine **out, fb_error *error) {
-    int result = fb_config_check(config, error);
-    if (result < 0) {
-        return result;
-    }
-    fb_engine *engine = fb_mem_zero(1, sizeof *engine);
-    if (engine == NULL) {
-        return fb_error_set(error, FB_ENOMEM, "out of memory");
-    }
+static void init_locks(fb_engine *engine) {
     pthread_mutex_init(&engine->config_lock, NULL);
     pthread_mutex_init(&engine->idle_lock, NULL);
+    pthread_mutex_init(&engine->backlog.lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&engine->idle, &attributes);
     pthread_condattr_destroy(&attributes);
+}
+
+static fb_engine *new_engine(void) {
+    fb_engine *engine = fb_mem_zero(1, sizeof *engine);
+    if (engine == NULL) {
+        return NULL;
+    }
+    init_locks(engine);
+    fb_list_init(&engine->backlog.batches);
     engine->start_ns = fb_clock_now_ns();
     if (getrandom(&engine->seed, sizeof engine->seed, 0) != (ssize_t)sizeof engine->seed) {
         engine->seed = (uint64_t)engine->start_ns;
     }
-    result = open_parts(engine, config, error);
-    if (result == FB_OK) {
-        result = fb_loop_post(engine, 0, begin_upkeep, &engine->lanes[0]);
+    return engine;
+}
+
+int fb_open(const fb_config *config, fb_engine **out, fb_error *error) {
+    *out = NULL;
+    int result = fb_config_check(config, error);
+    if (result < 0) {
+        return result;
     }
+    fb_engine *engine = new_engine();
+    if (engine == NULL) {
+        return fb_error_set(error, FB_ENOMEM, "out of memory");
+    }
+    result = open_parts(engine, config, error);
     if (result < 0) {
         fb_close(engine, 0);
         return result;
@@ -185,46 +209,6 @@ int fb_check(const fb_config *config, fb_error *error) {
         fb_plan_release(&plan);
     }
     return result;
-}
-
-// ---- closing
-
-static void wait_until_idle(fb_engine *engine, int64_t drain_ms) {
-    struct timespec until;
-    int64_t until_ns = fb_clock_now_ns() + drain_ms * 1000000;
-    until.tv_sec = (time_t)(until_ns / 1000000000);
-    until.tv_nsec = (long)(until_ns % 1000000000);
-    pthread_mutex_lock(&engine->idle_lock);
-    while (engine->busy > 0 && pthread_cond_timedwait(&engine->idle, &engine->idle_lock, &until) == 0) {
-    }
-    pthread_mutex_unlock(&engine->idle_lock);
-}
-
-void fb_close(fb_engine *engine, int64_t drain_ms) {
-    if (engine == NULL) {
-        return;
-    }
-    atomic_store(&engine->closing, true);
-    wait_until_idle(engine, drain_ms);
-    fb_workers_free(engine->workers);
-    for (uint32_t i = 0; i < engine->lane_count; i++) {
-        if (engine->lanes[i].loop != NULL) {
-            fb_loop_stop(engine->lanes[i].loop);
-        }
-    }
-    for (uint32_t i = 0; i < engine->lane_count; i++) {
-        fb_lane_abandon(&engine->lanes[i]);
-        fb_lane_release(&engine->lanes[i]);
-    }
-    fb_cache_free(engine->cache);
-    fb_plan_release(&engine->opened);
-    fb_supply_free(engine->callbacks);
-    fb_config_free(engine->config);
-    pthread_cond_destroy(&engine->idle);
-    pthread_mutex_destroy(&engine->idle_lock);
-    pthread_mutex_destroy(&engine->config_lock);
-    fb_mem_free(engine->lanes);
-    fb_mem_free(engine);
 }
 
 // ---- loops for others
@@ -262,10 +246,6 @@ int fb_loop_post(fb_engine *engine, uint32_t index, void (*fn)(void *arg), void 
 }
 
 int fb_loop_current(const fb_engine *engine) {
-    for (uint32_t i = 0; i < engine->lane_count; i++) {
-        if (fb_loop_is_current(engine->lanes[i].loop)) {
-            return (int)i;
-        }
-    }
-    return -1;
+    const fb_lane *here = fb_engine_here(engine);
+    return here != NULL ? (int)here->index : -1;
 }

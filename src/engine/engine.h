@@ -4,7 +4,15 @@
 //   lane (event loop)   flights of its share of keys ┴→ LOAD → dispatch → source or worker ─┐ post
 //                       ANSWER → the caller's lane, or wake the blocked caller  ←───────────┘
 //
-// A lane is one event loop and the flights of the keys that hash to it; only its thread touches them.
+// A lane is one event loop and the flights of the keys that hash to it; only its thread touches them
+// (at the end, the thread that closes).
+//
+//   engine.c    open, check; loops for others      keys.c      plain keys, invalidation
+//   close.c     the way down                       fetch.c     fb_fetch and its kin
+//   reload.c    another configuration              call.c      one question on its way
+//   plan.c      what a configuration means         lane.c      a loop and its flights
+//   warm.c      loads that nobody waits for        dispatch.c  LOAD → source → back
+//   stats.c     figures                            load_log.c  what is logged of loads
 
 #ifndef FB_ENGINE_ENGINE_H
 #define FB_ENGINE_ENGINE_H
@@ -14,6 +22,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/rng.h"
 #include "cache/flight.h"
 #include "engine/plan.h"
 #include "os/loop.h"
@@ -30,12 +39,23 @@ typedef struct fb_lane {
     fb_loop *loop;
     fb_flights *flights;
     struct event *timer;       // at fb_flights_due()
-    struct event *upkeep;      // lane 0: sweeping, warming what is read most
+    struct event *upkeep;      // lane 0: sweeping, warming, telling of failures
     int64_t timer_due_ns;      // INT64_MAX: not set
     bool draining;             // fb_lane_drain() is on this thread's stack
     fb_list calls;             // asked, not answered
     uint32_t upkeep_turn;
 } fb_lane;
+
+// For each class: 0 in quiet times; else 1 and what has not been told yet.
+typedef struct fb_load_log {
+    _Atomic(uint32_t) failed[FB_CLASS_MAX], slow[FB_CLASS_MAX];
+} fb_load_log;
+
+// Parameters that wait for their turn to be loaded.
+typedef struct fb_backlog {
+    pthread_mutex_t lock;
+    fb_list batches;
+} fb_backlog;
 
 struct fb_engine {
     fb_config *config;         // as in force
@@ -48,22 +68,30 @@ struct fb_engine {
     uint32_t lane_count;
     uint64_t seed;
     int64_t start_ns;
-    _Atomic int64_t slow_ns;
-    _Atomic(bool) closing;
+    _Atomic(int64_t) slow_ns;
+    fb_backlog backlog;
+    fb_load_log log;
+    _Atomic(uint64_t) jobs_running, jobs_waiting;
     // What a close waits for: calls not answered and jobs not ended.
     pthread_mutex_t idle_lock;
     pthread_cond_t idle;
     uint64_t busy;
-    _Atomic(uint64_t) jobs_running, jobs_waiting;
+    _Atomic(bool) closing;     // nothing new is taken in; set under idle_lock
+    _Atomic(bool) stopping;    // nothing more is loaded either
 };
 
+// One more thing that a close waits for. enter() is for what begins with a caller, and refuses once
+// the engine closes; busy() for what comes of something that has entered.
+FB_CHECK_RESULT bool fb_engine_enter(fb_engine *engine);
 void fb_engine_busy(fb_engine *engine);
 void fb_engine_idle(fb_engine *engine);
 fb_lane *fb_engine_lane_of(fb_engine *engine, fb_str key);
 // The lane whose thread this is, or NULL.
-fb_lane *fb_engine_here(fb_engine *engine);
+fb_lane *fb_engine_here(const fb_engine *engine);
+// For ms of a caller's, >= 0; INT64_MAX where it does not fit.
+int64_t fb_engine_ns_of(int64_t ms);
 
-// ---- calls (fetch.c): one question on its way
+// ---- calls (call.c): one question on its way
 
 typedef struct fb_call fb_call;
 struct fb_call {
@@ -85,14 +113,22 @@ struct fb_call {
     struct fb_waiting *waiting;
 };
 
-// A call with the class, key and parameters of `bound` copied; NULL: no memory.
-fb_call *fb_call_new(fb_engine *engine, const fb_class *class_, const fb_bound *bound);
+// A call with the class, key and parameters of `bound` copied. FB_ENOMEM, FB_ECLOSED.
+FB_CHECK_RESULT int fb_call_new(fb_engine *engine, const fb_class *class_, const fb_bound *bound,
+                                fb_call **call);
 void fb_call_free(fb_call *call);
 // Hands it to the owning lane (or asks at once, where this is its thread). The call is taken over.
 void fb_call_send(fb_call *call);
-// Loads in the background with nobody waiting; FB_OK or FB_ENOMEM.
+// Loads in the background with nobody waiting; `loader` (NULL: the class's source) is taken over with
+// FB_OK. FB_ENOMEM, FB_ECLOSED.
 FB_CHECK_RESULT int fb_call_background(fb_engine *engine, const fb_class *class_, const fb_bound *bound,
-                                       fb_priority priority);
+                                       fb_priority priority, const fb_loader *loader);
+
+// ---- values (keys.c)
+
+// An fb_value_fn that copies: `arg` is a zeroed fb_value, to be released whatever comes of the read.
+// Without memory its owner is NULL.
+void fb_value_keep(void *arg, const fb_value *value);
 
 // ---- lanes (lane.c)
 
@@ -102,33 +138,46 @@ void fb_lane_release(fb_lane *lane);
 void fb_lane_ask(fb_lane *lane, fb_call *call);
 // Does all that the machine wants done, and sets the timer.
 void fb_lane_drain(fb_lane *lane);
-// After the loops ended: answers what is left with FB_ECLOSED.
-void fb_lane_abandon(fb_lane *lane);
+// After the loops ended: answers what is left with FB_ECLOSED. Whether there was any.
+bool fb_lane_abandon(fb_lane *lane);
 
 // ---- dispatch (dispatch.c): LOAD actions → sources
 
 void fb_dispatch(fb_lane *lane, const fb_action *action);
 
-// ---- upkeep (warm.c)
+// ---- what is logged of loads (load_log.c)
+
+void fb_load_log_failed(fb_engine *engine, const fb_class *class_, fb_str key, const fb_loaded *loaded);
+void fb_load_log_slow(fb_engine *engine, const fb_job *job, int64_t took_ns);
+// Once a second: how many more there were.
+void fb_load_log_tell(fb_engine *engine);
+
+// ---- warming (warm.c)
 
 // A sample of the reads: remembers the parameters of what is read most.
 void fb_warm_note(fb_engine *engine, const fb_class *class_, const fb_bound *bound);
-void fb_warm_upkeep(fb_lane *lane, int64_t now_ns);
 void fb_warm_at_start(fb_engine *engine);
+// Ten times a second: loads a share of what waits for it. Once a second: looks at what is read most.
+void fb_warm_feed(fb_engine *engine);
+void fb_warm_look(fb_engine *engine);
+void fb_warm_release(fb_engine *engine);
 
 // ---- per-thread scratch (scratch.c)
 
+enum { FB_SCRATCH_SAMPLES = 64, FB_SCRATCH_COPY_MAX = 1024 * 1024 };
+
 typedef struct fb_scratch {
     fb_buf bind;      // of fb_class_bind()
-    fb_buf copy;      // bytes of a hit
+    fb_buf copy;      // bytes of a hit; empty while they are lent
     fb_rng rng;
-    uint32_t reads;   // counts up to the next one that is timed
+    uint8_t reads[FB_SCRATCH_SAMPLES];  // by class: count up to the next one that is timed
 } fb_scratch;
 // The calling thread's; NULL: no memory.
 fb_scratch *fb_scratch_get(void);
-// Whether this read is one of the sample that is timed (the first, then one in sixteen).
-static inline bool fb_scratch_sample(fb_scratch *scratch) {
-    return scratch->reads++ % 16 == 0;
+// Whether this read is one of the sample that is timed: a thread's first of a class, then one in
+// sixteen. (Classes that share a counter share the sample.)
+static inline bool fb_scratch_sample(fb_scratch *scratch, uint16_t class_id) {
+    return scratch->reads[class_id % FB_SCRATCH_SAMPLES]++ % 16 == 0;
 }
 
 #ifdef __cplusplus

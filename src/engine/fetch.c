@@ -2,6 +2,9 @@
 //
 // The tag sequence is read before the look-up: a reader must not be answered by a load that an
 // invalidation overtook before the reader began, and "began" is here.
+//
+// A caller's loader is his until the call succeeds in handing it on, to a call that waits or to a
+// refresh behind an answer from memory; whatever else happens, it is given back here.
 
 #include "engine/engine.h"
 
@@ -14,130 +17,82 @@
 #include "base/str.h"
 #include "os/clock.h"
 
-// ---- calls
-
-static fb_str copy_bytes(char **place, fb_str bytes) {
-    fb_str copy = {*place, bytes.len};
-    if (bytes.len > 0) {
-        memcpy(*place, bytes.ptr, bytes.len);
-        *place += bytes.len;
-    }
-    return copy;
-}
-
-fb_call *fb_call_new(fb_engine *engine, const fb_class *class_, const fb_bound *bound) {
-    size_t len = bound->key.len;
-    for (size_t i = 0; i < bound->param_count; i++) {
-        len += bound->params[i].name.len + bound->params[i].value.len;
-    }
-    fb_call *call = fb_mem_zero(1, sizeof *call + len);
-    if (call == NULL) {
-        return NULL;
-    }
-    char *place = (char *)(call + 1);
-    call->bound.key = copy_bytes(&place, bound->key);
-    call->bound.param_count = bound->param_count;
-    for (size_t i = 0; i < bound->param_count; i++) {
-        call->bound.params[i].name = copy_bytes(&place, bound->params[i].name);
-        call->bound.params[i].value = copy_bytes(&place, bound->params[i].value);
-    }
-    call->engine = engine;
-    call->ask.class_ = class_;
-    call->ask.ttl_ns = -1;
-    fb_list_init(&call->list);
-    fb_engine_busy(engine);
-    return call;
-}
-
-void fb_call_free(fb_call *call) {
-    fb_engine *engine = call->engine;
-    if (call->ask.loader.free != NULL) {
-        call->ask.loader.free(call->ask.loader.arg);
-    }
-    fb_mem_free(call);
-    fb_engine_idle(engine);
-}
-
-static void arrive(fb_post *post) {
-    fb_call *call = FB_LIST_OF(post, fb_call, post);
-    fb_lane_ask(call->owner, call);
-}
-
-void fb_call_send(fb_call *call) {
-    call->owner = fb_engine_lane_of(call->engine, call->bound.key);
-    if (fb_loop_is_current(call->owner->loop)) {
-        fb_lane_ask(call->owner, call);
-    } else {
-        call->post.fn = arrive;
-        fb_loop_submit(call->owner->loop, &call->post);
-    }
-}
-
-int fb_call_background(fb_engine *engine, const fb_class *class_, const fb_bound *bound,
-                       fb_priority priority) {
-    fb_call *call = fb_call_new(engine, class_, bound);
-    if (call == NULL) {
-        return FB_ENOMEM;
-    }
-    call->ask.seq = fb_cache_seq(engine->cache);
-    call->ask.begin_ns = fb_clock_now_ns();
-    call->ask.priority = priority;
-    call->ask.refresh = priority == FB_PRIORITY_EARLY || priority == FB_PRIORITY_REFRESH;
-    fb_call_send(call);
-    return FB_OK;
-}
-
-// ---- looking up
+// ---- the question
 
 typedef struct question {
     fb_engine *engine;
-    const fb_request *request;
     const fb_class *class_;
-    fb_bound bound;
     fb_scratch *scratch;
     uint64_t seq;
     int64_t begin_ns;
+    int64_t timeout_ms;
+    int64_t ttl_ns;           // as fb_ask.ttl_ns
+    bool refresh;
+    fb_loader loader;         // as long as it is the caller's
+    fb_bound *bound;          // points into scratch->bind
 } question;
 
-static int ask_class(question *q, fb_error *error) {
+static int say_closed(fb_error *error) {
+    return fb_error_set(error, FB_ECLOSED, "shutting down");
+}
+
+static int say_no_memory(fb_error *error) {
+    return fb_error_set(error, FB_ENOMEM, "out of memory");
+}
+
+static void drop_loader(question *q) {
+    if (q->loader.free != NULL) {
+        q->loader.free(q->loader.arg);
+    }
+    q->loader = (fb_loader){0};
+}
+
+// Since when, and with what.
+static int begin(question *q, fb_error *error) {
+    q->begin_ns = fb_clock_now_ns();
+    if (atomic_load_explicit(&q->engine->closing, memory_order_relaxed)) {
+        return say_closed(error);
+    }
+    q->scratch = fb_scratch_get();
+    if (q->scratch == NULL) {
+        return say_no_memory(error);
+    }
+    q->seq = fb_cache_seq(q->engine->cache);
+    return FB_OK;
+}
+
+static int ask_class(question *q, const fb_request *request, fb_error *error) {
     const fb_catalog *catalog = fb_cache_catalog(q->engine->cache);
-    q->class_ = fb_catalog_find(catalog, q->request->class_name);
+    q->class_ = fb_catalog_find(catalog, request->class_name);
     if (q->class_ == NULL || q->class_->id == FB_CLASS_PLAIN) {
         return fb_error_set(error, FB_ENOCLASS, "there is no class '%.*s'",
-                            FB_STR_ARG(q->request->class_name));
+                            FB_STR_ARG(request->class_name));
     }
-    if (q->class_->source == NULL && q->request->loader == NULL) {
+    if (q->class_->source == NULL && request->loader == NULL) {
         return fb_error_set(error, FB_ENOSOURCE,
                             "class '%.*s' has no source and the request brought no loader",
                             FB_STR_ARG(q->class_->name));
     }
-    return fb_class_bind(q->class_, q->request->params, q->request->param_count, &q->scratch->bind,
-                         &q->bound, error);
+    return fb_class_bind(q->class_, request->params, request->param_count, &q->scratch->bind,
+                         q->bound, error);
 }
 
-// Who is asked what, and since when. After an error the request's loader is still the caller's.
-static int pose(question *q, fb_engine *engine, const fb_request *request, fb_error *error) {
-    *q = (question){.engine = engine, .request = request};
-    if (atomic_load_explicit(&engine->closing, memory_order_relaxed)) {
-        return fb_error_set(error, FB_ECLOSED, "shutting down");
-    }
-    q->scratch = fb_scratch_get();
-    if (q->scratch == NULL) {
-        return fb_error_set(error, FB_ENOMEM, "out of memory");
-    }
-    int result = ask_class(q, error);
-    q->seq = fb_cache_seq(engine->cache);
-    q->begin_ns = fb_clock_now_ns();
-    return result;
+// `bound` is a kilobyte, and not worth clearing for each question.
+static int pose(question *q, fb_bound *bound, fb_engine *engine, const fb_request *request,
+                fb_error *error) {
+    *q = (question){
+        .engine = engine,
+        .timeout_ms = request->timeout_ms,
+        .ttl_ns = -1,
+        .refresh = request->refresh,
+        .loader = {request->loader, request->loader_arg, request->loader_free},
+        .bound = bound,
+    };
+    int result = begin(q, error);
+    return result == FB_OK ? ask_class(q, request, error) : result;
 }
 
-static void copy_hit(void *arg, const fb_value *value) {
-    fb_buf *copy = arg;
-    copy->len = 0;
-    if (fb_buf_append(copy, value->data) < 0) {
-        copy->len = SIZE_MAX;  // no memory: the look-up counts as a miss
-    }
-}
+// ---- looking up
 
 static void count_hit(const question *q, const fb_found *found) {
     fb_cache *cache = q->engine->cache;
@@ -148,61 +103,60 @@ static void count_hit(const question *q, const fb_found *found) {
     } else if (found->find == FB_FIND_STALE) {
         fb_cache_count(cache, id, FB_COUNTER_stale_hits, 1);
     }
-    if (fb_scratch_sample(q->scratch)) {
+    if (fb_scratch_sample(q->scratch, id)) {
         fb_cache_time(cache, id, FB_TIMING_HIT, fb_clock_now_ns() - q->begin_ns);
-        fb_warm_note(q->engine, q->class_, &q->bound);
+        fb_warm_note(q->engine, q->class_, q->bound);
     }
 }
 
-// FB_OK (*value lent, from the thread's scratch) or FB_NEGATIVE: answered from memory. FB_MISS.
-static int look_up(question *q, fb_value *value) {
-    if (q->request->refresh) {
+// Behind an answer from memory, which stands whether this succeeds or not.
+static void load_behind(question *q, fb_priority priority) {
+    bool own = q->loader.fn != NULL;
+    if ((own || q->class_->source != NULL) &&
+        fb_call_background(q->engine, q->class_, q->bound, priority, own ? &q->loader : NULL) == FB_OK) {
+        q->loader = (fb_loader){0};  // taken over
+    }
+}
+
+// FB_OK (*value but its bytes, which `fn` was shown) or FB_NEGATIVE: answered from memory. FB_MISS:
+// not, whatever `fn` was shown.
+static int look_up(question *q, fb_value_fn fn, void *arg, fb_value *value) {
+    if (q->refresh || q->ttl_ns == 0) {
         return FB_MISS;
     }
     fb_found found;
-    fb_buf *copy = &q->scratch->copy;
-    copy->len = 0;
-    fb_find find = fb_cache_read(q->engine->cache, q->bound.key, q->begin_ns, &q->scratch->rng, copy_hit,
-                                 copy, &found);
+    fb_find find = fb_cache_read(q->engine->cache, q->bound->key, q->begin_ns, &q->scratch->rng, fn, arg,
+                                 &found);
     bool usable = find == FB_FIND_FRESH || find == FB_FIND_EARLY ||
                   (find == FB_FIND_STALE && q->class_->options.soft_timeout_ns == 0);
-    if (!usable || copy->len == SIZE_MAX) {
-        copy->len = 0;
+    if (!usable) {
         return FB_MISS;
     }
     count_hit(q, &found);
-    if (find != FB_FIND_FRESH && (q->class_->source != NULL)) {
-        fb_priority priority = find == FB_FIND_EARLY ? FB_PRIORITY_EARLY : FB_PRIORITY_REFRESH;
-        FB_IGNORE(fb_call_background(q->engine, q->class_, &q->bound, priority));  // the answer stands without
-    }
-    if (found.negative) {
-        return FB_NEGATIVE;
+    if (find != FB_FIND_FRESH) {
+        load_behind(q, find == FB_FIND_EARLY ? FB_PRIORITY_EARLY : FB_PRIORITY_REFRESH);
     }
     *value = found.value;
-    value->data = fb_buf_str(copy);
-    value->owner = NULL;
-    return FB_OK;
+    return found.negative ? FB_NEGATIVE : FB_OK;
 }
 
-static fb_call *make_call(question *q) {
-    fb_call *call = fb_call_new(q->engine, q->class_, &q->bound);
-    if (call == NULL) {
-        return NULL;
+// What memory did not answer. The loader goes with the call.
+static int make_call(question *q, fb_call **out, fb_error *error) {
+    fb_call *call = NULL;
+    int result = fb_call_new(q->engine, q->class_, q->bound, &call);
+    if (result < 0) {
+        return result == FB_ECLOSED ? say_closed(error) : say_no_memory(error);
     }
-    const fb_request *request = q->request;
     call->ask.seq = q->seq;
     call->ask.begin_ns = q->begin_ns;
-    call->ask.timeout_ns = request->timeout_ms > 0 ? request->timeout_ms * 1000000 : 0;
+    call->ask.timeout_ns = q->timeout_ms > 0 ? fb_engine_ns_of(q->timeout_ms) : 0;
     call->ask.priority = FB_PRIORITY_USER;
-    call->ask.refresh = request->refresh;
-    call->ask.loader = (fb_loader){request->loader, request->loader_arg, request->loader_free};
-    return call;
-}
-
-static void drop_loader(const fb_request *request) {
-    if (request->loader_free != NULL) {
-        request->loader_free(request->loader_arg);
-    }
+    call->ask.refresh = q->refresh;
+    call->ask.ttl_ns = q->ttl_ns;
+    call->ask.loader = q->loader;
+    q->loader = (fb_loader){0};
+    *out = call;
+    return FB_OK;
 }
 
 // ---- without waiting
@@ -220,25 +174,68 @@ static void finish_start(fb_call *call) {
     fb_call_free(call);
 }
 
-int fb_fetch_start(fb_engine *engine, const fb_request *request, fb_fetch_fn done, void *arg) {
-    question q;
-    fb_error error;
+// Bytes of a hit on their way to `done`, in the thread's own buffer: taken out of its scratch, since
+// `done` may ask again.
+typedef struct lending {
+    fb_buf bytes;
+    bool failed;  // no memory
+} lending;
+
+static void copy_lent(void *arg, const fb_value *value) {
+    lending *lent = arg;
+    lent->bytes.len = 0;
+    lent->failed = fb_buf_append(&lent->bytes, value->data) < 0;
+}
+
+static lending lend(question *q) {
+    lending lent = {.bytes = q->scratch->copy};
+    q->scratch->copy = (fb_buf){0};
+    return lent;
+}
+
+static void take_back(fb_scratch *scratch, lending *lent) {
+    if (scratch->copy.cap == 0 && lent->bytes.cap <= FB_SCRATCH_COPY_MAX) {
+        scratch->copy = lent->bytes;
+    } else {
+        fb_buf_release(&lent->bytes);
+    }
+}
+
+// From memory, or FB_MISS.
+static int start_from_memory(question *q, fb_fetch_fn done, void *arg) {
     fb_value value;
-    int result = pose(&q, engine, request, &error);
-    if (result == FB_OK) {
-        result = look_up(&q, &value);
+    lending lent = lend(q);
+    int result = look_up(q, copy_lent, &lent, &value);
+    if (result == FB_OK && lent.failed) {
+        result = FB_MISS;  // what comes of a call needs no buffer
     }
     if (result != FB_MISS) {
-        drop_loader(request);
-        done(arg, result, result == FB_OK ? &value : NULL, result < 0 ? &error : NULL);
+        value.data = fb_buf_str(&lent.bytes);
+        drop_loader(q);
+        done(arg, result, result == FB_OK ? &value : NULL, NULL);
+    }
+    take_back(q->scratch, &lent);
+    return result;
+}
+
+int fb_fetch_start(fb_engine *engine, const fb_request *request, fb_fetch_fn done, void *arg) {
+    question q;
+    fb_bound bound;
+    fb_error error;
+    fb_call *call = NULL;
+    int result = pose(&q, &bound, engine, request, &error);
+    if (result == FB_OK) {
+        result = start_from_memory(&q, done, arg);
+    }
+    if (result == FB_MISS) {
+        result = make_call(&q, &call, &error);
+    } else if (result >= 0) {
         return result;
     }
-    fb_call *call = make_call(&q);
-    if (call == NULL) {
-        drop_loader(request);
-        (void)fb_error_set(&error, FB_ENOMEM, "out of memory");
-        done(arg, FB_ENOMEM, NULL, &error);
-        return FB_ENOMEM;
+    if (result < 0) {
+        drop_loader(&q);
+        done(arg, result, NULL, &error);
+        return result;
     }
     call->answered = finish_start;
     call->done = done;
@@ -293,90 +290,100 @@ static int wait_for(fb_call *call, fb_value *value, fb_error *error) {
     return waiting.result;
 }
 
-static int own_copy(fb_value *value) {
-    fb_blob *blob = fb_blob_new(value->data);
-    if (blob == NULL) {
-        return FB_ENOMEM;
+// A thread of the engine that waited for the engine would wait for itself.
+static int refuse_own_thread(fb_engine *engine, fb_error *error) {
+    if (fb_engine_here(engine) == NULL && !fb_workers_is_current(engine->workers)) {
+        return FB_OK;
     }
-    value->data = fb_blob_str(blob);
-    value->owner = blob;
-    return FB_OK;
+    return fb_error_set(error, FB_EINVAL, "a blocking call on one of the engine's own threads");
 }
 
-// A thread of the engine that waited for the engine would wait for itself.
-static bool may_wait(fb_engine *engine, fb_error *error) {
-    if (fb_engine_here(engine) == NULL && !fb_workers_is_current(engine->workers)) {
-        return true;
+// From memory, or FB_MISS.
+static int copy_from_memory(question *q, fb_value *value, fb_error *error) {
+    fb_value copy = {0};
+    int result = look_up(q, fb_value_keep, &copy, value);
+    if (result == FB_OK && copy.owner != NULL) {
+        value->data = copy.data;
+        value->owner = copy.owner;
+        return FB_OK;
     }
-    (void)fb_error_set(error, FB_EINVAL, "a blocking call on one of the engine's own threads");
-    return false;
+    *value = (fb_value){0};
+    fb_value_release(&copy);
+    return result == FB_OK ? say_no_memory(error) : result;
+}
+
+static int answer(question *q, fb_value *value, fb_error *error) {
+    fb_call *call = NULL;
+    int result = copy_from_memory(q, value, error);
+    if (result == FB_MISS) {
+        result = make_call(q, &call, error);
+    }
+    return call != NULL ? wait_for(call, value, error) : result;
 }
 
 int fb_fetch(fb_engine *engine, const fb_request *request, fb_value *value, fb_error *error) {
     question q;
+    fb_bound bound;
     *value = (fb_value){0};
-    int result = may_wait(engine, error) ? pose(&q, engine, request, error) : FB_EINVAL;
+    int result = pose(&q, &bound, engine, request, error);
     if (result == FB_OK) {
-        result = look_up(&q, value);
-        if (result == FB_OK && own_copy(value) < 0) {
-            *value = (fb_value){0};
-            result = fb_error_set(error, FB_ENOMEM, "out of memory");
-        }
+        result = refuse_own_thread(engine, error);
     }
-    if (result != FB_MISS) {
-        drop_loader(request);
-        return result;
+    if (result == FB_OK) {
+        result = answer(&q, value, error);
     }
-    fb_call *call = make_call(&q);
-    if (call == NULL) {
-        drop_loader(request);
-        return fb_error_set(error, FB_ENOMEM, "out of memory");
-    }
-    return wait_for(call, value, error);
+    drop_loader(&q);
+    return result;
 }
 
+// ---- callers' own work
+
 // Deduplicated calls have keys of their own, beside those of callers' values.
-static int dedupe_key(fb_scratch *scratch, fb_str key, fb_bound *bound) {
-    scratch->bind.len = 0;
-    if (fb_buf_append(&scratch->bind, FB_STR("dedupe:")) < 0 || fb_buf_append(&scratch->bind, key) < 0) {
-        return FB_ENOMEM;
+static int bind_once(question *q, fb_str key, fb_error *error) {
+    fb_buf *scratch = &q->scratch->bind;
+    scratch->len = 0;
+    if (fb_buf_append(scratch, FB_STR("dedupe:")) < 0 || fb_buf_append(scratch, key) < 0) {
+        return say_no_memory(error);
     }
-    bound->key = fb_buf_str(&scratch->bind);
+    q->bound->key = fb_buf_str(scratch);
+    q->bound->param_count = 0;
+    q->class_ = fb_catalog_at(fb_cache_catalog(q->engine->cache), FB_CLASS_PLAIN);
     return FB_OK;
 }
 
-int fb_dedupe(fb_engine *engine, fb_str key, int64_t window_ms, fb_load_fn loader, void *loader_arg,
-              fb_value *value, fb_error *error) {
+static int check_once(const fb_once *once, fb_error *error) {
+    const size_t len_max = FB_KEY_LEN_MAX - (sizeof "dedupe:" - 1);
+    if (once->key.len > 0 && once->key.len <= len_max && once->window_ms >= 0 && once->loader != NULL) {
+        return FB_OK;
+    }
+    return fb_error_set(error, FB_EINVAL,
+                        "a deduplicated call needs a loader, a window of at least 0 and a key of 1 to %zu bytes",
+                        len_max);
+}
+
+int fb_dedupe(fb_engine *engine, const fb_once *once, fb_value *value, fb_error *error) {
+    fb_bound bound;
+    question q = {
+        .engine = engine,
+        .timeout_ms = once->timeout_ms,
+        .ttl_ns = fb_engine_ns_of(once->window_ms),
+        .bound = &bound,
+        .loader = {once->loader, once->loader_arg, once->loader_free},
+    };
     *value = (fb_value){0};
-    if (key.len == 0 || key.len > FB_KEY_LEN_MAX - 7 || window_ms < 0 || loader == NULL) {
-        return fb_error_set(error, FB_EINVAL, "a deduplicated call needs a key, a window of at least 0 and a loader");
-    }
-    fb_request request = {.loader = loader, .loader_arg = loader_arg};
-    question q = {.engine = engine, .request = &request};
-    q.class_ = fb_catalog_at(fb_cache_catalog(engine->cache), FB_CLASS_PLAIN);
-    if (!may_wait(engine, error)) {
-        return FB_EINVAL;
-    }
-    if (atomic_load(&engine->closing)) {
-        return fb_error_set(error, FB_ECLOSED, "shutting down");
-    }
-    q.scratch = fb_scratch_get();
-    if (q.scratch == NULL || dedupe_key(q.scratch, key, &q.bound) < 0) {
-        return fb_error_set(error, FB_ENOMEM, "out of memory");
-    }
-    q.seq = fb_cache_seq(engine->cache);
-    q.begin_ns = fb_clock_now_ns();
-    int result = window_ms > 0 ? look_up(&q, value) : FB_MISS;
+    int result = check_once(once, error);
     if (result == FB_OK) {
-        result = own_copy(value);
+        result = refuse_own_thread(engine, error);
     }
-    if (result != FB_MISS) {
-        return result;
+    if (result == FB_OK) {
+        result = begin(&q, error);
     }
-    fb_call *call = make_call(&q);
-    if (call == NULL) {
-        return fb_error_set(error, FB_ENOMEM, "out of memory");
+    if (result == FB_OK) {
+        result = bind_once(&q, once->key, error);
     }
-    call->ask.ttl_ns = window_ms * 1000000;
-    return wait_for(call, value, error);
+    if (result == FB_OK) {
+        result = answer(&q, value, error);
+    }
+    drop_loader(&q);
+    return result;
 }

@@ -14,54 +14,80 @@
 
 // ---- reading
 
-// A stale value is served while one load refreshes it, where the key tells its parameters.
-static void refresh_stale(fb_engine *engine, uint16_t class_id, fb_str key) {
-    const fb_class *class_ = fb_catalog_by_id(fb_cache_catalog(engine->cache), class_id);
-    fb_scratch *scratch = fb_scratch_get();
-    fb_bound bound;
-    if (class_ != NULL && class_->source != NULL && scratch != NULL &&
-        fb_class_unbind(class_, key, &scratch->bind, &bound) == FB_OK) {
-        FB_IGNORE(fb_call_background(engine, class_, &bound, FB_PRIORITY_REFRESH));
+static bool usable(fb_find find) {
+    return find == FB_FIND_FRESH || find == FB_FIND_EARLY || find == FB_FIND_STALE;
+}
+
+// What may serve only if a source fails is nothing to a plain read, which asks none.
+typedef struct showing {
+    fb_value_fn fn;
+    void *arg;
+} showing;
+
+static void show_usable(void *arg, const fb_value *value) {
+    const showing *to = arg;
+    if (value->freshness != FB_FALLBACK) {
+        to->fn(to->arg, value);
     }
 }
 
-static bool usable(fb_find find) {
-    return find == FB_FIND_FRESH || find == FB_FIND_EARLY || find == FB_FIND_STALE;
+// Where the key tells its parameters: a stale value is served while one load refreshes it, and a
+// sample of the reads says what is read most.
+static void follow_up(fb_engine *engine, const fb_found *found, fb_str key, bool sampled) {
+    const fb_class *class_ = fb_catalog_by_id(fb_cache_catalog(engine->cache), found->class_id);
+    fb_scratch *scratch = fb_scratch_get();
+    fb_bound bound;
+    if (class_ == NULL || class_->source == NULL || scratch == NULL ||
+        fb_class_unbind(class_, key, &scratch->bind, &bound) != FB_OK) {
+        return;
+    }
+    if (sampled) {
+        fb_warm_note(engine, class_, &bound);
+    }
+    if (found->find == FB_FIND_STALE) {
+        FB_IGNORE(fb_call_background(engine, class_, &bound, FB_PRIORITY_REFRESH, NULL));
+    }
+}
+
+static int count_miss(fb_engine *engine, fb_str key, fb_scratch *scratch, int64_t begin_ns) {
+    uint16_t id = fb_catalog_of_key(fb_cache_catalog(engine->cache), key)->id;
+    fb_cache_count(engine->cache, id, FB_COUNTER_misses, 1);
+    if (scratch != NULL && fb_scratch_sample(scratch, id)) {
+        fb_cache_time(engine->cache, id, FB_TIMING_MISS, fb_clock_now_ns() - begin_ns);
+    }
+    return FB_MISS;
 }
 
 int fb_get(fb_engine *engine, fb_str key, fb_value_fn fn, void *arg) {
     fb_cache *cache = engine->cache;
     fb_scratch *scratch = fb_scratch_get();
-    int64_t begin_ns = fb_clock_now_ns();
+    showing to = {fn, arg};
     fb_found found;
-    fb_find find = fb_cache_read(cache, key, begin_ns, NULL, fn, arg, &found);
-    bool sampled = scratch != NULL && fb_scratch_sample(scratch);
+    int64_t begin_ns = fb_clock_now_ns();
+    fb_find find = fb_cache_read(cache, key, begin_ns, NULL, show_usable, &to, &found);
     if (!usable(find)) {
-        uint16_t id = fb_catalog_of_key(fb_cache_catalog(cache), key)->id;
-        fb_cache_count(cache, id, FB_COUNTER_misses, 1);
-        if (sampled) {
-            fb_cache_time(cache, id, FB_TIMING_MISS, fb_clock_now_ns() - begin_ns);
-        }
-        return FB_MISS;
+        return count_miss(engine, key, scratch, begin_ns);
+    }
+    bool sampled = scratch != NULL && fb_scratch_sample(scratch, found.class_id);
+    if (sampled) {
+        fb_cache_time(cache, found.class_id, FB_TIMING_HIT, fb_clock_now_ns() - begin_ns);
     }
     fb_cache_count(cache, found.class_id, FB_COUNTER_hits, 1);
     if (found.negative) {
         fb_cache_count(cache, found.class_id, FB_COUNTER_negative_hits, 1);
-    }
-    if (find == FB_FIND_STALE) {
+    } else if (find == FB_FIND_STALE) {
         fb_cache_count(cache, found.class_id, FB_COUNTER_stale_hits, 1);
-        refresh_stale(engine, found.class_id, key);
     }
-    if (sampled) {
-        fb_cache_time(cache, found.class_id, FB_TIMING_HIT, fb_clock_now_ns() - begin_ns);
+    if (found.class_id != FB_CLASS_PLAIN && (sampled || find == FB_FIND_STALE)) {
+        follow_up(engine, &found, key, sampled);
     }
     return found.negative ? FB_NEGATIVE : FB_OK;
 }
 
 // Called under the store's lock, and perhaps more than once: the last blob counts.
-static void copy_value(void *arg, const fb_value *value) {
+void fb_value_keep(void *arg, const fb_value *value) {
     fb_value *copy = arg;
-    fb_value_release(copy);
+    fb_blob_drop(copy->owner);
     fb_blob *blob = fb_blob_new(value->data);
     *copy = *value;
     copy->owner = blob;
@@ -70,12 +96,12 @@ static void copy_value(void *arg, const fb_value *value) {
 
 int fb_get_copy(fb_engine *engine, fb_str key, fb_value *value) {
     *value = (fb_value){0};
-    int result = fb_get(engine, key, copy_value, value);
-    if (result == FB_OK && value->owner == NULL) {
-        *value = (fb_value){0};
-        return FB_ENOMEM;
+    int result = fb_get(engine, key, fb_value_keep, value);
+    if (result == FB_OK && value->owner != NULL) {
+        return FB_OK;
     }
-    return result;
+    fb_value_release(value);
+    return result == FB_OK ? FB_ENOMEM : result;
 }
 
 void fb_value_release(fb_value *value) {
@@ -137,14 +163,37 @@ int fb_del(fb_engine *engine, fb_str key) {
     return result;
 }
 
+// An edit, and what it did.
+typedef struct change {
+    fb_edit_fn fn;
+    void *arg;
+    bool found;
+    fb_edit_action action;
+} change;
+
+static int note_change(void *arg, fb_edit *edit) {
+    change *one = arg;
+    one->found = edit->found;
+    int result = one->fn(one->arg, edit);
+    one->action = result < 0 ? FB_EDIT_KEEP : edit->action;
+    return result;
+}
+
 int fb_edit_key(fb_engine *engine, fb_str key, fb_edit_fn fn, void *arg) {
     if (check_key(key) < 0) {
         return FB_ETOOBIG;
     }
     int64_t now_ns;
     int64_t wall_ms;
+    change one = {.fn = fn, .arg = arg};
     fb_clock_pair(&now_ns, &wall_ms);
-    return fb_cache_edit(engine->cache, key, now_ns, wall_ms, fn, arg);
+    int result = fb_cache_edit(engine->cache, key, now_ns, wall_ms, note_change, &one);
+    if (result >= 0 && one.action == FB_EDIT_PUT) {
+        count_write(engine, key, FB_COUNTER_sets);
+    } else if (result >= 0 && one.action == FB_EDIT_DELETE && one.found) {
+        count_write(engine, key, FB_COUNTER_dels);
+    }
+    return result;
 }
 
 typedef struct sum {
@@ -173,7 +222,6 @@ int fb_incr(fb_engine *engine, fb_str key, int64_t delta, int64_t *result) {
     int outcome = fb_edit_key(engine, key, add, &one);
     if (outcome == FB_OK) {
         *result = one.result;
-        count_write(engine, key, FB_COUNTER_sets);
     }
     return outcome;
 }
@@ -217,9 +265,25 @@ int fb_scan(fb_engine *engine, uint64_t cursor, uint64_t count, fb_str match, fb
     return FB_OK;
 }
 
+// The class that an invalidation counts for: that of the key or of keys like the pattern; the plain
+// one stands for what concerns several.
+static uint16_t class_of(const fb_catalog *catalog, const fb_invalidation *what) {
+    const fb_class *class_ = NULL;
+    if (what->scope == FB_SCOPE_KEY || what->scope == FB_SCOPE_PATTERN) {
+        class_ = fb_catalog_of_key(catalog, what->name);
+    } else if (what->scope == FB_SCOPE_CLASS) {
+        class_ = fb_catalog_find(catalog, what->name);
+    }
+    return class_ != NULL ? class_->id : FB_CLASS_PLAIN;
+}
+
 int fb_invalidate(fb_engine *engine, const fb_invalidation *what, int64_t *removed) {
     int64_t count = 0;
     int result = fb_cache_invalidate(engine->cache, what, fb_clock_now_ns(), &count);
+    if (result >= 0) {
+        uint16_t id = class_of(fb_cache_catalog(engine->cache), what);
+        fb_cache_count(engine->cache, id, FB_COUNTER_invalidations, 1);
+    }
     if (removed != NULL) {
         *removed = count;
     }

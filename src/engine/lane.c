@@ -13,7 +13,7 @@
 #include "base/str.h"
 #include "os/clock.h"
 
-enum { UPKEEP_MS = 100 };
+enum { SWEEP_ITEMS = 2000, TURNS_A_SECOND = 10 };
 
 static void set_timer(fb_lane *lane) {
     int64_t due_ns = fb_flights_due(lane->flights);
@@ -28,7 +28,9 @@ static void set_timer(fb_lane *lane) {
     int64_t wait_ns = due_ns - fb_clock_now_ns();
     int64_t wait_us = wait_ns > 0 ? wait_ns / 1000 + 1 : 0;
     struct timeval after = {wait_us / 1000000, wait_us % 1000000};
-    (void)event_add(lane->timer, &after);
+    if (event_add(lane->timer, &after) != 0) {
+        lane->timer_due_ns = INT64_MAX;  // no memory: again after the next event
+    }
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg) {
@@ -39,10 +41,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     fb_lane_drain(lane);
 }
 
+// A bounded share of the housekeeping, ten times a second.
 static void on_upkeep(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     fb_lane *lane = arg;
-    fb_warm_upkeep(lane, fb_clock_now_ns());
+    fb_engine *engine = lane->engine;
+    (void)fb_store_sweep(fb_cache_store(engine->cache), fb_clock_now_ns(), SWEEP_ITEMS);
+    fb_warm_feed(engine);
+    if (++lane->upkeep_turn % TURNS_A_SECOND == 0) {
+        fb_warm_look(engine);
+        fb_load_log_tell(engine);
+    }
 }
 
 static void answer_at_origin(fb_post *post) {
@@ -92,6 +101,18 @@ void fb_lane_drain(fb_lane *lane) {
     set_timer(lane);
 }
 
+// A reload may have come after the caller looked its class up. Loads that were registered before the
+// swap of catalogues are doomed by it; this one may have been registered later, with a query that is
+// no longer in force: then it answers those who asked before the reload, and is stored nowhere.
+static void doom_if_outdated(fb_lane *lane, const fb_call *call) {
+    fb_cache *cache = lane->engine->cache;
+    const fb_class *class_ = call->ask.class_;
+    if (class_->id != FB_CLASS_PLAIN && class_->catalog != fb_cache_catalog(cache)) {
+        fb_invalidation what = {.scope = FB_SCOPE_KEY, .name = call->bound.key};
+        FB_IGNORE(fb_cache_invalidate(cache, &what, fb_clock_now_ns(), NULL));  // a key always goes
+    }
+}
+
 void fb_lane_ask(fb_lane *lane, fb_call *call) {
     bool waits = call->answered != NULL;
     call->ask.bound = &call->bound;
@@ -100,14 +121,15 @@ void fb_lane_ask(fb_lane *lane, fb_call *call) {
         fb_list_insert(&lane->calls, &call->list);
     }
     int result = fb_flights_ask(lane->flights, &call->ask, fb_clock_now_ns());
-    call->ask.loader.free = NULL;  // taken over
+    doom_if_outdated(lane, call);
     if (result < 0) {
         call->result = result;
         answer(call);
-    } else if (!waits) {
-        fb_call_free(call);
     }
     fb_lane_drain(lane);
+    if (!waits && result == FB_OK) {
+        fb_call_free(call);
+    }
 }
 
 int fb_lane_init(fb_lane *lane, fb_engine *engine, uint32_t index) {
@@ -131,13 +153,15 @@ int fb_lane_init(fb_lane *lane, fb_engine *engine, uint32_t index) {
     return lane->timer != NULL && (index != 0 || lane->upkeep != NULL) ? FB_OK : FB_ENOMEM;
 }
 
-void fb_lane_abandon(fb_lane *lane) {
-    FB_LIST_EACH_SAFE(node, after, &lane->calls) {
-        fb_call *call = FB_LIST_OF(node, fb_call, list);
+bool fb_lane_abandon(fb_lane *lane) {
+    bool any = !fb_list_empty(&lane->calls);
+    while (!fb_list_empty(&lane->calls)) {
+        fb_call *call = FB_LIST_OF(lane->calls.next, fb_call, list);
+        fb_flights_leave(lane->flights, call->ask.waiter);
         call->result = FB_ECLOSED;
-        call->origin = NULL;
         answer(call);
     }
+    return any;
 }
 
 void fb_lane_release(fb_lane *lane) {

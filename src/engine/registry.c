@@ -2,7 +2,7 @@
 //
 // A name is MAKING while its maker runs, outside the lock; MADE for ever after. A failed attempt is
 // numbered, so that those who waited for that attempt learn its result, and only the next to ask
-// tries again.
+// tries again. A name that nobody made, and nobody waits for, is forgotten.
 
 #include <forebay/registry.h>
 
@@ -14,7 +14,7 @@
 #include "base/str.h"
 
 typedef struct entry {
-    char *name;
+    fb_str name;
     enum { IDLE, MAKING, MADE } state;
     pthread_t maker;
     uint64_t attempt;   // failed attempts so far
@@ -45,7 +45,7 @@ static void free_entry(entry *one) {
     if (one->state == MADE && one->drop != NULL) {
         one->drop(one->object);
     }
-    fb_mem_free(one->name);
+    fb_mem_free((char *)one->name.ptr);
     fb_mem_free(one);
 }
 
@@ -76,32 +76,40 @@ static entry *find_or_add(fb_registry *registry, fb_str name) {
         fb_mem_free(one);
         return NULL;
     }
-    one->name = text;
+    one->name = fb_str_make(text, name.len);
     return one;
 }
 
+static void forget_unmade(fb_registry *registry, entry *one) {
+    if (one->state == IDLE && one->waiters == 0) {
+        (void)fb_map_remove(&registry->entries, one->name);
+        free_entry(one);
+    }
+}
+
 // Runs the maker outside the lock, which is held on entry and on return.
-static int make_object(fb_registry *registry, entry *one, fb_make_fn make, void *arg) {
+static int make_object(fb_registry *registry, entry *one, fb_make_fn make, void *arg, void **object) {
     one->state = MAKING;
     one->maker = pthread_self();
     pthread_mutex_unlock(&registry->lock);
-    void *object = NULL;
-    int result = make(arg, fb_str_of(one->name), &object);
+    int result = make(arg, one->name, object);
     pthread_mutex_lock(&registry->lock);
     if (result == FB_OK) {
         one->state = MADE;
-        one->object = object;
+        one->object = *object;
     } else {
+        result = result < 0 ? result : FB_EINVAL;
+        *object = NULL;
         one->state = IDLE;
         one->attempt++;
-        one->result = result < 0 ? result : FB_EINVAL;
-        result = one->result;
+        one->result = result;
     }
     pthread_cond_broadcast(&registry->changed);
+    forget_unmade(registry, one);
     return result;
 }
 
-static int wait_for_maker(fb_registry *registry, entry *one) {
+static int wait_for_maker(fb_registry *registry, entry *one, void **object) {
     uint64_t attempt = one->attempt;
     one->waiters++;
     while (one->state == MAKING && one->attempt == attempt) {
@@ -109,7 +117,13 @@ static int wait_for_maker(fb_registry *registry, entry *one) {
     }
     one->waiters--;
     // An attempt that failed is told to all who waited for it, even where the next has begun already.
-    return one->attempt != attempt ? one->result : FB_OK;
+    int result = one->attempt != attempt ? one->result : FB_OK;
+    if (result == FB_OK) {
+        *object = one->object;
+    }
+    pthread_cond_broadcast(&registry->changed);  // who wants to forget it waits for us
+    forget_unmade(registry, one);
+    return result;
 }
 
 int fb_registry_get(fb_registry *registry, fb_str name, fb_make_fn make, void *arg, fb_drop_fn drop,
@@ -120,12 +134,11 @@ int fb_registry_get(fb_registry *registry, fb_str name, fb_make_fn make, void *a
     int result = one != NULL ? FB_OK : FB_ENOMEM;
     if (result == FB_OK && one->state == MAKING) {
         bool own = pthread_equal(one->maker, pthread_self()) != 0;
-        result = own ? FB_EINVAL : wait_for_maker(registry, one);
+        result = own ? FB_EINVAL : wait_for_maker(registry, one, object);
     } else if (result == FB_OK && one->state == IDLE) {
         one->drop = drop;
-        result = make_object(registry, one, make, arg);
-    }
-    if (result == FB_OK) {
+        result = make_object(registry, one, make, arg, object);
+    } else if (result == FB_OK) {
         *object = one->object;
     }
     pthread_mutex_unlock(&registry->lock);
@@ -135,8 +148,13 @@ int fb_registry_get(fb_registry *registry, fb_str name, fb_make_fn make, void *a
 int fb_registry_forget(fb_registry *registry, fb_str name) {
     pthread_mutex_lock(&registry->lock);
     entry *one = fb_map_get(&registry->entries, name);
-    // While it is being made, or waited for, there is nothing of it that could be forgotten yet.
-    bool there = one != NULL && one->state == MADE && one->waiters == 0;
+    // Who waits for it has not got it yet; and whoever makes it may not be waited for by himself.
+    while (one != NULL && (one->state == MAKING || one->waiters > 0) &&
+           !(one->state == MAKING && pthread_equal(one->maker, pthread_self()))) {
+        pthread_cond_wait(&registry->changed, &registry->lock);
+        one = fb_map_get(&registry->entries, name);
+    }
+    bool there = one != NULL && one->state == MADE;
     if (there) {
         (void)fb_map_remove(&registry->entries, name);
     }

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "os/clock.h"
 
 static bool same_text(const char *a, const char *b) {
     return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
@@ -25,12 +26,23 @@ static bool same_texts(char **a, size_t a_count, char **b, size_t b_count) {
     return same;
 }
 
+// What a query is given for a parameter depends on its type; what stands in the key, on its default.
+static bool same_parameters(const fb_class_options *a, const fb_class_options *b) {
+    bool same = a->parameter_count == b->parameter_count;
+    for (size_t i = 0; same && i < a->parameter_count; i++) {
+        const fb_param_options *left = &a->parameters[i], *right = &b->parameters[i];
+        same = same_text(left->name, right->name) && left->type == right->type &&
+               same_text(left->default_text, right->default_text);
+    }
+    return same;
+}
+
 // Whether values loaded under `a` are still what `b` would load under the same keys.
 static bool same_values(const fb_class_options *a, const fb_class_options *b) {
     return same_text(a->key, b->key) && same_text(a->source, b->source) && same_text(a->query, b->query) &&
            same_text(a->namespace_name, b->namespace_name) && a->normalise == b->normalise &&
            a->digest == b->digest && a->one == b->one &&
-           same_texts(a->tags, a->tag_count, b->tags, b->tag_count) &&
+           same_parameters(a, b) && same_texts(a->tags, a->tag_count, b->tags, b->tag_count) &&
            same_texts(a->index, a->index_count, b->index, b->index_count);
 }
 
@@ -41,31 +53,28 @@ static void drop_changed(fb_engine *engine, const fb_catalog *before) {
         const fb_class *old = fb_catalog_find(before, class_->name);
         if (old != NULL && !same_values(&old->options, &class_->options)) {
             fb_invalidation what = {.scope = FB_SCOPE_CLASS, .name = class_->name};
-            FB_IGNORE(fb_invalidate(engine, &what, NULL));
+            FB_IGNORE(fb_cache_invalidate(engine->cache, &what, fb_clock_now_ns(), NULL));  // it is there
         }
     }
 }
+
+enum { OPTION_SIZE = 131072 };  // a query, and it may be quoted
 
 typedef struct comparison {
     const fb_config *other;
     fb_reload_fn fn;
     void *arg;
     bool only_missing;   // report only what `other` does not have at all
+    char *text;          // OPTION_SIZE bytes
 } comparison;
 
 static void compare(void *arg, fb_str path, fb_str value, fb_str default_value, const char *unit,
                     bool reloadable, const char *help) {
     (void)default_value, (void)unit, (void)help;
     comparison *one = arg;
-    enum { TEXT_MAX = 65536 };
-    char *text = fb_mem_new(TEXT_MAX);
-    if (text == NULL) {
-        return;
-    }
-    int result = fb_config_get(one->other, path, text, TEXT_MAX);
+    int result = fb_config_get(one->other, path, one->text, OPTION_SIZE);
     bool differs = one->only_missing ? result == FB_MISS
-                                     : result != FB_OK || !fb_str_equal(fb_str_of(text), value);
-    fb_mem_free(text);
+                                     : result != FB_OK || !fb_str_equal(fb_str_of(one->text), value);
     if (differs) {
         // A source that was not there before has been opened; one that is open stays what it is.
         bool opened = result == FB_MISS && !one->only_missing && fb_str_starts(path, FB_STR("sources."));
@@ -73,19 +82,18 @@ static void compare(void *arg, fb_str path, fb_str value, fb_str default_value, 
     }
 }
 
-static void report(const fb_config *before, const fb_config *now, fb_reload_fn fn, void *arg) {
-    if (fn == NULL) {
-        return;
-    }
-    comparison changed = {.other = before, .fn = fn, .arg = arg};
-    comparison gone = {.other = now, .fn = fn, .arg = arg, .only_missing = true};
+// `text`: OPTION_SIZE bytes to work with.
+static void report(const fb_config *before, const fb_config *now, fb_reload_fn fn, void *arg, char *text) {
+    comparison changed = {.other = before, .fn = fn, .arg = arg, .text = text};
+    comparison gone = {.other = now, .fn = fn, .arg = arg, .only_missing = true, .text = text};
     FB_IGNORE(fb_config_walk(now, compare, &changed));
     FB_IGNORE(fb_config_walk(before, compare, &gone));
 }
 
-// What must not fail comes last: the plan and the memory first, then the swap.
+// The plan and the memory first, then the swap; after it nothing can fail.
 static int apply(fb_engine *engine, const fb_settings *settings, fb_plan *plan, fb_error *error) {
-    int result = fb_store_resize(fb_cache_store(engine->cache), settings->memory_bytes);
+    fb_store *store = fb_cache_store(engine->cache);
+    int result = fb_store_resize(store, settings->memory_bytes);
     if (result < 0) {
         return fb_error_set(error, result, "memory cannot become %llu bytes: %s",
                             (unsigned long long)settings->memory_bytes, fb_result_text(result));
@@ -93,6 +101,8 @@ static int apply(fb_engine *engine, const fb_settings *settings, fb_plan *plan, 
     const fb_catalog *before = fb_cache_catalog(engine->cache);
     result = fb_cache_swap(engine->cache, plan->catalog);
     if (result < 0) {
+        // Back to what it was, which it could hold a moment ago.
+        FB_IGNORE(fb_store_resize(store, fb_config_settings(engine->config)->memory_bytes));
         return fb_error_set(error, result, "out of memory");
     }
     plan->catalog = NULL;  // the cache's now
@@ -102,37 +112,56 @@ static int apply(fb_engine *engine, const fb_settings *settings, fb_plan *plan, 
     return FB_OK;
 }
 
-static int replace(fb_engine *engine, const fb_config *config, fb_config *copy, fb_error *error) {
+static int replace(fb_engine *engine, const fb_config *config, fb_error *error) {
     fb_plan plan;
-    int result = fb_plan_make(fb_config_settings(config), engine->workers, engine->opened.supplies,
+    const fb_settings *settings = fb_config_settings(config);
+    int result = fb_plan_make(settings, engine->workers, engine->opened.supplies,
                               fb_cache_catalog(engine->cache), &plan, error);
     if (result < 0) {
         return result;
     }
-    result = apply(engine, fb_config_settings(copy), &plan, error);
+    result = apply(engine, settings, &plan, error);
     fb_plan_release(&plan);
     return result;
 }
 
+// `copy` is a copy of the new configuration, exchanged for the old one.
+static int take_over(fb_engine *engine, fb_config **copy, fb_reload_fn fn, void *arg, fb_error *error) {
+    char *text = fb_mem_new(OPTION_SIZE);
+    if (text == NULL) {
+        return fb_error_set(error, FB_ENOMEM, "out of memory");
+    }
+    pthread_mutex_lock(&engine->config_lock);
+    int result = replace(engine, *copy, error);
+    if (result == FB_OK) {
+        if (fn != NULL) {
+            report(engine->config, *copy, fn, arg, text);
+        }
+        fb_config *old = engine->config;
+        engine->config = *copy;
+        *copy = old;
+    }
+    pthread_mutex_unlock(&engine->config_lock);
+    fb_mem_free(text);
+    return result;
+}
+
 int fb_reload(fb_engine *engine, const fb_config *config, fb_reload_fn fn, void *arg, fb_error *error) {
+    fb_config *copy = NULL;
     int result = fb_config_check(config, error);
     if (result < 0) {
         return result;
     }
-    fb_config *copy = NULL;
+    if (!fb_engine_enter(engine)) {
+        return fb_error_set(error, FB_ECLOSED, "shutting down");
+    }
     result = fb_config_copy(config, &copy);
     if (result < 0) {
-        return fb_error_set(error, result, "out of memory");
+        result = fb_error_set(error, result, "out of memory");
+    } else {
+        result = take_over(engine, &copy, fn, arg, error);
     }
-    pthread_mutex_lock(&engine->config_lock);
-    result = replace(engine, config, copy, error);
-    if (result == FB_OK) {
-        report(engine->config, copy, fn, arg);
-        fb_config *old = engine->config;
-        engine->config = copy;
-        copy = old;
-    }
-    pthread_mutex_unlock(&engine->config_lock);
     fb_config_free(copy);
+    fb_engine_idle(engine);
     return result;
 }

@@ -324,7 +324,8 @@ static int work(void *arg, const fb_load *what, fb_loaded *loaded) {
 static void *call(void *arg) {
     dedupe *one = arg;
     fb_error error;
-    one->result = fb_dedupe(one->engine, FB_STR("report:1"), 60000, work, one->at, &one->value, &error);
+    fb_once once = {.key = FB_STR("report:1"), .window_ms = 60000, .loader = work, .loader_arg = one->at};
+    one->result = fb_dedupe(one->engine, &once, &one->value, &error);
     return NULL;
 }
 
@@ -361,7 +362,8 @@ static void test_dedupe__without_a_window_keeps_nothing(void **state) {
     gate_init(&at, true);
     fb_engine *engine = open_with(YAML);
     for (int i = 0; i < 2; i++) {
-        assert_ok(fb_dedupe(engine, FB_STR("k"), 0, work, &at, &value, &error));
+        fb_once once = {.key = FB_STR("k"), .loader = work, .loader_arg = &at};
+        assert_ok(fb_dedupe(engine, &once, &value, &error));
         fb_value_release(&value);
     }
     assert_int_equal(atomic_load(&at.loads), 2);
@@ -405,7 +407,8 @@ static int load_nested(void *arg, const fb_load *what, fb_loaded *loaded) {
     fb_value value;
     fb_error error;
     (void)what;
-    one->result = fb_dedupe(one->engine, FB_STR("inner"), 0, work, NULL, &value, &error);
+    fb_once once = {.key = FB_STR("inner"), .loader = work};
+    one->result = fb_dedupe(one->engine, &once, &value, &error);
     return fb_loaded_value(loaded, FB_STR("outer"));
 }
 
@@ -415,7 +418,8 @@ static void test_fetch__refuses_to_block_an_engine_thread(void **state) {
     nested one = {.engine = engine, .result = FB_OK};
     fb_value value;
     fb_error error;
-    assert_ok(fb_dedupe(engine, FB_STR("outer"), 0, load_nested, &one, &value, &error));
+    fb_once once = {.key = FB_STR("outer"), .loader = load_nested, .loader_arg = &one};
+    assert_ok(fb_dedupe(engine, &once, &value, &error));
     assert_result(one.result, FB_EINVAL);
     fb_value_release(&value);
     fb_close(engine, 1000);

@@ -1,0 +1,120 @@
+// The way down. Each step ends one way in which something new could still come up:
+//
+//   1. closing: nothing begins with a caller any more
+//   2. what is under way gets its time (drain_ms)
+//   3. stopping: nothing more is loaded; sources interrupt what runs
+//   4. the loops end. Posts that come later wait on their stacks.
+//   5. the workers end, and with them the last jobs, which post themselves back
+//   6. this thread does what the loops would have done with those posts, and tells who still waits
+//      that it is over, again and again until nobody is left: a caller that got in before step 1 may
+//      only now come to post its call
+//   7. everything is freed
+//
+// The loops end before the workers: as long as a loop runs, it could hand over one more job.
+// Half-open engines come this way too.
+
+#include "engine/engine.h"
+
+#include <time.h>
+
+#include "base/mem.h"
+#include "os/clock.h"
+
+static void wait_until_idle(fb_engine *engine, int64_t wait_ns) {
+    int64_t now_ns = fb_clock_now_ns();
+    int64_t until_ns = wait_ns < INT64_MAX - now_ns ? now_ns + wait_ns : INT64_MAX;
+    struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
+    pthread_mutex_lock(&engine->idle_lock);
+    while (engine->busy > 0 && pthread_cond_timedwait(&engine->idle, &engine->idle_lock, &until) == 0) {
+    }
+    pthread_mutex_unlock(&engine->idle_lock);
+}
+
+static bool is_busy(fb_engine *engine) {
+    pthread_mutex_lock(&engine->idle_lock);
+    bool busy = engine->busy > 0;
+    pthread_mutex_unlock(&engine->idle_lock);
+    return busy;
+}
+
+static void refuse_new(fb_engine *engine) {
+    pthread_mutex_lock(&engine->idle_lock);
+    atomic_store(&engine->closing, true);
+    pthread_mutex_unlock(&engine->idle_lock);
+}
+
+static void cancel_loads(fb_engine *engine) {
+    atomic_store(&engine->stopping, true);
+    for (fb_supply *supply = engine->opened.supplies; supply != NULL; supply = supply->next) {
+        if (supply->source != NULL) {
+            supply->source->type->cancel(supply->source);
+        }
+    }
+}
+
+static void stop_loops(fb_engine *engine) {
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        if (engine->lanes[i].loop != NULL) {
+            fb_loop_stop(engine->lanes[i].loop);
+        }
+    }
+}
+
+static bool run_left(fb_engine *engine) {
+    bool any = false;
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        any = (engine->lanes[i].loop != NULL && fb_loop_run_left(engine->lanes[i].loop)) || any;
+    }
+    return any;
+}
+
+static bool abandon(fb_engine *engine) {
+    bool any = false;
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        any = fb_lane_abandon(&engine->lanes[i]) || any;
+    }
+    return any;
+}
+
+static void finish(fb_engine *engine) {
+    static const int64_t MOMENT_NS = 1000000;
+    bool any;
+    do {
+        any = run_left(engine);
+        any = abandon(engine) || any;
+        if (!any && is_busy(engine)) {
+            wait_until_idle(engine, MOMENT_NS);
+            any = true;
+        }
+    } while (any);
+}
+
+static void release(fb_engine *engine) {
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        fb_lane_release(&engine->lanes[i]);
+    }
+    fb_warm_release(engine);
+    fb_cache_free(engine->cache);
+    fb_plan_release(&engine->opened);
+    fb_supply_free(engine->callbacks);
+    fb_config_free(engine->config);
+    pthread_cond_destroy(&engine->idle);
+    pthread_mutex_destroy(&engine->idle_lock);
+    pthread_mutex_destroy(&engine->backlog.lock);
+    pthread_mutex_destroy(&engine->config_lock);
+    fb_mem_free(engine->lanes);
+    fb_mem_free(engine);
+}
+
+void fb_close(fb_engine *engine, int64_t drain_ms) {
+    if (engine == NULL) {
+        return;
+    }
+    refuse_new(engine);
+    wait_until_idle(engine, fb_engine_ns_of(drain_ms));
+    cancel_loads(engine);
+    stop_loops(engine);
+    fb_workers_free(engine->workers);
+    finish(engine);
+    release(engine);
+}
