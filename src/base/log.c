@@ -36,16 +36,16 @@ void fb_log(fb_log_level level, const char *event, const char *format, ...) {
     fb_hooks_current.log(fb_hooks_current.log_arg, level, event, fields);
 }
 
-fb_log_text fb_log_quote(fb_str value) {
+fb_log_text fb_log_quote(fb_str value, size_t len_max) {
     fb_log_text quoted;
-    size_t room = sizeof(quoted.text) - 2;  // for what closes it
+    size_t end = 1 + (len_max < FB_LOG_TEXT_MAX ? len_max : FB_LOG_TEXT_MAX);
     size_t len = 0;
 
     quoted.text[len++] = '"';
     for (size_t i = 0; i < value.len; i++) {
         char byte = value.ptr[i];
         bool escaped = byte == '"' || byte == '\\';
-        if (len + escaped >= room) {
+        if (len + 1 + escaped > end) {
             len = 1 + fb_utf8_cut(quoted.text + 1, len - 1);
             break;
         }

@@ -27,22 +27,31 @@ static int read_file(const char *path, fb_config *config, fb_error *error) {
     return result;
 }
 
-// .env lies beside the configuration, or in the working folder where there is none.
-static int read_dotenv(const char *config_path, fb_config *config, fb_error *error) {
-    char path[4096];
+// .env lies beside the configuration, or in the working folder where there is none. FB_MISS: nowhere.
+static int load_dotenv(const char *config_path, char ***list, fb_error *error) {
+    char path[FB_CONFIGURE_PATH_SIZE];
     const char *slash = strrchr(config_path, '/');
-    snprintf(path, sizeof path, "%.*s.env", slash != NULL ? (int)(slash - config_path + 1) : 0, config_path);
+    int folder_len = slash != NULL ? (int)(slash - config_path) + 1 : 0;
+    int len = snprintf(path, sizeof path, "%.*s.env", folder_len, config_path);
+    if (len < 0 || (size_t)len >= sizeof path) {
+        return FB_MISS;
+    }
     fb_buf text = {0};
-    char **list = NULL;
     int result = fb_file_read(path, FILE_MAX, &text, error);
     if (result == FB_OK) {
-        result = fb_config_parse_dotenv(fb_buf_str(&text), path, &list, error);
-        if (result == FB_OK) {
-            result = fb_config_environment(config, (const char *const *)list, error);
-        }
-        fb_config_free_dotenv(list);
+        result = fb_config_parse_dotenv(fb_buf_str(&text), path, list, error);
     }
     fb_buf_release(&text);
+    return result;
+}
+
+static int read_dotenv(const char *config_path, fb_config *config, fb_error *error) {
+    char **list = NULL;
+    int result = load_dotenv(config_path, &list, error);
+    if (result == FB_OK) {
+        result = fb_config_environment(config, (const char *const *)list, error);
+    }
+    fb_config_free_dotenv(list);
     return result == FB_MISS ? FB_OK : result;
 }
 
@@ -102,6 +111,31 @@ int fb_configure_read(const fb_configure *how, fb_config **out, char *used, size
     }
     *out = config;
     return FB_OK;
+}
+
+// Which of the two is set to something in a list of "NAME=value"; NULL: none.
+static const char *find_redis(char *const *list) {
+    static const char *const names[] = {"REDIS_URL", "REDIS_HOST"};
+    for (size_t i = 0; i < 2; i++) {
+        size_t len = strlen(names[i]);
+        for (char *const *one = list; one != NULL && *one != NULL; one++) {
+            if (strncmp(*one, names[i], len) == 0 && (*one)[len] == '=' && (*one)[len + 1] != '\0') {
+                return names[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+const char *fb_configure_redis(const fb_configure *how) {
+    const char *name = find_redis(environ);
+    char **list = NULL;
+    fb_error error;  // what is wrong with the file is told when it is applied
+    if (name == NULL && load_dotenv(choose_file(how), &list, &error) == FB_OK) {
+        name = find_redis(list);
+    }
+    fb_config_free_dotenv(list);
+    return name;
 }
 
 void fb_configure_show_error(const fb_error *error, char *text, size_t text_size) {

@@ -16,9 +16,15 @@ typedef struct fb_configure {
     size_t setting_count;
 } fb_configure;
 
-// FB_OK, or an error with its place. `used` (may be NULL, 4,096 bytes) says which file was read, "" for none.
+enum { FB_CONFIGURE_PATH_SIZE = 4096 };
+
+// FB_OK, or an error with its place. `used` (may be NULL; FB_CONFIGURE_PATH_SIZE bytes) says which file
+// was read, "" for none.
 FB_CHECK_RESULT int fb_configure_read(const fb_configure *how, fb_config **config, char *used,
                                       size_t used_size, fb_error *error);
+
+// The variable, of the environment or of .env, that names a Redis to be used; NULL: there is none.
+const char *fb_configure_redis(const fb_configure *how);
 
 // "catalogue.yaml:14:10: classes.package.ttl: …", as compilers say it.
 void fb_configure_show_error(const fb_error *error, char *text, size_t text_size);

@@ -1,5 +1,5 @@
-// Log lines. Text for people: time, level, event, fields as they are. JSON for machines: the fields
-// (name=value, name="value with spaces") become members; a value that is a number stays one.
+// Log lines. Text for people: time, level, event, fields as they are. JSON for machines: the fields, in
+// the form that base/log.h has them, become members; a value without quotes that is a number stays one.
 
 #include "daemon/log_sink.h"
 
@@ -12,14 +12,15 @@
 #include "base/utf8.h"
 #include "os/clock.h"
 
-enum { LINE_MAX_LEN = 4096 };
+// Fields have 1,000 bytes, and each may become the six of \u00ff: nothing is ever cut here.
+enum { LINE_SIZE = 8192 };
 
 static _Atomic int least_level = FB_LOG_INFO;
 static _Atomic int chosen_format = FB_LOG_AUTO;
 static const char *const LEVELS[] = {"debug", "info", "warn", "error"};
 
 typedef struct line {
-    char text[LINE_MAX_LEN];
+    char text[LINE_SIZE];
     size_t len;
 } line;
 
@@ -52,41 +53,59 @@ static void add_json_string(line *out, fb_str text) {
     add_text(out, "\"");
 }
 
+typedef struct field {
+    fb_str name;
+    char value[LINE_SIZE];
+    size_t value_len;
+    bool quoted;
+} field;
+
+// Takes a value in quotes off the front of `rest`. Where the line was cut the closing one is missing.
+static void take_quoted(fb_str *rest, field *out) {
+    size_t i = 1;
+    while (i < rest->len && rest->ptr[i] != '"') {
+        i += rest->ptr[i] == '\\' && i + 1 < rest->len ? 1 : 0;
+        if (out->value_len < sizeof out->value) {
+            out->value[out->value_len++] = rest->ptr[i];
+        }
+        i++;
+    }
+    i += i < rest->len ? 1 : 0;
+    *rest = fb_str_make(rest->ptr + i, rest->len - i);
+}
+
 // Takes one `name=value` off the front of `rest`; false at the end.
-static bool take_field(fb_str *rest, fb_str *name, fb_str *value) {
+static bool take_field(fb_str *rest, field *out) {
     *rest = fb_str_trim(*rest);
     size_t equals = fb_str_find(*rest, '=');
     if (equals == rest->len) {
         return false;
     }
-    *name = fb_str_make(rest->ptr, equals);
-    fb_str after = fb_str_make(rest->ptr + equals + 1, rest->len - equals - 1);
-    bool quoted = after.len > 0 && after.ptr[0] == '"';
-    if (!quoted) {
-        *value = fb_str_make(after.ptr, fb_str_find(after, ' '));
-        *rest = fb_str_make(after.ptr + value->len, after.len - value->len);
+    out->name = fb_str_make(rest->ptr, equals);
+    out->value_len = 0;
+    *rest = fb_str_make(rest->ptr + equals + 1, rest->len - equals - 1);
+    out->quoted = rest->len > 0 && rest->ptr[0] == '"';
+    if (out->quoted) {
+        take_quoted(rest, out);
         return true;
     }
-    // A quoted value ends at the last quote that has a space or the end behind it and no `=` sooner:
-    // texts of others may hold quotes themselves.
-    size_t end = 1;
-    while (end < after.len && !(after.ptr[end] == '"' && (end + 1 == after.len || after.ptr[end + 1] == ' '))) {
-        end++;
-    }
-    *value = fb_str_make(after.ptr + 1, end - 1);
-    size_t used = end < after.len ? end + 1 : end;
-    *rest = fb_str_make(after.ptr + used, after.len - used);
+    size_t len = fb_str_find(*rest, ' ');
+    out->value_len = len < sizeof out->value ? len : sizeof out->value;
+    memcpy(out->value, rest->ptr, out->value_len);
+    *rest = fb_str_make(rest->ptr + len, rest->len - len);
     return true;
 }
 
 static void add_json_fields(line *out, const char *fields) {
-    fb_str rest = fb_str_of(fields), name, value;
-    while (take_field(&rest, &name, &value)) {
+    fb_str rest = fb_str_of(fields);
+    field one;
+    while (take_field(&rest, &one)) {
+        fb_str value = fb_str_make(one.value, one.value_len);
         int64_t number;
         add_text(out, ",");
-        add_json_string(out, name);
+        add_json_string(out, one.name);
         add_text(out, ":");
-        if (fb_str_int(value, &number) == FB_OK) {
+        if (!one.quoted && fb_str_int(value, &number) == FB_OK) {
             add(out, value.ptr, value.len);
         } else {
             add_json_string(out, value);

@@ -28,7 +28,7 @@
 
 typedef struct server {
     const fb_configure *how;
-    char config_path[4096];
+    char config_path[FB_CONFIGURE_PATH_SIZE];
     fb_config *config;
     fb_node node;
     fb_resp_door *resp;
@@ -66,7 +66,7 @@ static void set_log(const fb_config *config) {
 static void log_error(const char *event, const fb_error *error) {
     char text[1024];
     fb_configure_show_error(error, text, sizeof text);
-    fb_log(FB_LOG_ERROR, event, "error=\"%s\"", text);
+    fb_log(FB_LOG_ERROR, event, "error=%s", fb_log_quote(fb_str_of(text), FB_LOG_TEXT_MAX).text);
 }
 
 // ---- doors
@@ -82,11 +82,12 @@ static void log_address_error(const char *door, const char *address, const fb_er
     fb_port_owner(port_of(address), owner, sizeof owner);
     if (owner[0] != '\0') {
         fb_log(FB_LOG_ERROR, "address_taken",
-               "door=%s address=%s by=\"%s\" hint=\"choose another: --set listen.%s=127.0.0.1:PORT, or "
+               "door=%s address=%s by=%s hint=\"choose another: --set listen.%s=127.0.0.1:PORT, or "
                "FOREBAY_LISTEN_%s, or listen: in the configuration\"",
-               door, address, owner, door, strcmp(door, "resp") == 0 ? "RESP" : "HTTP");
+               door, address, fb_log_quote(fb_str_of(owner), FB_LOG_TEXT_MAX).text, door, strcmp(door, "resp") == 0 ? "RESP" : "HTTP");
     } else {
-        fb_log(FB_LOG_ERROR, "cannot_listen", "door=%s address=%s error=\"%s\"", door, address, error->text);
+        fb_log(FB_LOG_ERROR, "cannot_listen", "door=%s address=%s error=%s", door, address,
+               fb_log_quote(fb_str_of(error->text), FB_LOG_TEXT_MAX).text);
     }
 }
 
@@ -136,7 +137,8 @@ static int reload(void *arg, fb_error *error) {
         fb_config_free(self->config);
         self->config = config;
         set_log(config);
-        fb_log(FB_LOG_INFO, "reloaded", "file=\"%s\"", self->config_path);
+        fb_log(FB_LOG_INFO, "reloaded", "file=%s",
+               fb_log_quote(fb_str_of(self->config_path), FB_LOG_TEXT_MAX).text);
     }
     pthread_mutex_unlock(&self->reload_lock);
     return result;
@@ -179,7 +181,11 @@ static int start(server *self) {
         return FB_SERVE_CONFIG;
     }
     set_log(self->config);
-    if (fb_open(self->config, &self->node.engine, &error) < 0) {
+    int result = fb_open(self->config, &self->node.engine, &error);
+    if (result == FB_ENOMEM || result == FB_EIO) {
+        log_error("cannot_start", &error);  // it is the machine, not the configuration
+        return FB_SERVE_FAILED;
+    } else if (result < 0) {
         log_error("configuration_refused", &error);
         return FB_SERVE_CONFIG;
     }
@@ -199,15 +205,11 @@ static int start(server *self) {
     return open_doors(self);
 }
 
-static void warn_of_redis(void) {
-    const char *const names[] = {"REDIS_URL", "REDIS_HOST"};
-    for (size_t i = 0; i < 2; i++) {
-        const char *value = getenv(names[i]);
-        if (value != NULL && value[0] != '\0') {
-            fb_log(FB_LOG_WARN, "redis_unused",
-                   "variable=%s hint=\"this version has no shared tier: it works in memory alone\"", names[i]);
-            return;
-        }
+static void warn_of_redis(const fb_configure *how) {
+    const char *name = fb_configure_redis(how);
+    if (name != NULL) {
+        fb_log(FB_LOG_WARN, "redis_unused",
+               "variable=%s hint=\"this version has no shared tier: it works in memory alone\"", name);
     }
 }
 
@@ -262,15 +264,15 @@ int fb_serve(const fb_configure *how) {
     sigset_t set;
     fb_hooks_set(&hooks);
     block_signals(&set);
-    warn_of_redis();
+    warn_of_redis(how);
     int status = start(&self);
     if (status != FB_SERVE_OK) {
         stop(&self, NULL);
         return status;
     }
-    fb_log(FB_LOG_INFO, "ready", "version=%s resp=%s http=%s config=\"%s\" process=%u", fb_version(),
+    fb_log(FB_LOG_INFO, "ready", "version=%s resp=%s http=%s config=%s process=%u", fb_version(),
            self.resp != NULL ? fb_resp_address(self.resp) : "off", self.http != NULL ? self.http_address : "off",
-           self.config_path, self.node.process_id);
+           fb_log_quote(fb_str_of(self.config_path), FB_LOG_TEXT_MAX).text, self.node.process_id);
     int number;
     while ((number = next_signal(&set)) == SIGHUP) {
         fb_error error;

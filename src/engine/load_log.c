@@ -18,8 +18,8 @@ static bool is_news(_Atomic(uint32_t) *count) {
 void fb_load_log_failed(fb_engine *engine, const fb_class *class_, fb_str key, const fb_loaded *loaded) {
     if (loaded->result != FB_ECLOSED && is_news(&engine->log.failed[class_->id])) {
         fb_log(FB_LOG_WARN, "load_failed", "class=%.*s key=%s result=%s error=%s",
-               FB_STR_ARG(class_->name), fb_log_quote(key).text, fb_result_name(loaded->result),
-               fb_log_quote(fb_str_of(loaded->error)).text);
+               FB_STR_ARG(class_->name), fb_log_quote(key, FB_LOG_KEY_MAX).text, fb_result_name(loaded->result),
+               fb_log_quote(fb_str_of(loaded->error), FB_LOG_TEXT_MAX).text);
     }
 }
 
@@ -27,7 +27,7 @@ void fb_load_log_slow(fb_engine *engine, const fb_job *job, int64_t took_ns) {
     int64_t slow_ns = atomic_load_explicit(&engine->slow_ns, memory_order_relaxed);
     if (slow_ns > 0 && took_ns >= slow_ns && is_news(&engine->log.slow[job->class_->id])) {
         fb_log(FB_LOG_WARN, "slow_load", "class=%.*s key=%s items=%zu ms=%lld",
-               FB_STR_ARG(job->class_->name), fb_log_quote(job->items[0].bound.key).text,
+               FB_STR_ARG(job->class_->name), fb_log_quote(job->items[0].bound.key, FB_LOG_KEY_MAX).text,
                job->item_count, (long long)(took_ns / 1000000));
     }
 }

@@ -220,11 +220,11 @@ static void tell(const batch *one, int result, const fb_error *error) {
     }
     if (result < 0) {
         fb_log(FB_LOG_WARN, "warm_failed", "class=%.*s error=%s", FB_STR_ARG(name),
-               fb_log_quote(fb_str_of(error->text)).text);
+               fb_log_quote(fb_str_of(error->text), FB_LOG_TEXT_MAX).text);
     }
     if (one->refused > 0) {
         fb_log(FB_LOG_WARN, "warm_rows_refused", "class=%.*s refused=%llu error=%s", FB_STR_ARG(name),
-               (unsigned long long)one->refused, fb_log_quote(fb_str_of(one->first.text)).text);
+               (unsigned long long)one->refused, fb_log_quote(fb_str_of(one->first.text), FB_LOG_TEXT_MAX).text);
     }
     fb_log(FB_LOG_INFO, "warming", "class=%.*s loads=%llu", FB_STR_ARG(name), (unsigned long long)one->sets);
 }

@@ -6,8 +6,9 @@
 //
 // Time: the busy handler sleeps in small steps while another process has the database locked, and
 // the progress handler looks at the clock every thousand instructions of SQLite's machine, which
-// is some tens of microseconds; both look whether the source was cancelled. What one instruction takes (a function over a huge text) is not
-// interrupted; values are bounded, so that is bounded too.
+// is some tens of microseconds; both look whether the source was cancelled. What one instruction
+// takes (a function over a huge text) is not interrupted; values are bounded, so that is bounded
+// too.
 
 #include "source/sqlite_conn.h"
 
