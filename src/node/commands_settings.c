@@ -37,7 +37,11 @@ static const redis_name REDIS_NAMES[] = {
     {"timeout", "0"},
 };
 
-enum { REDIS_NAME_COUNT = sizeof REDIS_NAMES / sizeof REDIS_NAMES[0], VALUE_SIZE = 64 };
+enum {
+    REDIS_NAME_COUNT = sizeof REDIS_NAMES / sizeof REDIS_NAMES[0],
+    VALUE_SIZE = 64,
+    NAME_SIZE = 256
+};
 
 static const char *show(const fb_node *node, const fb_config *config, const redis_name *name,
                         char text[VALUE_SIZE]) {
@@ -100,21 +104,27 @@ typedef struct collecting {
     size_t count;
 } collecting;
 
-static fb_str lower(fb_str name, char text[VALUE_SIZE]) {
-    size_t len = 0;
-    for (; len < name.len && len < VALUE_SIZE; len++) {
-        char byte = name.ptr[len];
-        text[len] = (char)(byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte);
+static fb_str lower(fb_str name, char text[NAME_SIZE]) {
+    for (size_t i = 0; i < name.len; i++) {
+        char byte = name.ptr[i];
+        text[i] = (char)(byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte);
     }
-    return fb_str_make(text, len);
+    return fb_str_make(text, name.len);
+}
+
+// Without regard to case. No name, and so no pattern of use, is longer than NAME_SIZE.
+static bool matches(fb_str pattern, fb_str name) {
+    char pattern_text[NAME_SIZE];
+    char name_text[NAME_SIZE];
+    return pattern.len <= NAME_SIZE && name.len <= NAME_SIZE &&
+           fb_glob_match(lower(pattern, pattern_text), lower(name, name_text));
 }
 
 static int collect(void *arg, fb_str name, fb_str value) {
     collecting *one = arg;
     for (size_t i = 2; i < one->call->arg_count; i++) {
-        char text[VALUE_SIZE];
         fb_str pattern = one->call->args[i];
-        if (fb_glob_match(lower(pattern, text), name)) {
+        if (matches(pattern, name)) {
             // A plain name comes back as it was asked for.
             bool plain = fb_glob_prefix(pattern).len == pattern.len;
             fb_reply_bytes(&one->pairs, plain ? pattern : name);

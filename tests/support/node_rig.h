@@ -198,7 +198,7 @@ typedef struct rig_client {
     rig *rig;
     fb_session *session;  // NULL once it ended
     fb_buf in;            // said and not used yet
-    int result;           // of the last feed
+    _Atomic int result;   // of the last feed
     pthread_mutex_t lock;
     pthread_cond_t changed;
     fb_buf out;  // under the lock
@@ -212,11 +212,13 @@ static inline void rig_client_feed(rig_client *client) {
         fb_buf_consume(&client->in, used);
     } while (client->result == FB_REFUSED);
     fb_buf *out = fb_session_out(client->session);
-    pthread_mutex_lock(&client->lock);
-    FB_ASSERT(fb_buf_append(&client->out, fb_buf_str(out)) == FB_OK);
-    out->len = 0;
-    pthread_cond_broadcast(&client->changed);
-    pthread_mutex_unlock(&client->lock);
+    if (out->len > 0) {
+        pthread_mutex_lock(&client->lock);
+        FB_ASSERT(fb_buf_append(&client->out, fb_buf_str(out)) == FB_OK);
+        out->len = 0;
+        pthread_cond_broadcast(&client->changed);
+        pthread_mutex_unlock(&client->lock);
+    }
     if (client->result == FB_ECLOSED) {
         fb_session_free(client->session);
         client->session = NULL;
