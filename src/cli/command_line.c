@@ -96,7 +96,8 @@ static void help_all(void) {
 }
 
 static void help_one(const fb_subcommand *command) {
-    printf("Usage: forebay %s %s\n\n%s\n\n", command->name, command->arguments, command->help);
+    printf("Usage: forebay %s%s%s\n\n%s\n\n", command->name, command->arguments[0] != '\0' ? " " : "",
+           command->arguments, command->help);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (takes(command, OPTIONS[i].name)) {
             char shape[60];

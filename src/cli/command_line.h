@@ -12,7 +12,7 @@ extern "C" {
 // Exit statuses, for scripts; `forebay help` lists them.
 enum {
     FB_EXIT_OK = 0,
-    FB_EXIT_NOT_FOUND = 1,    // get, fetch, explain: there is nothing; del: nothing was there
+    FB_EXIT_NOT_FOUND = 1,    // get, fetch: there is nothing; del: nothing was there
     FB_EXIT_USAGE = 2,        // wrong words, or a configuration that is refused
     FB_EXIT_CONNECTION = 3,   // no connection, or lost; serve: an address is taken
     FB_EXIT_REFUSED = 4       // the server answered with an error

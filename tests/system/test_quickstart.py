@@ -200,7 +200,7 @@ class QuickStart(TestCase):
         needs = fetch("reverse_dependencies", "name=libc6")
         self.assertEqual(len(needs), 50)
         self.assertGreater(needs[0]["total"], 500)
-        like = fetch("recommendations", "name=git", "count=5")
+        like = fetch("recommendations", "name=vim", "count=5")
         self.assertEqual(len(like), 5)
         self.assertEqual(like, sorted(like, key=lambda row: (-row["similarity"], row["name"])))
         self.stop(process, log, signal.SIGINT)
