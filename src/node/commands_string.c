@@ -1,9 +1,10 @@
 // Commands on values.
 //
 // GET and plain SET are the hot path: the look-up's callback writes the reply, and because it may
-// be called again with a newer value, it cuts the reply back to where it began first. What reads
-// and then writes is one fb_edit_key() with a function that decides under the key's lock and keeps
-// what the reply needs; the reply is written after it. A value known not to exist reads as nil.
+// be called again with a newer value, or in vain, the reply is cut back to where it began first.
+// What reads and then writes is one fb_edit_key() with a function that decides under the key's lock
+// and keeps what the reply needs; the reply is written after it. A value known not to exist reads
+// as nil.
 
 #include "node/command_table.h"
 
@@ -101,6 +102,7 @@ void fb_string_getrange(fb_command_call *call) {
         return;
     }
     if (fb_get(call->node->engine, call->args[1], write_range, &one) != FB_OK) {
+        call->reply->out->len = one.reading.start;  // what it may have been shown is void
         fb_reply_text(call->reply, "");
     }
 }
