@@ -139,6 +139,10 @@ class Reloading(TestCase):
             self.assertEqual(failures, [])
 
 
+# Sanitizers make the slow query slower than the usual ten seconds.
+PATIENT = {"FOREBAY_DRAIN": "2m", "FOREBAY_CLASSES_SLOW_HARD_TIMEOUT": "2m"}
+
+
 class Stopping(TestCase):
     def begin_slow(self, server, connection, request):
         """Sends it, and returns when the server has begun to load."""
@@ -148,7 +152,7 @@ class Stopping(TestCase):
 
     def test_what_is_under_way_is_answered(self):
         for number in (signal.SIGTERM, signal.SIGINT):
-            with Server() as server, server.socket() as connection:
+            with Server(env=PATIENT) as server, server.socket() as connection:
                 self.begin_slow(server, connection, command("FB.FETCH", "slow", "rounds", SLOW_ROUNDS))
                 server.send_signal(number)
                 server.wait_for("stopping")
@@ -157,7 +161,7 @@ class Stopping(TestCase):
                 self.assertEqual(server.wait(), 0)
 
     def test_what_is_under_way_over_http_is_answered(self):
-        with Server() as server, server.socket(server.http_port) as connection:
+        with Server(env=PATIENT) as server, server.socket(server.http_port) as connection:
             self.begin_slow(server, connection,
                             f"GET /v1/fetch/slow?rounds={SLOW_ROUNDS} HTTP/1.1\r\nHost: t\r\n\r\n".encode())
             server.send_signal(signal.SIGTERM)
@@ -174,7 +178,7 @@ class Stopping(TestCase):
             return False
 
     def test_nobody_new_is_let_in_while_what_is_under_way_ends(self):
-        with Server() as server, server.socket() as connection:
+        with Server(env=PATIENT) as server, server.socket() as connection:
             rounds = 5 * SLOW_ROUNDS
             self.begin_slow(server, connection, command("FB.FETCH", "slow", "rounds", rounds))
             server.send_signal(signal.SIGTERM)
