@@ -50,13 +50,14 @@ typedef struct fb_waiter {
     fb_flight *flight;  // NULL: answered, or not there yet
     fb_change *change;  // waits for an invalidation
     uint16_t class_id;
+    uint64_t since;     // flights with higher numbers were begun after it asked
     uint64_t seq;
     int64_t begin_ns;
     int64_t soft_ns;  // when something stale is good enough; INT64_MAX: not, or no more
     int64_t hard_ns;  // when its time is over; INT64_MAX: never
     bool refresh;
     bool leads;    // the flight was begun for it
-    bool late;     // joined after the load was given out
+    bool late;     // the load had been given out before it asked
     bool is_read;  // an ask, and counted as one
     bool answered;
     int64_t ttl_ns;    // ask.ttl_ns

@@ -38,6 +38,7 @@ int fb_waiter_new(fb_flights *flights, uint64_t name, fb_waiter **waiter) {
         return result;
     }
     made->soft_ns = made->hard_ns = INT64_MAX;
+    made->since = flights->last_id;
     flights->waiting++;
     *waiter = made;
     return FB_OK;
@@ -74,8 +75,9 @@ void fb_waiter_join(fb_flights *flights, fb_waiter *waiter, fb_flight *flight) {
     fb_list_insert(&flight->waiters, &waiter->list);
     flight->waiter_count++;
     waiter->flight = flight;
-    waiter->late = flight->given_out;
-    if (!waiter->late) {
+    // Over to a flight that others began meanwhile, it is not late, however far that has come.
+    waiter->late = flight->given_out && flight->party.id <= waiter->since;
+    if (!flight->given_out) {
         flight->priority = FB_PRIORITY_USER;
     }
     fb_party_wake(flights, &waiter->party,

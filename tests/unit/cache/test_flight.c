@@ -121,6 +121,23 @@ static void test_flight__refreshes_share_a_load_that_began_after_them(void **sta
     rig_done(&at);
 }
 
+// However often its key is invalidated, a refresh waits for one further load at most.
+static void test_flight__refresh_takes_the_load_that_others_began_after_it(void **state) {
+    rig at = plain_rig();
+    assert_acts(rig_ask(&at, "7", 1), "load:page:7");
+    at.ask.refresh = true;
+    assert_acts(rig_ask(&at, "7", 2), "");
+    at.ask.refresh = false;
+    rig_drop(&at, FB_SCOPE_KEY, "page:7");
+    assert_acts(rig_ask(&at, "7", 3), "load:page:7");
+    assert_acts(rig_loads(&at, 0, "one"), "1=one");
+    rig_drop(&at, FB_SCOPE_KEY, "page:7");
+    assert_acts(rig_ask(&at, "7", 4), "load:page:7");
+    assert_acts(rig_loads(&at, 1, "two"), "3=two 2=two");
+    assert_acts(rig_loads(&at, 2, "three"), "4=three");
+    rig_done(&at);
+}
+
 static void test_flight__caps_who_may_wait(void **state) {
     fb_class_options page = rig_timed_page();
     page.waiters_max = 2;
@@ -594,6 +611,7 @@ int main(void) {
         cmocka_unit_test(test_flight__class_and_all_detach_at_once),
         cmocka_unit_test(test_flight__refresh_loads_though_memory_is_fresh),
         cmocka_unit_test(test_flight__refreshes_share_a_load_that_began_after_them),
+        cmocka_unit_test(test_flight__refresh_takes_the_load_that_others_began_after_it),
         cmocka_unit_test(test_flight__caps_who_may_wait),
         cmocka_unit_test(test_flight__who_leaves_gets_no_answer_and_cancels_nothing),
         cmocka_unit_test(test_flight__error_is_shared_and_believed_for_a_while),
