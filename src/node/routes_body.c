@@ -1,13 +1,11 @@
 // POST /v1/invalidate and /v1/warm: what is to be done comes as a JSON object.
 //
-//     {"keys": ["user:1"], "patterns": "list:*", "tags": [...], "classes": [...], "namespaces":
-//     [...],
-//      "all": true, "soft": true}                                  → {"removed": 3, "invalidated":
-//      2}
-//     {"class": "package", "params": {"name": "curl"}}              → {"started": 1}
+//     {"keys": ["user:1"], "patterns": "list:*", "soft": true}   → {"removed": 3, "invalidated": 2,
+//     …}
+//       also tags, classes, namespaces, each a string or a list of them, and "all": true
+//     {"class": "package", "params": {"name": "curl"}}           → {"started": 1}
 //     {"class": "package", "top": 100}
-//     {"class": "package"}                                          what the class declares under
-//     `warm`
+//     {"class": "package"}                          for what the class declares under `warm`
 //
 // All of a body is looked through before anything is done, so that a mistake in it changes nothing.
 // A class that there is not is only noticed when it comes to it; classes and namespaces come first.
