@@ -6,9 +6,10 @@
 // and readers, so it lives as long as the cache; swaps are rare, and a catalogue is small. What was
 // stored under the old one must not be served wrongly by the new one: a swap dooms the loads under
 // way, then drops the entries whose key now belongs to another class (their stamps would be looked
-// for in the wrong slots). A write that races with a swap looks again afterwards which catalogue is
-// in force, and is done again if that changed: either it sees the new one, or the swap's walk sees
-// its entry.
+// for in the wrong slots). A load that begins after a swap with a class from before it is doomed
+// from the start. A write that races with a swap looks again afterwards which catalogue is in
+// force, and is done again if that changed: either it sees the new one, or the swap's walk sees its
+// entry.
 
 #include "cache/cache.h"
 

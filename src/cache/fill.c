@@ -26,6 +26,12 @@
 
 static const int64_t HIT_FOR_MISS_NS = 120 * FB_NS_PER_S;
 
+// Whether another catalogue has come into force since the class was looked up: its query, or whose
+// the key is, may be another by now.
+static bool is_outdated(const fb_view *view, const fb_class *class_) {
+    return class_->id != FB_CLASS_PLAIN && class_->catalog != view->catalog;
+}
+
 int fb_cache_begin(fb_cache *cache, const fb_class *class_, fb_str key, int64_t now_ns,
                    fb_ticket **ticket) {
     *ticket = NULL;
@@ -41,8 +47,11 @@ int fb_cache_begin(fb_cache *cache, const fb_class *class_, fb_str key, int64_t 
     }
     made->seq = fb_tags_seq(cache->tags);
     // After registering, so that a swap of catalogues dooms it or is seen here.
-    int result = fb_cache_index_slots(cache, fb_cache_view(cache), key, made->index_slots,
-                                      &made->index_count);
+    const fb_view *view = fb_cache_view(cache);
+    if (is_outdated(view, class_)) {
+        atomic_store(&made->doomed, true);
+    }
+    int result = fb_cache_index_slots(cache, view, key, made->index_slots, &made->index_count);
     if (result < 0) {
         fb_cache_end(cache, made);
         return result;
@@ -155,7 +164,6 @@ static uint32_t smooth_cost(uint32_t old_us, uint32_t cost_us) {
 }
 
 typedef struct filling {
-    const fb_view *view;
     fb_entry entry;
     fb_item item;
     int64_t ttl_ns;
@@ -198,19 +206,12 @@ static int prepare(fb_cache *cache, const fb_ticket *ticket, const fb_loaded *lo
     return result;
 }
 
-// Whether a swap of catalogues gave the key to another class since the load was asked for.
-static bool is_foreign(const fb_view *view, const fb_ticket *ticket) {
-    uint16_t id = ticket->class_->id;
-    return id != FB_CLASS_PLAIN &&
-           fb_catalog_of_key(view->catalog, fb_ticket_key(ticket))->id != id;
-}
-
 // Under the stripe's lock.
 static int store(fb_cache *cache, fb_ticket *ticket, filling *job, int64_t now_ns,
                  fb_judged *judged) {
     fb_entry_judge(&job->entry, ticket->class_, ticket->tags, now_ns, judged);
     if ((FB_RULE(doom) && atomic_load(&ticket->doomed)) ||
-        (job->ttl_ns > 0 && judged->find == FB_FIND_NOTHING) || is_foreign(job->view, ticket)) {
+        (job->ttl_ns > 0 && judged->find == FB_FIND_NOTHING)) {
         return FB_DOOMED;
     }
     fb_str key = job->item.key;
@@ -232,8 +233,7 @@ int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded, u
                   double jitter_unit, int64_t now_ns, fb_value *value_info) {
     FB_ASSERT(loaded->result == FB_OK || loaded->result == FB_NEGATIVE);
     *value_info = (fb_value){.kind = loaded->kind, .tier = FB_TIER_SOURCE};
-    filling job = {.view = fb_cache_view(cache),
-                   .ttl_ns = lifetime(ticket->class_, loaded, jitter_unit)};
+    filling job = {.ttl_ns = lifetime(ticket->class_, loaded, jitter_unit)};
     former last = {0};
     if (fb_store_peek(cache->store, fb_ticket_key(ticket), now_ns, read_former, &last) == FB_OK &&
         last.unread) {

@@ -38,8 +38,10 @@ struct fb_cache {
     uint64_t seed;
 };
 
+// In the one order of all: a load registers, then looks; a swap changes it, then looks for loads.
+// One of the two must see the other, which release and acquire do not promise.
 static inline fb_view *fb_cache_view(const fb_cache *cache) {
-    return atomic_load_explicit(&cache->view, memory_order_acquire);
+    return atomic_load(&cache->view);
 }
 
 // The class an entry belongs to now, or NULL. Copes with any id.

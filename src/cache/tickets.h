@@ -25,7 +25,7 @@ struct fb_ticket {
     const fb_tags *tags;
     uint64_t seq;  // captured when it began
     int64_t begin_ns;
-    _Atomic(bool) doomed;  // written under the stripe's lock
+    _Atomic(bool) doomed;  // written under the stripe's lock, or while it begins
     bool registered;
     bool resting;          // under the stripe's lock
     bool early;            // an early refresh

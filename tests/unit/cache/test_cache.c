@@ -670,6 +670,19 @@ static void test_cache__swap_keeps_what_still_belongs_and_drops_the_rest(void **
     fb_cache_free(cache);
 }
 
+// A load asked for before a reload and begun after it has the query of before.
+static void test_cache__swap_overtakes_loads_that_begin_late(void **state) {
+    fb_cache *cache = rig_cache();
+    const fb_class *old = rig_of(cache, RIG_PAGE);
+    assert_ok(fb_cache_swap(cache, rig_catalog()));
+    fb_ticket *ticket = NULL;
+    assert_ok(fb_cache_begin(cache, old, FB_STR("page:1"), S(100), &ticket));
+    assert_true(fb_ticket_doomed(ticket));
+    assert_result(rig_fill(cache, ticket, "old query", NULL, S(100)), FB_DOOMED);
+    assert_read(cache, "page:1", S(100), "nothing");
+    fb_cache_free(cache);
+}
+
 // ---- explaining, figures
 
 static void test_cache__explain_tells_what_is_known(void **state) {
@@ -857,6 +870,7 @@ int main(void) {
         cmocka_unit_test(test_cache__cost_is_smoothed_over_loads),
         cmocka_unit_test(test_cache__invalidated_entries_leave_by_sweep),
         cmocka_unit_test(test_cache__swap_keeps_what_still_belongs_and_drops_the_rest),
+        cmocka_unit_test(test_cache__swap_overtakes_loads_that_begin_late),
         cmocka_unit_test(test_cache__explain_tells_what_is_known),
         cmocka_unit_test(test_cache__explain_says_why_the_last_read_missed),
         cmocka_unit_test(test_cache__scan_visits_what_a_read_would_find),

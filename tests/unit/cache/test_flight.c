@@ -100,6 +100,22 @@ static void test_flight__class_and_all_detach_at_once(void **state) {
     rig_done(&at);
 }
 
+// Who goes over to another load after a reload brings the query of before along.
+static void test_flight__load_of_an_outdated_class_is_not_stored(void **state) {
+    rig at = plain_rig();
+    assert_acts(rig_ask(&at, "7", 1), "load:page:7");
+    rig_drop(&at, FB_SCOPE_TAG, "shelf:3");
+    assert_acts(rig_ask(&at, "7", 2), "");
+    assert_ok(fb_cache_swap(at.cache, rig_catalog()));
+    assert_acts(rig_loads(&at, 0, "one|shelf:3"), "1=one load:page:7");
+    assert_acts(rig_ask(&at, "7", 3), "load:page:7");
+    assert_acts(rig_loads(&at, 1, "old query"), "2=old query");
+    assert_read(at.cache, "page:7", at.now_ns, "nothing");
+    assert_acts(rig_loads(&at, 2, "new query"), "3=new query");
+    assert_read(at.cache, "page:7", at.now_ns, "fresh:new query");
+    rig_done(&at);
+}
+
 static void test_flight__refresh_loads_though_memory_is_fresh(void **state) {
     rig at = plain_rig();
     rig_put(at.cache, "page:7", "set", 0, at.now_ns);
@@ -609,6 +625,7 @@ int main(void) {
         cmocka_unit_test(test_flight__who_reads_after_a_tag_went_is_answered_by_the_next_load),
         cmocka_unit_test(test_flight__other_tags_do_not_matter),
         cmocka_unit_test(test_flight__class_and_all_detach_at_once),
+        cmocka_unit_test(test_flight__load_of_an_outdated_class_is_not_stored),
         cmocka_unit_test(test_flight__refresh_loads_though_memory_is_fresh),
         cmocka_unit_test(test_flight__refreshes_share_a_load_that_began_after_them),
         cmocka_unit_test(test_flight__refresh_takes_the_load_that_others_began_after_it),
