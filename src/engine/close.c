@@ -4,10 +4,11 @@
 //   2. what is under way gets its time (drain_ms)
 //   3. stopping: nothing more is loaded; sources interrupt what runs
 //   4. the loops end. Posts that come later wait on their stacks.
-//   5. the workers end, and with them the last jobs, which post themselves back
-//   6. this thread does what the loops would have done with those posts, and tells who still waits
-//      that it is over, again and again until nobody is left: a caller that got in before step 1 may
-//      only now come to post its call
+//   5. this thread takes the loops' place: it does what is posted, and tells who still waits that it is
+//      over, again and again until nobody is left. A loader of a caller's own may take its time, but
+//      nobody waits for it but this thread; and a caller that got in before step 1 may only now come
+//      to post its call.
+//   6. the workers end: there is nothing more for them to do
 //   7. everything is freed
 //
 // The loops end before the workers: as long as a loop runs, it could hand over one more job.
@@ -114,7 +115,7 @@ void fb_close(fb_engine *engine, int64_t drain_ms) {
     wait_until_idle(engine, fb_engine_ns_of(drain_ms));
     cancel_loads(engine);
     stop_loops(engine);
-    fb_workers_free(engine->workers);
     finish(engine);
+    fb_workers_free(engine->workers);
     release(engine);
 }

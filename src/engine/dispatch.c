@@ -116,7 +116,7 @@ static void run_loader(fb_task *task, uint32_t worker) {
     for (size_t i = 0; i < one->job.item_count; i++) {
         if (stopping) {
             say(&one->loaded[i], FB_ECLOSED, "shutting down");
-        } else if (fb_clock_now_ns() >= one->job.deadline_ns) {
+        } else if (fb_job_is_late(&one->job, fb_clock_now_ns())) {
             say(&one->loaded[i], FB_ETIMEDOUT, "its time was over before the loader's turn came");
         } else {
             load_item(&one->job, i);
@@ -180,8 +180,8 @@ void fb_dispatch(fb_lane *lane, const fb_action *action) {
         return;
     }
     one->job = (fb_job){.class_ = action->class_, .items = action->items, .loaded = one->loaded,
-                        .item_count = action->item_count, .deadline_ns = action->deadline_ns,
-                        .done = done};
+                        .item_count = action->item_count, .begin_by_ns = action->begin_by_ns,
+                        .deadline_ns = action->deadline_ns, .done = done};
     for (size_t i = 0; i < action->item_count; i++) {
         fb_loaded_init(&one->loaded[i]);
     }

@@ -129,6 +129,9 @@ static int look_up(question *q, fb_value_fn fn, void *arg, fb_value *value) {
                                  &found);
     bool usable = find == FB_FIND_FRESH || find == FB_FIND_EARLY ||
                   (find == FB_FIND_STALE && q->class_->options.soft_timeout_ns == 0);
+    if (find == FB_FIND_NOTHING || find == FB_FIND_FALLBACK) {
+        fb_cache_note_miss(q->engine->cache, q->bound->key, FB_MISS_UNKNOWN);  // it knows why
+    }
     if (!usable) {
         return FB_MISS;
     }

@@ -52,6 +52,7 @@ static void follow_up(fb_engine *engine, const fb_found *found, fb_str key, bool
 static int count_miss(fb_engine *engine, fb_str key, fb_scratch *scratch, int64_t begin_ns) {
     uint16_t id = fb_catalog_of_key(fb_cache_catalog(engine->cache), key)->id;
     fb_cache_count(engine->cache, id, FB_COUNTER_misses, 1);
+    fb_cache_note_miss(engine->cache, key, FB_MISS_UNKNOWN);  // it knows, as far as anybody does
     if (scratch != NULL && fb_scratch_sample(scratch, id)) {
         fb_cache_time(engine->cache, id, FB_TIMING_MISS, fb_clock_now_ns() - begin_ns);
     }

@@ -101,18 +101,6 @@ void fb_lane_drain(fb_lane *lane) {
     set_timer(lane);
 }
 
-// A reload may have come after the caller looked its class up. Loads that were registered before the
-// swap of catalogues are doomed by it; this one may have been registered later, with a query that is
-// no longer in force: then it answers those who asked before the reload, and is stored nowhere.
-static void doom_if_outdated(fb_lane *lane, const fb_call *call) {
-    fb_cache *cache = lane->engine->cache;
-    const fb_class *class_ = call->ask.class_;
-    if (class_->id != FB_CLASS_PLAIN && class_->catalog != fb_cache_catalog(cache)) {
-        fb_invalidation what = {.scope = FB_SCOPE_KEY, .name = call->bound.key};
-        FB_IGNORE(fb_cache_invalidate(cache, &what, fb_clock_now_ns(), NULL));  // a key always goes
-    }
-}
-
 void fb_lane_ask(fb_lane *lane, fb_call *call) {
     bool waits = call->answered != NULL;
     call->ask.bound = &call->bound;
@@ -121,7 +109,6 @@ void fb_lane_ask(fb_lane *lane, fb_call *call) {
         fb_list_insert(&lane->calls, &call->list);
     }
     int result = fb_flights_ask(lane->flights, &call->ask, fb_clock_now_ns());
-    doom_if_outdated(lane, call);
     if (result < 0) {
         call->result = result;
         answer(call);
