@@ -108,7 +108,9 @@ typedef struct fb_param {
 } fb_param;
 
 // What a loader is asked for, and what it answers. Loaders run on the engine's worker threads,
-// several at once; they may block until `deadline_ns` (monotonic), after which nobody waits.
+// several at once; they may block until `deadline_ns` (monotonic), after which nobody waits and what
+// they bring is not kept: 30 s or three times the class's hard time-out, whichever is longer, or
+// more where a caller waits longer. A caller whose time is over does not end the load.
 typedef struct fb_load {
     fb_str class_name;
     fb_str key;

@@ -100,17 +100,30 @@ void fb_batch_issue(fb_flights *flights, fb_flight *host, int64_t now_ns) {
     fb_party_act(flights, &host->party, FB_ACTION_LOAD);
 }
 
-// After that nobody waits: the class's time, or longer where a caller gave itself more.
-static int64_t deadline_of(const fb_flight *flight) {
-    int64_t hard_ns = flight->class_->options.hard_timeout_ns;
-    int64_t deadline_ns = fb_flight_after(flight->issued_ns, hard_ns > 0 ? hard_ns : LOAD_TIME_NS);
+// The latest of `at_ns` and the ends of its callers' times.
+static int64_t until_last(const fb_flight *flight, int64_t at_ns) {
     FB_LIST_EACH(node, &flight->waiters) {
         const fb_waiter *waiter = FB_LIST_OF(node, fb_waiter, list);
-        if (waiter->hard_ns > deadline_ns) {
-            deadline_ns = waiter->hard_ns;
-        }
+        at_ns = waiter->hard_ns > at_ns ? waiter->hard_ns : at_ns;
     }
-    return deadline_ns;
+    return at_ns;
+}
+
+// Callers who run out of time do not end a load that has begun: the next one finds its value. So it
+// has until the watchdog gives its flight up. One whose turn comes only when all who wanted it are
+// gone is not worth beginning.
+static void set_times(const fb_flight *flight, fb_action *action) {
+    int64_t hard_ns = flight->class_->options.hard_timeout_ns;
+    int64_t begin_by_ns = fb_flight_after(flight->issued_ns, hard_ns > 0 ? hard_ns : LOAD_TIME_NS);
+    int64_t deadline_ns = flight->watchdog_ns != INT64_MAX ? flight->watchdog_ns : begin_by_ns;
+    begin_by_ns = until_last(flight, begin_by_ns);
+    deadline_ns = until_last(flight, deadline_ns);
+    if (begin_by_ns > action->begin_by_ns) {
+        action->begin_by_ns = begin_by_ns;
+    }
+    if (deadline_ns > action->deadline_ns) {
+        action->deadline_ns = deadline_ns;
+    }
 }
 
 void fb_batch_action(fb_flight *host, fb_action *action) {
@@ -121,14 +134,11 @@ void fb_batch_action(fb_flight *host, fb_action *action) {
     action->priority = FB_PRIORITY_WARM;
     FB_LIST_EACH(node, &host->members) {
         fb_flight *flight = FB_LIST_OF(node, fb_flight, member);
-        int64_t deadline_ns = deadline_of(flight);
         flight->given_out = true;
         if (flight->priority < action->priority) {
             action->priority = flight->priority;
         }
-        if (deadline_ns > action->deadline_ns) {
-            action->deadline_ns = deadline_ns;
-        }
+        set_times(flight, action);
     }
 }
 

@@ -164,7 +164,8 @@ typedef struct fb_action {
     const fb_load_item *items;  // good until the load is answered
     size_t item_count;
     fb_priority priority;
-    int64_t deadline_ns;  // after that nobody waits
+    int64_t begin_by_ns;  // if its turn comes later, nobody waits: FB_ETIMEDOUT will do
+    int64_t deadline_ns;  // after that nobody waits, and what it brings is not kept
     // REMOTE_*
     uint64_t remote;  // its name, for fb_flights_remote()
     fb_str key;

@@ -24,12 +24,18 @@ typedef struct fb_job {
     // One for each item, initialised; filled when done is called, `result` and took_ns too.
     fb_loaded *loaded;
     size_t item_count;
+    int64_t begin_by_ns;     // monotonic: it need not be begun later (FB_ETIMEDOUT); 0: no such time
     int64_t deadline_ns;     // monotonic: by then it must be given up (FB_ETIMEDOUT)
     void (*done)(struct fb_job *job);
     // The source's own, until done is called.
     fb_source *source;
     fb_task task;
 } fb_job;
+
+// Whether it need not be begun any more.
+static inline bool fb_job_is_late(const fb_job *job, int64_t now_ns) {
+    return now_ns >= job->deadline_ns || (job->begin_by_ns > 0 && now_ns >= job->begin_by_ns);
+}
 
 // What each kind of source implements.
 typedef struct fb_source_type {

@@ -590,7 +590,7 @@ void fb_sqlite_worker_release(fb_sqlite_worker *worker) {
 void fb_sqlite_job_run(fb_sqlite_worker *worker, fb_job *job) {
     const fb_sqlite_prepared *prepared = job->class_->prepared;
 
-    if (fb_clock_now_ns() >= job->deadline_ns) {
+    if (fb_job_is_late(job, fb_clock_now_ns())) {
         for (size_t i = 0; i < job->item_count; i++) {
             fail_item(&job->loaded[i], FB_ETIMEDOUT, "the deadline had passed before it began");
         }

@@ -26,7 +26,7 @@ typedef struct rig {
     uint64_t remotes[64];
     size_t remote_count;
     fb_priority priority;  // of the last load
-    int64_t deadline_ns;
+    int64_t begin_by_ns, deadline_ns;
     int64_t ttl_ns;  // of the last action for the shared tier
     uint64_t token;
     char error[256];  // of the last answer
@@ -90,6 +90,7 @@ static inline void rig_load_action(rig *at, const fb_action *action) {
     at->items[at->load_count] = action->item_count;
     at->loads[at->load_count++] = action->load;
     at->priority = action->priority;
+    at->begin_by_ns = action->begin_by_ns;
     at->deadline_ns = action->deadline_ns;
 }
 

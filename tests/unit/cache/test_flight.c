@@ -351,7 +351,6 @@ static void test_flight__loader_without_a_value_is_a_failure(void **state) {
 static void test_flight__who_waits_too_long_times_out_alone(void **state) {
     rig at = plain_rig();
     assert_acts(rig_ask(&at, "7", 1), "load:page:7");
-    assert_int_equal(at.deadline_ns, S(102));
     at.now_ns = S(101);
     assert_acts(rig_ask(&at, "7", 2), "");  // its clock starts now
     assert_acts(rig_time(&at, S(102)), "1!FB_ETIMEDOUT");
@@ -366,11 +365,43 @@ static void test_flight__callers_own_time_counts(void **state) {
     rig at = plain_rig();
     at.ask.timeout_ns = S(5);
     assert_acts(rig_ask(&at, "7", 1), "load:page:7");
-    assert_int_equal(at.deadline_ns, S(105));
     at.ask.timeout_ns = S(0.1);
     assert_acts(rig_ask(&at, "7", 2), "");
     assert_acts(rig_time(&at, S(103)), "2!FB_ETIMEDOUT");
     assert_int_equal(at.now_ns, S(100.1));
+    rig_done(&at);
+}
+
+// Callers run out of time; their load goes on as long as what it brings may be kept, and so does
+// the work at its source.
+static void test_flight__load_outlives_its_callers(void **state) {
+    rig at = plain_rig();
+    assert_acts(rig_ask(&at, "7", 1), "load:page:7");
+    assert_int_equal(at.deadline_ns, S(130));  // when the watchdog gives it up
+    assert_int_equal(at.begin_by_ns, S(102));  // a load that never had its turn is another matter
+    assert_acts(rig_time(&at, S(103)), "1!FB_ETIMEDOUT");
+    at.now_ns = S(104);
+    assert_acts(rig_loads(&at, 0, "slow"), "");
+    assert_acts(rig_ask(&at, "7", 2), "2=slow");
+    rig_done(&at);
+
+    fb_class_options page = rig_timed_page();
+    page.hard_timeout_ns = S(20);
+    at = rig_flights(&page, false);
+    assert_acts(rig_ask(&at, "7", 1), "load:page:7");
+    assert_int_equal(at.deadline_ns, S(160));
+    at.ask.timeout_ns = S(100);  // not kept, but waited for
+    assert_acts(rig_ask(&at, "8", 2), "load:page:8");
+    assert_int_equal(at.deadline_ns, S(200));
+    assert_int_equal(at.begin_by_ns, S(200));
+    rig_done(&at);
+
+    page.hard_timeout_ns = 0;
+    at = rig_flights(&page, false);
+    assert_acts(rig_ask(&at, "7", 1), "load:page:7");
+    assert_int_equal(at.deadline_ns, INT64_MAX);  // its caller waits for ever
+    assert_acts(rig_ask_alone(&at, "8", FB_PRIORITY_WARM), "load:page:8");
+    assert_int_equal(at.deadline_ns, S(130));
     rig_done(&at);
 }
 
@@ -645,6 +676,7 @@ int main(void) {
         cmocka_unit_test(test_flight__loader_without_a_value_is_a_failure),
         cmocka_unit_test(test_flight__who_waits_too_long_times_out_alone),
         cmocka_unit_test(test_flight__callers_own_time_counts),
+        cmocka_unit_test(test_flight__load_outlives_its_callers),
         cmocka_unit_test(test_flight__stale_is_served_at_once_and_one_refresh_runs),
         cmocka_unit_test(test_flight__stale_is_served_after_the_soft_time),
         cmocka_unit_test(test_flight__stale_that_was_invalidated_meanwhile_is_waited_for),
