@@ -22,7 +22,8 @@ typedef struct fb_http_limits {
                       // 32 KiB that did get through add a second
     size_t header_len_max;  // 64 KiB
     size_t body_len_max;    // 64 MiB; beyond it: 413
-    size_t bodies_len_max;  // of all connections together (256 MiB); beyond it: 503
+    size_t bodies_len_max;  // of all connections together (256 MiB); beyond it those that send
+                            // bodies: 503
 } fb_http_limits;
 
 // Listens on every loop of node->engine. `address` as in door/listen.h. FB_EINVAL, FB_EIO (also:

@@ -128,7 +128,8 @@ static void note_input(struct evbuffer *buffer, const struct evbuffer_cb_info *i
     count_unanswered(one, one->unanswered_len + info->n_added);
     uint64_t all = atomic_load_explicit(&common->unanswered_len, memory_order_relaxed);
     bool endless = one->moved_len / 2 > common->limits.header_len_max + common->limits.body_len_max;
-    if (endless || (all > common->limits.bodies_len_max && one->phase == READING)) {
+    bool large = one->unanswered_len > common->limits.header_len_max;
+    if (endless || (large && all > common->limits.bodies_len_max && one->phase == READING)) {
         one->overfull = true;
         give_chore(one);
     }
@@ -404,6 +405,21 @@ static void adopt(client *one) {
     }
 }
 
+static const char *page_detail(int status) {
+    switch (status) {
+        case 413:
+            return "the request is larger than the limit, or its chunks are malformed";
+        case 417:
+            return "the only expectation that can be met is 100-continue";
+        case 501:
+            return "this method is unknown";
+        case 503:
+            return "out of memory";
+        default:
+            return "this is not a request of HTTP/1.1 that can be understood";
+    }
+}
+
 // The server's page in the output begins with "HTTP/1.1 400 ".
 static void replace_page(client *one) {
     struct evbuffer *output = bufferevent_get_output(one->stream);
@@ -414,9 +430,7 @@ static void replace_page(client *one) {
     }
     int status = (int)strtol(head + strlen("HTTP/1.1 "), NULL, 10);
     if (status >= 400) {
-        cut(one, status,
-            status == 413 ? "the request is larger than the limit"
-                          : "this is not a request of HTTP/1.1 that can be understood");
+        cut(one, status, page_detail(status));
     }
 }
 

@@ -273,6 +273,7 @@ static void test_door__says_as_a_problem_what_it_cannot_read(void **state) {
     fb_http *door = open_with(&(fb_http_limits){.body_len_max = 1000, .header_len_max = 2000});
     assert_refused(door, "nonsense\r\n\r\n", 400);
     assert_refused(door, "GET / HTTP/9.1" H, 400);
+    assert_refused(door, "PUT /v1/keys/a HTTP/1.1\r\nContent-Length: 1\r\nExpect: tea" H, 417);
     assert_refused(door, "BREW /pot HTTP/1.1" H, 501);
     assert_refused(door, "PUT /v1/keys/a HTTP/1.1\r\nContent-Length: -1" H, 400);
     assert_refused(door, "PUT /v1/keys/a HTTP/1.1\r\nTransfer-Encoding: chunked" H "xyz\r\n", 413);
@@ -401,7 +402,7 @@ static void test_door__refuses_one_connection_too_many(void **state) {
 static void test_door__bounds_what_all_requests_hold_together(void **state) {
     (void)state;
     enum { LEN = 60000 };
-    fb_http *door = open_with(&(fb_http_limits){.bodies_len_max = 100000});
+    fb_http *door = open_with(&(fb_http_limits){.bodies_len_max = 100000, .header_len_max = 2000});
     int first = dial(door), second = dial(door);
     fb_buf request = {0};
     answer got;
