@@ -153,12 +153,20 @@ static int64_t to_unix_ms(const editing *job, int64_t at_ns) {
     if (at_ns == INT64_MAX) {
         return -1;
     }
-    return fb_time_add(job->wall_ms, (at_ns - job->now_ns + FB_NS_PER_MS - 1) / FB_NS_PER_MS);
+    int64_t left_ns = at_ns - job->now_ns;
+    int64_t left_ms = left_ns > 0 ? (left_ns - 1) / FB_NS_PER_MS + 1 : 0;
+    return fb_time_add(job->wall_ms, left_ms);
 }
 
 static int64_t from_unix_ms(const editing *job, int64_t at_ms) {
     int64_t left_ns;
-    if (at_ms == -1 || __builtin_mul_overflow(at_ms - job->wall_ms, FB_NS_PER_MS, &left_ns)) {
+    if (at_ms == -1) {
+        return INT64_MAX;
+    }
+    if (at_ms <= job->wall_ms) {
+        return job->now_ns;  // also what is too long ago to be reckoned with
+    }
+    if (__builtin_mul_overflow(at_ms - job->wall_ms, FB_NS_PER_MS, &left_ns)) {
         return INT64_MAX;
     }
     return fb_time_add(job->now_ns, left_ns);

@@ -228,6 +228,27 @@ static void test_cache__edit_sees_and_changes_value_and_expiry(void **state) {
     fb_cache_free(cache);
 }
 
+static void test_cache__edit_takes_times_of_any_size(void **state) {
+    const int64_t gone[] = {INT64_MIN, INT64_MIN + 1, INT64_MIN / 2, -2, 1, WALL_MS};
+    const int64_t lasting[] = {INT64_MAX, INT64_MAX - 1, INT64_MAX / 1000000, -1};
+    fb_cache *cache = rig_cache();
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
+        rig_put(cache, "a", "1", 0, S(10));
+        edit(cache, "a", S(10), (edit_plan){.action = FB_EDIT_EXPIRE, .expires_ms = gone[i]});
+        assert_read(cache, "a", S(10), "nothing");
+    }
+    for (size_t i = 0; i < sizeof lasting / sizeof lasting[0]; i++) {
+        rig_put(cache, "a", "1", 0, S(10));
+        edit(cache, "a", S(10), (edit_plan){.action = FB_EDIT_EXPIRE, .expires_ms = lasting[i]});
+        assert_read(cache, "a", S(1e6), "fresh:1");
+        assert_ok(
+            fb_cache_put(cache, FB_STR("b"), FB_STR("1"), INT64_MAX - (int64_t)i, NULL, 0, 0));
+        edit_plan plan = edit(cache, "b", 0, (edit_plan){.action = FB_EDIT_KEEP});
+        assert_true(plan.found && (plan.shown_ms == -1 || plan.shown_ms > WALL_MS));
+    }
+    fb_cache_free(cache);
+}
+
 static void test_cache__failed_edit_changes_nothing(void **state) {
     fb_cache *cache = rig_cache();
     rig_put(cache, "a", "1", S(5), S(10));
@@ -850,6 +871,7 @@ int main(void) {
         cmocka_unit_test(test_cache__del_says_whether_it_was_there_for_a_reader),
         cmocka_unit_test(test_cache__put_refuses_tags_it_cannot_keep),
         cmocka_unit_test(test_cache__edit_sees_and_changes_value_and_expiry),
+        cmocka_unit_test(test_cache__edit_takes_times_of_any_size),
         cmocka_unit_test(test_cache__failed_edit_changes_nothing),
         cmocka_unit_test(test_cache__edit_does_not_find_what_is_negative_stale_or_invalid),
         cmocka_unit_test(test_cache__edit_keeps_times_class_and_tags),
