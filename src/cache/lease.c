@@ -56,10 +56,11 @@ static int64_t keep_ns(const fb_flight *flight) {
         fb_ticket_doomed(flight->ticket)) {
         return 0;
     }
-    if (loaded->result == FB_NEGATIVE) {
-        return options->negative_ttl_ns;
+    int64_t ttl_ns = loaded->result == FB_NEGATIVE ? options->negative_ttl_ns : options->ttl_ns;
+    if (loaded->ttl_ms >= 0 && __builtin_mul_overflow(loaded->ttl_ms, FB_NS_PER_MS, &ttl_ns)) {
+        return INT64_MAX;
     }
-    return loaded->ttl_ms >= 0 ? loaded->ttl_ms * FB_NS_PER_MS : options->ttl_ns;
+    return ttl_ns;
 }
 
 void fb_lease_action(const fb_flights *flights, const fb_party *party, fb_action *action) {

@@ -46,6 +46,29 @@ static void test_lease__holder_loads_and_fills_both_tiers(void **state) {
     rig_done(&at);
 }
 
+static void test_lease__shared_tier_is_told_the_loaders_own_time(void **state) {
+    const struct {
+        int result;
+        int64_t ttl_ms, ttl_ns;
+    } cases[] = {{FB_OK, 7, 7 * FB_NS_PER_MS},
+                 {FB_NEGATIVE, 7, 7 * FB_NS_PER_MS},
+                 {FB_NEGATIVE, -1, S(3)},
+                 {FB_OK, INT64_MAX, INT64_MAX},
+                 {FB_OK, INT64_MAX / 1000, INT64_MAX}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rig at = shared_rig();
+        assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+        assert_acts(rig_remote(&at, 0, FB_REMOTE_LEASE, NULL, 0), "load:page:7");
+        bool negative = cases[i].result == FB_NEGATIVE;
+        fb_loaded loaded = rig_loaded(negative ? NULL : "one", NULL);
+        fb_loaded_ttl(&loaded, cases[i].ttl_ms);
+        fb_flights_loaded(at.flights, at.loads[0], &loaded, 1, at.now_ns);
+        assert_acts(rig_actions(&at), negative ? "1=- fill:page:7" : "1=one fill:page:7");
+        assert_int_equal(at.ttl_ns, cases[i].ttl_ns);
+        rig_done(&at);
+    }
+}
+
 static void test_lease__refused_fill_fills_no_memory(void **state) {
     rig at = shared_rig();
     assert_acts(rig_ask(&at, "7", 1), "get:page:7");
@@ -243,6 +266,7 @@ int main(void) {
         cmocka_unit_test(test_lease__value_of_the_shared_tier_is_adopted),
         cmocka_unit_test(test_lease__adopted_value_is_fresh_no_longer_than_the_class_says),
         cmocka_unit_test(test_lease__holder_loads_and_fills_both_tiers),
+        cmocka_unit_test(test_lease__shared_tier_is_told_the_loaders_own_time),
         cmocka_unit_test(test_lease__refused_fill_fills_no_memory),
         cmocka_unit_test(test_lease__failed_fill_fills_memory),
         cmocka_unit_test(test_lease__sick_shared_tier_is_passed_by),
