@@ -56,7 +56,7 @@ FB_API FB_CHECK_RESULT int fb_exists(fb_engine *engine, fb_str key);
 
 typedef struct fb_set_options {
     int64_t ttl_ms;      // 0: the class's memory TTL where the key belongs to a class, else none
-    const fb_str *tags;  // at most FB_TAGS_MAX, each at most FB_TAG_LEN_MAX bytes
+    const fb_str *tags;  // at most FB_TAGS_MAX, each of 1 to FB_TAG_LEN_MAX bytes
     size_t tag_count;
 } fb_set_options;
 

@@ -52,8 +52,8 @@ static int take_tags(fb_cache *cache, const fb_str *tags, size_t tag_count, fb_e
         return FB_EINVAL;
     }
     for (size_t i = 0; i < tag_count; i++) {
-        bool reserved = tags[i].len > 0 && tags[i].ptr[0] == FB_TAG_OWN;  // index tags are ours
-        if (tags[i].len > FB_TAG_LEN_MAX || reserved) {
+        bool fits = tags[i].len > 0 && tags[i].len <= FB_TAG_LEN_MAX;
+        if (!fits || tags[i].ptr[0] == FB_TAG_OWN) {  // index tags are ours
             return FB_EINVAL;
         }
     }

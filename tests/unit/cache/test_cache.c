@@ -165,6 +165,8 @@ static void test_cache__put_refuses_tags_it_cannot_keep(void **state) {
     assert_result(fb_cache_put(cache, a, a, 0, tags, FB_TAGS_MAX + 1, 1), FB_EINVAL);
     assert_result(fb_cache_put(cache, a, a, 0, &long_tag, 1, 1), FB_EINVAL);
     assert_result(fb_cache_put(cache, a, a, 0, &own_tag, 1, 1), FB_EINVAL);
+    fb_str empty_tag = {NULL, 0};
+    assert_result(fb_cache_put(cache, a, a, 0, &empty_tag, 1, 1), FB_EINVAL);
     assert_read(cache, "a", 1, "nothing");
     // As many as a caller may give, beside those that the class adds.
     assert_ok(fb_cache_put(cache, FB_STR("list:1:p2"), a, 0, tags, FB_TAGS_MAX, 1));
