@@ -53,6 +53,9 @@ int fb_call_new(fb_engine *engine, const fb_class *class_, const fb_bound *bound
 
 void fb_call_free(fb_call *call) {
     fb_engine *engine = call->engine;
+    if (call->ask.priority == FB_PRIORITY_WARM) {
+        atomic_fetch_sub(&engine->backlog.transit, 1);
+    }
     fb_mem_free(call);
     fb_engine_idle(engine);
 }
@@ -85,6 +88,9 @@ int fb_call_background(fb_engine *engine, const fb_class *class_, const fb_bound
     call->ask.refresh = priority == FB_PRIORITY_EARLY || priority == FB_PRIORITY_REFRESH;
     if (loader != NULL) {
         call->ask.loader = *loader;
+    }
+    if (priority == FB_PRIORITY_WARM) {
+        atomic_fetch_add(&engine->backlog.transit, 1);
     }
     fb_call_send(call);
     return FB_OK;

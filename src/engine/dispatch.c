@@ -33,12 +33,16 @@ static void come_back(fb_post *post) {
     job *one = FB_LIST_OF(post, job, post);
     fb_lane *lane = one->lane;
     fb_engine *engine = lane->engine;
+    bool warming = one->gate.priority == FB_PRIORITY_WARM;
     fb_flights_loaded(lane->flights, one->load, one->loaded, one->job.item_count, fb_clock_now_ns());
     for (size_t i = 0; i < one->job.item_count; i++) {
         fb_loaded_release(&one->loaded[i]);
     }
     fb_mem_free(one);
     fb_lane_drain(lane);
+    if (warming) {
+        fb_warm_feed(engine);
+    }
     fb_engine_idle(engine);
 }
 

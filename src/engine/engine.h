@@ -55,6 +55,8 @@ typedef struct fb_load_log {
 typedef struct fb_backlog {
     pthread_mutex_t lock;
     fb_list batches;
+    bool feeding;               // one thread at a time
+    _Atomic(uint32_t) transit;  // loads that are on their way to the gate of their source
 } fb_backlog;
 
 struct fb_engine {
@@ -157,8 +159,10 @@ void fb_load_log_tell(fb_engine *engine);
 // A sample of the reads: remembers the parameters of what is read most.
 void fb_warm_note(fb_engine *engine, const fb_class *class_, const fb_bound *bound);
 void fb_warm_at_start(fb_engine *engine);
-// Ten times a second: loads a share of what waits for it. Once a second: looks at what is read most.
+// Loads as much of what waits for it as its source has room for: whenever such a load is done, and
+// ten times a second.
 void fb_warm_feed(fb_engine *engine);
+// Once a second: looks at what is read most.
 void fb_warm_look(fb_engine *engine);
 void fb_warm_release(fb_engine *engine);
 

@@ -6,10 +6,9 @@
 // key with a digest in it does not tell them.
 //
 // A query may give many more rows than a source's queue has places, and while rows are read from it a
-// database may not be written: so rows are taken at once, as bytes, and wait here. Ten times a second
-// a batch of them is fed to its source, as many as half of the queue has room for: the other half
-// stays free for what comes beside it. With the usual queue of 1,024 that is some 5,000 loads a
-// second at most. Batches take turns.
+// database may not be written: so rows are taken at once, as bytes, and wait here, in batches. They
+// are fed to their source as far as half of its queue has room for them: whenever such a load is done
+// the next begins, and the other half stays free for what comes beside it. Batches take turns.
 //
 // What takes longer than a moment (queries, sorting the sketch) happens on a worker.
 
@@ -314,29 +313,46 @@ void fb_warm_look(fb_engine *engine) {
 
 // ---- feeding
 
+// The first that is not being filled, if nobody else feeds.
 static batch *take_batch(fb_backlog *backlog) {
     batch *taken = NULL;
     pthread_mutex_lock(&backlog->lock);
-    FB_LIST_EACH(node, &backlog->batches) {
-        if (!FB_LIST_OF(node, batch, list)->filling) {
-            taken = FB_LIST_OF(node, batch, list);
-            fb_list_remove(&taken->list);
-            break;
-        }
+    fb_list *node = backlog->batches.next;
+    while (node != &backlog->batches && FB_LIST_OF(node, batch, list)->filling) {
+        node = node->next;
+    }
+    if (!backlog->feeding && node != &backlog->batches) {
+        taken = FB_LIST_OF(node, batch, list);
+        fb_list_remove(node);
+        backlog->feeding = true;
     }
     pthread_mutex_unlock(&backlog->lock);
     return taken;
 }
 
+// Back to the end, if there is more of it.
+static void give_batch(fb_backlog *backlog, batch *one, bool more) {
+    pthread_mutex_lock(&backlog->lock);
+    backlog->feeding = false;
+    if (more) {
+        fb_list_insert(&backlog->batches, &one->list);
+    }
+    pthread_mutex_unlock(&backlog->lock);
+    if (!more) {
+        free_batch(one);
+    }
+}
+
 // How many more loads a source takes now, half of its queue left free.
-static uint32_t room_of(fb_supply *supply) {
+static uint32_t room_of(fb_engine *engine, fb_supply *supply) {
+    uint32_t transit = atomic_load(&engine->backlog.transit);
     pthread_mutex_lock(&supply->lock);
     const fb_bulkhead *gate = &supply->bulkhead;
     uint32_t half = gate->queue_max / 2;
     uint32_t room = gate->running < gate->running_max ? gate->running_max - gate->running : 0;
     room += gate->queued < half ? half - gate->queued : 0;
     pthread_mutex_unlock(&supply->lock);
-    return room;
+    return room > transit ? room - transit : 0;
 }
 
 // Whether there is more of it.
@@ -345,7 +361,7 @@ static bool feed(fb_engine *engine, batch *one) {
     if (class_ == NULL || class_->source == NULL || class_->param_count != one->class_->param_count) {
         return false;  // a reload came
     }
-    uint32_t room = room_of(class_->source);
+    uint32_t room = room_of(engine, class_->source);
     int result = FB_OK;
     for (int i = 0; i < FEED_MAX && room > 0 && one->place < one->packed.len; i++) {
         fb_param params[FB_CLASS_PARAMS_MAX];
@@ -364,18 +380,10 @@ static bool feed(fb_engine *engine, batch *one) {
 }
 
 void fb_warm_feed(fb_engine *engine) {
-    fb_backlog *backlog = &engine->backlog;
-    batch *one = take_batch(backlog);
-    if (one == NULL) {
-        return;
+    batch *one = take_batch(&engine->backlog);
+    if (one != NULL) {
+        give_batch(&engine->backlog, one, feed(engine, one));
     }
-    if (!feed(engine, one)) {
-        free_batch(one);
-        return;
-    }
-    pthread_mutex_lock(&backlog->lock);
-    fb_list_insert(&backlog->batches, &one->list);
-    pthread_mutex_unlock(&backlog->lock);
 }
 
 void fb_warm_release(fb_engine *engine) {
