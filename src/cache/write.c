@@ -172,14 +172,17 @@ static int64_t from_unix_ms(const editing *job, int64_t at_ms) {
     return fb_time_add(job->now_ns, left_ns);
 }
 
-// The found entry as this call would store it: its own tags beside those of its class, and the
-// sequence of this call. false: too many tags.
+// The found entry as this call would store it: its own tags beside those of its class. It keeps its
+// own sequence, because its new value may be made of the old one: what was invalidated since must
+// end it still, also where that was not to be seen yet a moment ago. false: too many tags.
 static bool renew(const editing *job, fb_entry *entry) {
     bool fits = true;
     for (size_t i = 0; i < job->fresh.tag_count; i++) {
         fits = fits && fb_entry_add_tag(entry, job->fresh.tags[i]);
     }
-    entry->seq = job->fresh.seq;
+    if ((entry->flags & FB_ENTRY_SEQ) == 0) {
+        entry->seq = job->fresh.seq;
+    }
     entry->class_id = job->fresh.class_id;
     entry->flags |= job->fresh.flags & FB_ENTRY_SEQ;
     return fits;

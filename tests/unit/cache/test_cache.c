@@ -1,6 +1,7 @@
 // The calls of the shared part of the cache, as a reader sees them.
 
 #include "base/mem.h"
+#include "cache/shared.h"
 #include "cache_rig.h"
 
 // ---- freshness
@@ -307,6 +308,23 @@ static void test_cache__edit_keeps_times_class_and_tags(void **state) {
          (edit_plan){.action = FB_EDIT_EXPIRE, .expires_ms = WALL_MS + 2000});
     assert_read(cache, "list:7:p1", S(102.9), "fresh:x");
     assert_read(cache, "list:7:p1", S(103), "nothing");
+    fb_cache_free(cache);
+}
+
+// What an edit stores is made of what was there. So an invalidation that has its number already,
+// but is not to be seen yet, when the edit begins, ends what the edit stores as it ends what was
+// there.
+static void test_cache__edit_saves_nothing_from_an_invalidation_under_way(void **state) {
+    fb_cache *cache = rig_cache();
+    fb_tags *tags = cache->tags;
+    fb_str tag = FB_STR("mine");
+    assert_ok(fb_cache_put(cache, FB_STR("a"), FB_STR("1"), 0, &tag, 1, S(100)));
+    uint64_t seq = atomic_fetch_add(&tags->seq, 1) + 1;  // as far as fb_tags_bump() had come
+    edit_plan plan = edit(cache, "a", S(100), (edit_plan){.action = FB_EDIT_PUT, .data = "1+1"});
+    assert_true(plan.found);
+    atomic_store(&tags->hard[fb_tags_slot(tags, tag)], seq);
+    atomic_store(&tags->newest_hard, seq);
+    assert_read(cache, "a", S(100), "nothing");
     fb_cache_free(cache);
 }
 
@@ -877,6 +895,7 @@ int main(void) {
         cmocka_unit_test(test_cache__failed_edit_changes_nothing),
         cmocka_unit_test(test_cache__edit_does_not_find_what_is_negative_stale_or_invalid),
         cmocka_unit_test(test_cache__edit_keeps_times_class_and_tags),
+        cmocka_unit_test(test_cache__edit_saves_nothing_from_an_invalidation_under_way),
         cmocka_unit_test(test_cache__key_invalidation_hard_and_soft),
         cmocka_unit_test(test_cache__stamps_hit_exactly_their_scope),
         cmocka_unit_test(test_cache__unknown_class_and_namespace_are_refused),

@@ -231,6 +231,7 @@ static void step_edit(model *m, int key) {
         live(m, &fresh, fresh.class_id != 0 ? S(10) : -1, true);
         if (found) {
             fresh.tags |= entry->tags;
+            fresh.since = entry->since;
             fresh.fresh_ns = entry->fresh_ns;
             fresh.dead_ns = entry->dead_ns;
             fresh.grace = entry->grace;
