@@ -55,6 +55,18 @@ static bool has_other_owner(void *arg, const fb_item *item) {
     return fb_catalog_of_key(now->catalog, item->key)->id != item->class_id;
 }
 
+// The stamps of a class's old namespace say nothing to its entries once it is in another one; so
+// these go before that. No namespace is invalidated in between: invalidate.c.
+static void drop_moved(fb_cache *cache, const fb_catalog *older, const fb_catalog *catalog) {
+    for (size_t i = 0; i < fb_catalog_count(catalog); i++) {
+        const fb_class *class_ = fb_catalog_at(catalog, i);
+        const fb_class *same = fb_catalog_by_id(older, class_->id);
+        if (same != NULL && !fb_str_equal(same->namespace_name, class_->namespace_name)) {
+            fb_tags_bump(cache->tags, fb_tags_class_slot(cache->tags, class_->id), false, 0);
+        }
+    }
+}
+
 int fb_cache_swap(fb_cache *cache, fb_catalog *catalog) {
     fb_view *view = fb_mem_zero(1, sizeof *view);
     if (view == NULL) {
@@ -69,6 +81,7 @@ int fb_cache_swap(fb_cache *cache, fb_catalog *catalog) {
     view->catalog = catalog;
     view->older = fb_cache_view(cache);
     fb_catalog_succeed(catalog, view->older->catalog);
+    drop_moved(cache, view->older->catalog, catalog);
     atomic_store(&cache->view, view);
     fb_tickets_doom_all(cache->tickets, NULL, NULL);
     owners now = {catalog};

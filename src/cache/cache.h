@@ -40,8 +40,8 @@ const fb_catalog *fb_cache_catalog(const fb_cache *cache);
 // Puts another catalogue in force; the old one lives on until the cache is freed, since loads and
 // readers may still hold its classes. Ids of equal names are equal (the caller saw to it). Dooms
 // the loads under way, and those begun later with a class from before; drops entries whose key now
-// belongs to another class. What a class's new query would give is not known to be different:
-// invalidate that class. FB_ENOMEM: nothing changed.
+// belongs to another class, or whose class moved to another namespace. What a class's new query
+// would give is not known to be different: invalidate that class. FB_ENOMEM: nothing changed.
 FB_CHECK_RESULT int fb_cache_swap(fb_cache *cache, fb_catalog *catalog);
 fb_store *fb_cache_store(fb_cache *cache);
 

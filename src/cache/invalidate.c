@@ -197,8 +197,7 @@ static int invalidate_class(job *work, fb_str name) {
     return bump(work, fb_tags_class_slot(work->cache->tags, class_->id));
 }
 
-static int invalidate_namespace(job *work, fb_str name) {
-    const fb_catalog *catalog = work->view->catalog;
+static int bump_namespace(job *work, const fb_catalog *catalog, fb_str name) {
     for (size_t i = 0; i < fb_catalog_count(catalog); i++) {
         const fb_class *class_ = fb_catalog_at(catalog, i);
         if (class_->id != FB_CLASS_PLAIN && fb_str_equal(class_->namespace_name, name)) {
@@ -206,6 +205,16 @@ static int invalidate_namespace(job *work, fb_str name) {
         }
     }
     return FB_ENOCLASS;
+}
+
+// Not while another catalogue comes into force: which classes are in the namespace must not change
+// between the stamp and the entries' being judged by it.
+static int invalidate_namespace(job *work, fb_str name) {
+    fb_cache *cache = work->cache;
+    pthread_mutex_lock(&cache->swap_lock);
+    int result = bump_namespace(work, fb_cache_catalog(cache), name);
+    pthread_mutex_unlock(&cache->swap_lock);
+    return result;
 }
 
 // Entries that carry no stamp cannot be told by one, and none of them may be served stale.

@@ -711,6 +711,27 @@ static void test_cache__swap_keeps_what_still_belongs_and_drops_the_rest(void **
     fb_cache_free(cache);
 }
 
+// What went with its namespace does not come back when its class moves to another one.
+static void test_cache__swap_to_another_namespace_brings_nothing_back(void **state) {
+    for (int soft = 0; soft < 2; soft++) {
+        fb_cache *cache = rig_cache();
+        assert_ok(rig_load(cache, RIG_LIST, "list:1:p1", "one", NULL, S(100)));
+        assert_int_equal(rig_invalidate(cache, FB_SCOPE_NAMESPACE, "shop", soft, S(101)), -1);
+        assert_read(cache, "list:1:p1", S(101), soft ? "stale:one" : "nothing");
+        fb_class_options list = rig_list();
+        list.namespace_name = "moved";
+        fb_class *classes[] = {NULL, rig_class(RIG_ITEM, rig_item()), rig_class(RIG_LIST, list)};
+        assert_ok(fb_cache_swap(cache, rig_catalog_of(classes, 3)));
+        assert_read(cache, "list:1:p1", S(101), "nothing");
+        assert_ok(rig_load(cache, RIG_LIST, "list:1:p1", "two", NULL, S(101)));
+        assert_int_equal(rig_invalidate(cache, FB_SCOPE_NAMESPACE, "shop", false, S(101)), -1);
+        assert_read(cache, "list:1:p1", S(101), "fresh:two");
+        assert_int_equal(rig_invalidate(cache, FB_SCOPE_NAMESPACE, "moved", false, S(101)), -1);
+        assert_read(cache, "list:1:p1", S(101), "nothing");
+        fb_cache_free(cache);
+    }
+}
+
 // A load asked for before a reload and begun after it has the query of before.
 static void test_cache__swap_overtakes_loads_that_begin_late(void **state) {
     fb_cache *cache = rig_cache();
@@ -913,6 +934,7 @@ int main(void) {
         cmocka_unit_test(test_cache__cost_is_smoothed_over_loads),
         cmocka_unit_test(test_cache__invalidated_entries_leave_by_sweep),
         cmocka_unit_test(test_cache__swap_keeps_what_still_belongs_and_drops_the_rest),
+        cmocka_unit_test(test_cache__swap_to_another_namespace_brings_nothing_back),
         cmocka_unit_test(test_cache__swap_overtakes_loads_that_begin_late),
         cmocka_unit_test(test_cache__explain_tells_what_is_known),
         cmocka_unit_test(test_cache__explain_says_why_the_last_read_missed),
