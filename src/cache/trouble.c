@@ -7,6 +7,9 @@
 // may come on any thread and does not pass here: therefore the failed load's ticket is kept, which
 // learns of it.
 //
+// What failed long ago leaves a little at a time, with each look at the table: its tickets would
+// keep writers from passing their stripes without a lock (tickets.c).
+//
 // Everything here is a hint in memory: that an entry is missing (no memory, too many) costs one
 // more load.
 
@@ -16,6 +19,7 @@
 
 #include "base/mem.h"
 #include "base/units.h"
+#include "cache/tickets.h"
 
 static const int64_t ERROR_MIN_NS = FB_NS_PER_S / 4;
 static const int64_t ERROR_MAX_NS = 15 * FB_NS_PER_S;
@@ -23,6 +27,7 @@ static const int64_t CALM_MIN_NS = 10 * FB_NS_PER_S;
 static const int64_t CALM_MAX_NS = 300 * FB_NS_PER_S;
 static const int64_t HISTORY_NS = 600 * FB_NS_PER_S;  // a failure longer ago is none "in a row"
 static const double JITTER = 0.2;
+enum { FORGET_AT_ONCE = 4 };
 
 void fb_trouble_init(fb_trouble_table *table, fb_cache *cache, uint64_t seed) {
     *table = (fb_trouble_table){.cache = cache, .map = {.seed = seed}};
@@ -30,7 +35,14 @@ void fb_trouble_init(fb_trouble_table *table, fb_cache *cache, uint64_t seed) {
     fb_list_init(&table->list);
 }
 
+// What a failure takes, about: the key is in its ticket too.
+static size_t weight(const fb_trouble *trouble) {
+    size_t text_len = trouble->text != NULL ? fb_blob_str(trouble->text).len : 0;
+    return sizeof *trouble + sizeof *trouble->ticket + 2 * trouble->key.len + text_len;
+}
+
 static void drop(fb_trouble_table *table, fb_trouble *trouble) {
+    table->bytes -= weight(trouble);
     (void)fb_map_remove(&table->map, trouble->key);
     fb_list_remove(&trouble->list);
     fb_cache_end(table->cache, trouble->ticket);
@@ -45,12 +57,29 @@ void fb_trouble_release(fb_trouble_table *table) {
     fb_map_release(&table->map);
 }
 
+static fb_trouble *oldest(const fb_trouble_table *table) {
+    return fb_list_empty(&table->list) ? NULL : FB_LIST_OF(table->list.next, fb_trouble, list);
+}
+
+static bool is_past(const fb_trouble *trouble, int64_t now_ns) {
+    return now_ns - trouble->failed_ns > HISTORY_NS;
+}
+
+static void forget_some(fb_trouble_table *table, int64_t now_ns) {
+    fb_trouble *trouble = oldest(table);
+    for (int i = 0; i < FORGET_AT_ONCE && trouble != NULL && is_past(trouble, now_ns); i++) {
+        drop(table, trouble);
+        trouble = oldest(table);
+    }
+}
+
 fb_trouble *fb_trouble_find(fb_trouble_table *table, fb_str key, int64_t now_ns) {
+    forget_some(table, now_ns);
     fb_trouble *trouble = fb_map_get(&table->map, key);
     if (trouble == NULL) {
         return NULL;
     }
-    if (fb_ticket_doomed(trouble->ticket) || now_ns - trouble->failed_ns > HISTORY_NS) {
+    if (fb_ticket_doomed(trouble->ticket) || is_past(trouble, now_ns)) {
         drop(table, trouble);
         return NULL;
     }
@@ -83,9 +112,6 @@ static fb_trouble *add(fb_trouble_table *table, fb_str key) {
         return NULL;
     }
     fb_list_init(&trouble->list);
-    if (table->map.count > FB_TROUBLE_MAX) {
-        drop(table, FB_LIST_OF(table->list.next, fb_trouble, list));
-    }
     return trouble;
 }
 
@@ -94,6 +120,7 @@ void fb_trouble_note(fb_trouble_table *table, const fb_failure *failure, int64_t
     if (trouble == NULL && !fb_ticket_doomed(failure->ticket)) {
         trouble = add(table, failure->key);
     } else if (trouble != NULL) {
+        table->bytes -= weight(trouble);
         fb_cache_end(table->cache, trouble->ticket);
         fb_blob_drop(trouble->text);
         fb_list_remove(&trouble->list);
@@ -107,6 +134,11 @@ void fb_trouble_note(fb_trouble_table *table, const fb_failure *failure, int64_t
     trouble->ticket = failure->ticket;
     trouble->result = failure->result;
     trouble->text = failure->text != NULL ? fb_blob_take(failure->text) : NULL;
+    table->bytes += weight(trouble);
+    while ((table->bytes > FB_TROUBLE_BYTES_MAX || table->map.count > FB_TROUBLE_MAX) &&
+           oldest(table) != trouble) {
+        drop(table, oldest(table));
+    }
     trouble->failures++;
     trouble->failed_ns = now_ns;
     fb_rng *rng = &table->rng;

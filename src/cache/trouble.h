@@ -1,7 +1,8 @@
 // cache/trouble.h -- keys whose last load failed: for how long that is believed, and for how long
 // what is old is served in its place. One thread at a time; the flights of one loop own one.
 //
-// Bounded: beyond FB_TROUBLE_MAX keys the one that failed longest ago is forgotten.
+// Bounded: beyond FB_TROUBLE_MAX keys, or FB_TROUBLE_BYTES_MAX bytes, those that failed longest ago
+// are forgotten.
 
 #ifndef FB_CACHE_TROUBLE_H
 #define FB_CACHE_TROUBLE_H
@@ -16,7 +17,7 @@
 extern "C" {
 #endif
 
-enum { FB_TROUBLE_MAX = 4096 };
+enum { FB_TROUBLE_MAX = 4096, FB_TROUBLE_BYTES_MAX = 4 << 20 };
 
 typedef struct fb_trouble {
     fb_list list;
@@ -35,6 +36,7 @@ typedef struct fb_trouble_table {
     fb_rng rng;  // of the jitter
     fb_map map;
     fb_list list;  // that which failed longest ago first
+    size_t bytes;  // of all
 } fb_trouble_table;
 
 void fb_trouble_init(fb_trouble_table *table, fb_cache *cache, uint64_t seed);
