@@ -257,6 +257,33 @@ static void add_indexes(fb_catalog *catalog, group *to) {
     to->index_count = (uint32_t)catalog->index_count - to->first_index;
 }
 
+static int refuse_tags(const fb_class *class_, size_t more, fb_error *error) {
+    (void)fb_error_set(error, FB_EINVAL,
+                       "class %.*s: an entry may have %d tags, but it has %zu and the indexes of "
+                       "keys that begin like its own could add %zu",
+                       FB_STR_ARG(class_->name), FB_TAGS_MAX, class_->tag_count, more);
+    fb_error_place(error, class_->options.file, class_->options.line, class_->options.column);
+    return FB_EINVAL;
+}
+
+// A key may have the index tags of its group and of all that are above it.
+static int check_tag_counts(const fb_catalog *catalog, fb_error *error) {
+    for (size_t i = 0; i < catalog->group_count; i++) {
+        const group *in = &catalog->groups[i];
+        size_t more = in->index_count;
+        for (int32_t above = in->parent; above != NONE; above = catalog->groups[above].parent) {
+            more += catalog->groups[above].index_count;
+        }
+        for (uint32_t j = 0; j < in->count; j++) {
+            const fb_class *class_ = catalog->ordered[in->first + j];
+            if (class_->tag_count + more > FB_TAGS_MAX) {
+                return refuse_tags(class_, more, error);
+            }
+        }
+    }
+    return FB_OK;
+}
+
 static int make_indexes(fb_catalog *catalog, fb_error *error) {
     size_t count = 0;
     for (size_t i = 0; i < catalog->ordered_count; i++) {
@@ -272,7 +299,7 @@ static int make_indexes(fb_catalog *catalog, fb_error *error) {
     for (size_t i = 0; i < catalog->group_count; i++) {
         add_indexes(catalog, &catalog->groups[i]);
     }
-    return FB_OK;
+    return check_tag_counts(catalog, error);
 }
 
 // ---- making

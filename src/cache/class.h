@@ -146,7 +146,8 @@ FB_CHECK_RESULT int fb_catalog_key_tags(const fb_catalog *catalog, fb_str key, f
 // ---- all classes of a configuration
 
 // Takes the classes over (also after an error), not the array; classes[0] is the plain one.
-// FB_EINVAL: two of one name, two patterns that are the same but for the names of parameters.
+// FB_EINVAL: two of one name; two patterns that are the same but for the names of parameters; more
+// than FB_TAGS_MAX tags for an entry, with the indexes of classes whose keys begin like its own.
 FB_CHECK_RESULT int fb_catalog_new(fb_class **classes, size_t class_count, fb_catalog **catalog,
                                    fb_error *error);
 void fb_catalog_free(fb_catalog *catalog);

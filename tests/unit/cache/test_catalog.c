@@ -339,6 +339,47 @@ static void test_catalog__a_load_has_the_index_tags_of_its_key(void **state) {
     fb_catalog_free(catalog);
 }
 
+// Index tags come from every class that shares a key's beginning: with them, too, its entries must
+// not have more tags than an entry may have, or no load of the class would ever be kept.
+static void test_catalog__too_many_tags_of_one_key_are_refused(void **state) {
+    char names[FB_TAGS_MAX][2] = {{0}};
+    char *tags[FB_TAGS_MAX];
+    for (size_t i = 0; i < FB_TAGS_MAX; i++) {
+        tags[i] = names[i];
+        names[i][0] = (char)('a' + i);
+    }
+    char *by_x = TEXT("x");
+    for (size_t count = FB_TAGS_MAX - 1; count <= FB_TAGS_MAX; count++) {
+        fb_class *classes[3] = {NULL};
+        fb_catalog *catalog = NULL;
+        fb_error error = {0};
+        assert_ok(fb_class_new_plain(&classes[0]));
+        classes[1] = class_make(&(fb_class_options){.name = TEXT("one"),
+                                                    .key = TEXT("a:{x}:{y}"),
+                                                    .tags = tags,
+                                                    .tag_count = count,
+                                                    .file = TEXT("f"),
+                                                    .line = 5,
+                                                    .column = 3},
+                                1);
+        classes[2] = class_make(
+            &(fb_class_options){
+                .name = TEXT("two"), .key = TEXT("a:{x}:z:{y}"), .index = &by_x, .index_count = 1},
+            2);
+        int result = fb_catalog_new(classes, 3, &catalog, &error);
+        if (count == FB_TAGS_MAX) {
+            assert_result(result, FB_EINVAL);
+            assert_string_equal(error.text,
+                                "class one: an entry may have 16 tags, but it has 16 and the "
+                                "indexes of keys that begin like its own could add 1");
+            assert_int_equal(error.line, 5);
+        } else {
+            assert_ok(result);
+        }
+        fb_catalog_free(catalog);
+    }
+}
+
 static void test_catalog__a_long_value_has_an_index_tag_too(void **state) {
     fb_catalog *catalog = MAKE("u", "r:{u}:{x}");
     char glob[400];
@@ -421,6 +462,7 @@ int main(void) {
         cmocka_unit_test(test_catalog__random_classes_never_share_a_key),
         cmocka_unit_test(test_catalog__a_glob_up_to_an_indexed_parameter_is_a_tag),
         cmocka_unit_test(test_catalog__a_load_has_the_index_tags_of_its_key),
+        cmocka_unit_test(test_catalog__too_many_tags_of_one_key_are_refused),
         cmocka_unit_test(test_catalog__a_long_value_has_an_index_tag_too),
         cmocka_unit_test(test_catalog__a_new_index_serves_no_glob_after_a_reload),
         cmocka_unit_test(test_catalog__random_globs_and_their_tags_are_one_set),
