@@ -29,21 +29,46 @@ const fb_class *fb_view_class(const fb_view *view, uint16_t class_id) {
     return fb_catalog_by_id(view->catalog, class_id);
 }
 
+static uint32_t hot_capacity(const fb_class *class_) {
+    uint64_t wanted = 2 * (uint64_t)class_->options.warm_top;
+    return (uint32_t)(wanted < HOT_MIN ? HOT_MIN : wanted > HOT_MAX ? HOT_MAX : wanted);
+}
+
 static int cover_hot(fb_cache *cache, const fb_catalog *catalog) {
     for (size_t i = 0; i < fb_catalog_count(catalog); i++) {
         const fb_class *class_ = fb_catalog_at(catalog, i);
-        if (atomic_load(&cache->hots[class_->id]) != NULL) {
+        fb_hot *hot = atomic_load(&cache->hots[class_->id]);
+        if (hot != NULL) {
+            fb_hot_grow(hot, hot_capacity(class_));
             continue;
         }
-        uint64_t wanted = 2 * (uint64_t)class_->options.warm_top;
-        uint64_t capacity = wanted < HOT_MIN ? HOT_MIN : wanted > HOT_MAX ? HOT_MAX : wanted;
-        fb_hot *hot;
-        if (fb_hot_new((uint32_t)capacity, cache->seed, &hot) < 0) {
+        if (fb_hot_new(hot_capacity(class_), cache->seed, &hot) < 0) {
             return FB_ENOMEM;
         }
         atomic_store(&cache->hots[class_->id], hot);
     }
     return FB_OK;
+}
+
+// The class that had a number last, or NULL.
+static const fb_class *last_of(const fb_view *view, uint16_t class_id) {
+    const fb_class *class_ = NULL;
+    for (; view != NULL && class_ == NULL; view = view->older) {
+        class_ = fb_view_class(view, class_id);
+    }
+    return class_;
+}
+
+// Numbers of classes that are gone may be given to others: not with what was known of those.
+static void forget_strangers(fb_cache *cache, const fb_view *older, const fb_catalog *catalog) {
+    for (size_t i = 0; i < fb_catalog_count(catalog); i++) {
+        const fb_class *class_ = fb_catalog_at(catalog, i);
+        const fb_class *last = last_of(older, class_->id);
+        if (last != NULL && !fb_str_equal(last->name, class_->name)) {
+            fb_figures_reset_class(cache->figures, class_->id);
+            fb_hot_reset(atomic_load(&cache->hots[class_->id]));
+        }
+    }
 }
 
 typedef struct owners {
@@ -81,6 +106,7 @@ int fb_cache_swap(fb_cache *cache, fb_catalog *catalog) {
     view->catalog = catalog;
     view->older = fb_cache_view(cache);
     fb_catalog_succeed(catalog, view->older->catalog);
+    forget_strangers(cache, view->older, catalog);
     drop_moved(cache, view->older->catalog, catalog);
     atomic_store(&cache->view, view);
     fb_tickets_doom_all(cache->tickets, NULL, NULL);

@@ -102,16 +102,20 @@ uint64_t fb_figures_sum(const fb_figures *figures, uint16_t class_id, fb_counter
     return one != NULL ? fb_tally_sum(one->tally, counter) : 0;
 }
 
+void fb_figures_reset_class(fb_figures *figures, uint16_t class_id) {
+    row *one = row_of(figures, class_id);
+    if (one == NULL) {
+        return;
+    }
+    fb_tally_reset(one->tally);
+    for (size_t i = 0; i < FB_TIMING_COUNT; i++) {
+        fb_histogram_reset(one->timings[i]);
+    }
+}
+
 void fb_figures_reset(fb_figures *figures) {
     for (uint16_t id = 0; id < FB_CLASS_MAX; id++) {
-        row *one = row_of(figures, id);
-        if (one == NULL) {
-            continue;
-        }
-        fb_tally_reset(one->tally);
-        for (size_t i = 0; i < FB_TIMING_COUNT; i++) {
-            fb_histogram_reset(one->timings[i]);
-        }
+        fb_figures_reset_class(figures, id);
     }
 }
 

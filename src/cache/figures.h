@@ -23,6 +23,7 @@ void fb_figures_count(fb_figures *figures, uint16_t class_id, fb_counter counter
 void fb_figures_time(fb_figures *figures, uint16_t class_id, fb_timing timing, int64_t ns);
 uint64_t fb_figures_sum(const fb_figures *figures, uint16_t class_id, fb_counter counter);
 void fb_figures_reset(fb_figures *figures);
+void fb_figures_reset_class(fb_figures *figures, uint16_t class_id);
 // Fills stats->all and stats->classes. `all` has also what classes that are gone had.
 FB_CHECK_RESULT int fb_figures_stats(const fb_figures *figures, const fb_catalog *catalog,
                                      fb_stats *stats);

@@ -47,18 +47,35 @@ int fb_hot_new(uint32_t capacity, uint64_t seed, fb_hot **hot) {
     return FB_OK;
 }
 
-void fb_hot_free(fb_hot *hot) {
-    if (hot == NULL) {
-        return;
-    }
+static void forget_all(fb_hot *hot) {
     fb_heap_release(&hot->by_count);
     size_t place = 0;
     for (counter *one; (one = fb_map_next(&hot->by_key, &place)) != NULL;) {
         fb_mem_free(one);
     }
     fb_map_release(&hot->by_key);
+}
+
+void fb_hot_free(fb_hot *hot) {
+    if (hot == NULL) {
+        return;
+    }
+    forget_all(hot);
     pthread_mutex_destroy(&hot->lock);
     fb_mem_free(hot);
+}
+
+void fb_hot_grow(fb_hot *hot, uint32_t capacity) {
+    pthread_mutex_lock(&hot->lock);
+    hot->capacity = capacity > hot->capacity ? capacity : hot->capacity;
+    pthread_mutex_unlock(&hot->lock);
+}
+
+void fb_hot_reset(fb_hot *hot) {
+    pthread_mutex_lock(&hot->lock);
+    forget_all(hot);
+    hot->notes = 0;
+    pthread_mutex_unlock(&hot->lock);
 }
 
 static counter *make_counter(fb_str key) {

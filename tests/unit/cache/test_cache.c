@@ -711,6 +711,53 @@ static void test_cache__swap_keeps_what_still_belongs_and_drops_the_rest(void **
     fb_cache_free(cache);
 }
 
+static void count_hot(void *arg, fb_str key, uint64_t reads) {
+    assert_true(key.len > 0 && reads > 0);
+    ++*(size_t *)arg;
+}
+
+static void test_cache__swap_watches_as_many_keys_as_it_now_warms(void **state) {
+    fb_cache *cache = rig_cache();
+    fb_class_options page = rig_page();
+    page.warm_top = 1000;
+    fb_class *classes[] = {NULL, rig_class(RIG_PAGE, page)};
+    assert_ok(fb_cache_swap(cache, rig_catalog_of(classes, 2)));
+    char key[32];
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(key, sizeof key, "page:%d", i);
+        fb_cache_note_read(cache, rig_of(cache, RIG_PAGE), fb_str_of(key));
+    }
+    size_t count = 0;
+    fb_cache_hot(cache, RIG_PAGE, 0, count_hot, &count);
+    assert_int_equal(count, 1000);
+    fb_cache_free(cache);
+}
+
+// Numbers of classes that are gone are given again, but not what was known of these classes.
+static void test_cache__swap_gives_a_new_class_no_past(void **state) {
+    fb_cache *cache = rig_cache();
+    fb_cache_count(cache, RIG_PAGE, FB_COUNTER_hits, 5);
+    fb_cache_time(cache, RIG_PAGE, FB_TIMING_HIT, 1000);
+    fb_cache_note_read(cache, rig_of(cache, RIG_PAGE), FB_STR("page:1"));
+    fb_class *none[] = {NULL};
+    assert_ok(fb_cache_swap(cache, rig_catalog_of(none, 1)));
+    fb_class_options other = rig_item();
+    other.name = "other";
+    other.key = "other:{id}";
+    fb_class *classes[] = {NULL, rig_class(RIG_PAGE, other)};
+    assert_ok(fb_cache_swap(cache, rig_catalog_of(classes, 2)));
+    fb_stats stats = {0};
+    assert_ok(fb_cache_stats(cache, &stats));
+    assert_string_equal(stats.classes[1].name, "other");
+    assert_int_equal(stats.classes[1].hits, 0);
+    assert_int_equal(stats.classes[1].hit.count, 0);
+    fb_mem_free(stats.classes);
+    size_t count = 0;
+    fb_cache_hot(cache, RIG_PAGE, 0, count_hot, &count);
+    assert_int_equal(count, 0);
+    fb_cache_free(cache);
+}
+
 // What went with its namespace does not come back when its class moves to another one.
 static void test_cache__swap_to_another_namespace_brings_nothing_back(void **state) {
     for (int soft = 0; soft < 2; soft++) {
@@ -934,6 +981,8 @@ int main(void) {
         cmocka_unit_test(test_cache__cost_is_smoothed_over_loads),
         cmocka_unit_test(test_cache__invalidated_entries_leave_by_sweep),
         cmocka_unit_test(test_cache__swap_keeps_what_still_belongs_and_drops_the_rest),
+        cmocka_unit_test(test_cache__swap_watches_as_many_keys_as_it_now_warms),
+        cmocka_unit_test(test_cache__swap_gives_a_new_class_no_past),
         cmocka_unit_test(test_cache__swap_to_another_namespace_brings_nothing_back),
         cmocka_unit_test(test_cache__swap_overtakes_loads_that_begin_late),
         cmocka_unit_test(test_cache__explain_tells_what_is_known),
