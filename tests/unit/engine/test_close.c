@@ -66,6 +66,7 @@ static void test_close__gives_what_is_under_way_its_time(void **state) {
     ask_class(&one, engine, "item", "1");
     ask_class(&two, engine, "slow", "2");  // its batch is still open
     gate_await(&rig_gate, 1);
+    rig_until(rig_explain(engine, "slow:2").loading);
     close_apart(&down, engine, RIG_PATIENCE_S * 1000);
     asker_init(&more, engine, NULL, "3");
     more.request.timeout_ms = 1;

@@ -77,8 +77,8 @@ static void test_through__waits_for_the_refresh_as_long_as_the_soft_timeout(void
     rig_until(rig_explain(engine, "item:1").freshness == FB_STALE);
     change_version(1, 1);
     assert_asked(&one, "{\"version\":1}");
-    asker_init(&one, engine, NULL, "2");
     fb_value_release(&one.value);
+    asker_init(&one, engine, NULL, "2");
     one.request.class_name = FB_STR("fast");
     assert_asked(&one, "{\"version\":0}");
     rig_until(rig_explain(engine, "fast:2").freshness == FB_STALE);
