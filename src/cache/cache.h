@@ -128,8 +128,9 @@ bool fb_cache_answers(const fb_cache *cache, const fb_ticket *ticket, const fb_l
 FB_CHECK_RESULT int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded,
                                   uint32_t cost_us, double jitter_unit, int64_t now_ns,
                                   fb_value *value_info);
-// The load is over, but the ticket is kept to hear of invalidations: it does not count as loading.
-void fb_ticket_rest(fb_ticket *ticket);
+// The load is over, but the ticket is kept to hear of invalidations, from now on also of `tags`: it
+// does not count as loading.
+void fb_ticket_rest(fb_ticket *ticket, const fb_loaded *tags);
 // Ends it (after the fill, or without one).
 void fb_cache_end(fb_cache *cache, fb_ticket *ticket);
 // Whether any load of `key` is under way (explain).

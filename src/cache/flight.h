@@ -83,7 +83,8 @@ typedef struct fb_ask {
 // A load that failed is remembered for a while (0.25 s, doubling to 15 s), during which whoever
 // has nothing older to be answered with gets the same error; who has, gets that for 10 s, doubling
 // to 5 min, without the source being asked. Not so with `refresh`, or for deduplicated calls. An
-// invalidation of the key, its class or namespace, or of everything, ends that.
+// invalidation of the key, of a tag that follows from its parameters, of its class or namespace, or
+// of everything, ends that.
 //
 // Beside what the load itself brings, an entry has the tags that follow from its parameters.
 //

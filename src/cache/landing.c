@@ -99,6 +99,21 @@ static void answer_satisfied(fb_flights *flights, fb_flight *flight, int64_t now
 
 // ---- failure
 
+static void remember(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
+    fb_loaded tags;
+    fb_loaded_init(&tags);
+    int result = fb_class_param_tags(flight->class_, &flight->item.bound, &tags);
+    (void)result;  // without memory, those it has by then
+    fb_failure failure = {.key = flight->item.bound.key,
+                          .ticket = flight->ticket,
+                          .result = flight->loaded.result,
+                          .text = flight->error,
+                          .tags = &tags};
+    fb_trouble_note(&flights->troubles, &failure, now_ns);
+    fb_loaded_release(&tags);
+    flight->ticket = NULL;  // taken over
+}
+
 static void fail(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
     fb_loaded *loaded = &flight->loaded;
     fb_str text = {loaded->error, strlen(loaded->error) + 1};
@@ -107,10 +122,7 @@ static void fail(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
     fb_cache_note_miss(flights->cache, flight->item.bound.key, FB_MISS_SOURCE_FAILED);
     answer_satisfied(flights, flight, now_ns);
     if (worth_remembering(loaded->result) && flight->ttl_ns < 0 && !flight->abandoned) {
-        fb_failure failure = {flight->item.bound.key, flight->ticket, loaded->result,
-                              flight->error};
-        fb_trouble_note(&flights->troubles, &failure, now_ns);
-        flight->ticket = NULL;  // taken over
+        remember(flights, flight, now_ns);
     }
     if (flight->has_token) {
         fb_lease_fill(flights, flight);  // gives the lease back

@@ -126,7 +126,21 @@ void fb_ticket_unregister(fb_ticket *ticket) {
     fb_stripe_unlock(stripe);
 }
 
-void fb_ticket_rest(fb_ticket *ticket) {
+static void watch_slot(fb_ticket *ticket, uint32_t slot) {
+    for (uint32_t i = 0; i < ticket->index_count; i++) {
+        if (ticket->index_slots[i] == slot) {
+            return;
+        }
+    }
+    if (ticket->index_count < FB_TAGS_MAX) {
+        ticket->index_slots[ticket->index_count++] = slot;
+    }
+}
+
+void fb_ticket_rest(fb_ticket *ticket, const fb_loaded *tags) {
+    for (size_t i = 0; i < tags->tag_count; i++) {
+        watch_slot(ticket, fb_tags_slot(ticket->tags, fb_loaded_tag_at(tags, i)));
+    }
     fb_stripe *stripe = fb_ticket_lock(ticket);
     ticket->resting = true;
     fb_stripe_unlock(stripe);

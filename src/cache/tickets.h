@@ -27,9 +27,11 @@ struct fb_ticket {
     int64_t begin_ns;
     _Atomic(bool) doomed;  // written under the stripe's lock, or while it begins
     bool registered;
-    bool resting;          // under the stripe's lock
-    bool early;            // an early refresh
-    uint32_t index_count;  // slots of the key's index tags, which are known before the load is
+    bool resting;  // under the stripe's lock
+    bool early;    // an early refresh
+    // Slots of tags that are known without what is loaded: the key's index tags; at rest, others
+    // too.
+    uint32_t index_count;
     uint32_t index_slots[FB_TAGS_MAX];
     size_t key_len;
     char key[];

@@ -5,7 +5,7 @@
 //
 // An invalidation means that the next reader must see the source, so it clears a key's trouble. It
 // may come on any thread and does not pass here: therefore the failed load's ticket is kept, which
-// learns of it.
+// learns of it. (Not of tags that come with the row, which the failed load did not bring.)
 //
 // What failed long ago leaves a little at a time, with each look at the table: its tickets would
 // keep writers from passing their stripes without a lock (tickets.c).
@@ -130,7 +130,7 @@ void fb_trouble_note(fb_trouble_table *table, const fb_failure *failure, int64_t
         return;
     }
     fb_list_insert(&table->list, &trouble->list);
-    fb_ticket_rest(failure->ticket);
+    fb_ticket_rest(failure->ticket, failure->tags);
     trouble->ticket = failure->ticket;
     trouble->result = failure->result;
     trouble->text = failure->text != NULL ? fb_blob_take(failure->text) : NULL;

@@ -50,7 +50,8 @@ typedef struct fb_failure {
     fb_str key;
     fb_ticket *ticket;  // taken over; ended where there is no memory to remember the failure
     int result;
-    fb_blob *text;  // referenced; may be NULL
+    fb_blob *text;          // referenced; may be NULL
+    const fb_loaded *tags;  // that the key has, as far as is known
 } fb_failure;
 void fb_trouble_note(fb_trouble_table *table, const fb_failure *failure, int64_t now_ns);
 // Its load succeeded.

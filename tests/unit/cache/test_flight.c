@@ -227,6 +227,23 @@ static void test_flight__invalidation_lets_the_source_be_asked_again(void **stat
     rig_done(&at);
 }
 
+// Also one of a tag that follows from the parameters: whoever mends what a tag stands for and says so
+// is not told of the failure before.
+static void test_flight__tag_lets_the_source_be_asked_again(void **state) {
+    static char *tags[] = {"shelf:{id}"};
+    fb_class_options page = rig_timed_page();
+    page.tags = tags;
+    page.tag_count = 1;
+    rig at = rig_flights(&page, false);
+    assert_acts(rig_ask(&at, "7", 1), "load:page:7");
+    assert_acts(rig_fails(&at, 0, FB_ESOURCE), "1!FB_ESOURCE");
+    rig_drop(&at, FB_SCOPE_TAG, "shelf:8");
+    assert_acts(rig_ask(&at, "7", 2), "2!FB_ESOURCE");
+    rig_drop(&at, FB_SCOPE_TAG, "shelf:7");
+    assert_acts(rig_ask(&at, "7", 3), "load:page:7");
+    rig_done(&at);
+}
+
 static void test_flight__remembered_error_is_no_load_under_way(void **state) {
     rig at = plain_rig();
     assert_acts(rig_ask(&at, "7", 1), "load:page:7");
@@ -664,6 +681,7 @@ int main(void) {
         cmocka_unit_test(test_flight__who_leaves_gets_no_answer_and_cancels_nothing),
         cmocka_unit_test(test_flight__error_is_shared_and_believed_for_a_while),
         cmocka_unit_test(test_flight__invalidation_lets_the_source_be_asked_again),
+        cmocka_unit_test(test_flight__tag_lets_the_source_be_asked_again),
         cmocka_unit_test(test_flight__remembered_error_is_no_load_under_way),
         cmocka_unit_test(test_flight__errors_of_few_thousand_keys_are_remembered),
         cmocka_unit_test(test_flight__refresh_asks_a_source_that_failed_a_moment_ago),

@@ -22,7 +22,9 @@ static void table_release(table *at) {
 }
 
 static void note(table *at, fb_str key, int64_t now_ns) {
-    fb_failure failure = {.key = key, .result = FB_ESOURCE};
+    fb_loaded none;
+    fb_loaded_init(&none);
+    fb_failure failure = {.key = key, .result = FB_ESOURCE, .tags = &none};
     assert_ok(fb_cache_begin(at->cache, rig_of(at->cache, RIG_PAGE), key, now_ns, &failure.ticket));
     fb_trouble_note(&at->troubles, &failure, now_ns);
 }
