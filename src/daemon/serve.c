@@ -230,6 +230,7 @@ static void drain(server *self, const sigset_t *set) {
     int64_t until_ns = fb_clock_now_ns() + duration_ms(self->config, "drain") * 1000000;
     while (fb_clock_now_ns() < until_ns) {
         bool answered = self->resp == NULL || fb_resp_drain(self->resp, TURN_MS) == FB_OK;
+        answered = (self->http == NULL || fb_http_drain(self->http, TURN_MS) == FB_OK) && answered;
         if (answered && !is_busy(self)) {
             return;
         }

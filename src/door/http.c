@@ -36,8 +36,8 @@ struct fb_http {
     uint32_t part_count;
     bool accepting;
     pthread_mutex_t lock;
-    pthread_cond_t done;
-    uint32_t to_do;  // loops that have not done their part yet
+    pthread_cond_t change;  // `to_do` or the connections became 0
+    uint32_t to_do;         // loops that have not done their part yet
     void (*work)(part *one);
 };
 
@@ -49,7 +49,7 @@ static void do_part(void *arg) {
     http->work(one);
     pthread_mutex_lock(&http->lock);
     if (--http->to_do == 0) {
-        pthread_cond_signal(&http->done);
+        pthread_cond_broadcast(&http->change);
     }
     pthread_mutex_unlock(&http->lock);
 }
@@ -68,7 +68,7 @@ static void on_all_loops(fb_http *http, void (*work)(part *one)) {
     }
     pthread_mutex_lock(&http->lock);
     while (http->to_do > 0) {
-        pthread_cond_wait(&http->done, &http->lock);
+        pthread_cond_wait(&http->change, &http->lock);
     }
     pthread_mutex_unlock(&http->lock);
 }
@@ -80,6 +80,10 @@ static void open_part(part *one) {
 
 static void stop_part(part *one) {
     fb_http_lane_stop(&one->lane);
+}
+
+static void drain_part(part *one) {
+    fb_http_lane_drain(&one->lane);
 }
 
 static void close_part(part *one) {
@@ -104,6 +108,13 @@ static fb_http_limits complete(const fb_http_limits *given) {
     };
 }
 
+static void wake(void *arg) {
+    fb_http *http = arg;
+    pthread_mutex_lock(&http->lock);
+    pthread_cond_broadcast(&http->change);
+    pthread_mutex_unlock(&http->lock);
+}
+
 static fb_http *new_door(fb_node *node, const fb_http_limits *limits) {
     fb_http *http = fb_mem_zero(1, sizeof *http);
     if (http == NULL) {
@@ -122,13 +133,19 @@ static fb_http *new_door(fb_node *node, const fb_http_limits *limits) {
         http->parts[i].index = i;
         http->parts[i].fd = -1;
     }
+    http->common.empty = wake;
+    http->common.empty_arg = http;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&http->lock, NULL);
-    pthread_cond_init(&http->done, NULL);
+    pthread_cond_init(&http->change, &attributes);
+    pthread_condattr_destroy(&attributes);
     return http;
 }
 
 static void free_door(fb_http *http) {
-    pthread_cond_destroy(&http->done);
+    pthread_cond_destroy(&http->change);
     pthread_mutex_destroy(&http->lock);
     fb_mem_free(http->parts);
     fb_mem_free(http);
@@ -192,6 +209,23 @@ void fb_http_stop(fb_http *http) {
         on_all_loops(http, stop_part);
         fb_listen_release(&http->listen);
     }
+}
+
+int fb_http_drain(fb_http *http, int64_t timeout_ms) {
+    struct timespec until;
+    int waited = 0;
+    fb_http_stop(http);
+    on_all_loops(http, drain_part);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t until_ns = (int64_t)until.tv_sec * 1000000000 + until.tv_nsec + timeout_ms * 1000000;
+    until.tv_sec = (time_t)(until_ns / 1000000000);
+    until.tv_nsec = (long)(until_ns % 1000000000);
+    pthread_mutex_lock(&http->lock);
+    while (fb_http_connections(http) > 0 && waited == 0) {
+        waited = pthread_cond_timedwait(&http->change, &http->lock, &until);
+    }
+    pthread_mutex_unlock(&http->lock);
+    return fb_http_connections(http) == 0 ? FB_OK : FB_ETIMEDOUT;
 }
 
 void fb_http_close(fb_http *http) {

@@ -40,6 +40,9 @@ uint64_t fb_http_connections(const fb_http *http);
 // Stops accepting; those that are connected are answered, and closed with their next answer. Twice
 // is fine.
 void fb_http_stop(fb_http *http);
+// Stops accepting; answers what has arrived, and closes each connection when nothing is left to
+// answer. FB_OK: all are closed. FB_ETIMEDOUT: some are not after `timeout_ms`.
+FB_CHECK_RESULT int fb_http_drain(fb_http *http, int64_t timeout_ms);
 // Stops, closes all that is left, and frees. NULL is fine.
 void fb_http_close(fb_http *http);
 

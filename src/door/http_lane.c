@@ -193,9 +193,11 @@ static void on_close(struct evhttp_connection *connection, void *arg) {
     (void)evbuffer_remove_cb_entry(output, one->on_output);
     (void)fb_map_remove(&lane->by_connection,
                         fb_str_make((const char *)&one->connection, sizeof one->connection));
-    atomic_fetch_sub(&lane->common->connections, 1);
     atomic_fetch_sub_explicit(&lane->common->node->connections, 1, memory_order_relaxed);
     forget(one);
+    if (atomic_fetch_sub(&lane->common->connections, 1) == 1) {
+        lane->common->empty(lane->common->empty_arg);
+    }
 }
 
 // ---- answering
@@ -244,8 +246,8 @@ static void add_headers(struct evhttp_request *request, const fb_http_response *
 static void answer(waiting *one, fb_http_response *response) {
     client *to = one->client;
     struct evhttp_request *request = one->request;
-    bool last =
-        one->last || atomic_load_explicit(&to->lane->common->node->draining, memory_order_relaxed);
+    bool last = one->last || to->lane->draining ||
+                atomic_load_explicit(&to->lane->common->node->draining, memory_order_relaxed);
     to->request = NULL;
     add_headers(request, response, last);
     if (!one->head) {
@@ -577,6 +579,25 @@ void fb_http_lane_stop(fb_http_lane *lane) {
         lane->bound = NULL;
         lane->listener = NULL;
         (void)event_del(lane->rest);
+    }
+}
+
+// What has been sent to us and not been read yet is a request too.
+static bool waits_for_nothing(const client *one) {
+    char byte;
+    return one->phase == IDLE &&
+           recv(bufferevent_getfd(one->stream), &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+}
+
+void fb_http_lane_drain(fb_http_lane *lane) {
+    lane->draining = true;
+    fb_http_lane_stop(lane);
+    do_chores(-1, 0, lane);  // those that have just come have to be known
+    FB_LIST_EACH_SAFE(node, after, &lane->clients) {
+        client *one = FB_LIST_OF(node, client, list);
+        if (waits_for_nothing(one)) {
+            evhttp_connection_free(one->connection);
+        }
     }
 }
 

@@ -20,6 +20,8 @@ typedef struct fb_http_common {
     fb_http_limits limits;
     _Atomic uint64_t connections;
     _Atomic uint64_t unanswered_len;  // bytes of requests that are not answered yet
+    void (*empty)(void *arg);         // called when no connection is left
+    void *empty_arg;
 } fb_http_common;
 
 typedef struct fb_http_lane {
@@ -34,12 +36,15 @@ typedef struct fb_http_lane {
     fb_list clients;
     fb_list todo;  // those with chores
     fb_map by_connection;
+    bool draining;
 } fb_http_lane;
 
 // Serves what comes in at `fd` (-1: nothing), which it takes over, also when it fails. FB_ENOMEM.
 FB_CHECK_RESULT int fb_http_lane_open(fb_http_lane *lane, fb_http_common *common,
                                       struct event_base *base, int fd);
 void fb_http_lane_stop(fb_http_lane *lane);
+// Closes those that wait for nothing, and each other one with its next answer.
+void fb_http_lane_drain(fb_http_lane *lane);
 // Closes every connection. Answers that come later go nowhere.
 void fb_http_lane_close(fb_http_lane *lane);
 

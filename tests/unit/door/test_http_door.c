@@ -534,6 +534,42 @@ static void test_door__answers_what_is_under_way_while_it_drains(void **state) {
     atomic_store(&shared.node.draining, false);
 }
 
+static void *let_go(void *arg) {
+    rig_release(arg);
+    return NULL;
+}
+
+static void test_door__drains_to_the_last_byte(void **state) {
+    (void)state;
+    enum { COUNT = 20 };
+    fb_http *door = open_with(NULL);
+    rig_gate gate;
+    pthread_t other;
+    int fds[COUNT], idle = dial(door);
+    answer got;
+    assert_int_equal(ask_on(idle, "GET /healthz HTTP/1.1" H).status, 200);
+    rig_hold(&shared, &gate, "last", FB_OK);
+    uint64_t before = atomic_load(&shared.node.http_requests);
+    for (int i = 0; i < COUNT; i++) {
+        fds[i] = dial(door);
+        say(fds[i], "GET /v1/fetch/item?id=last HTTP/1.1" H);
+    }
+    while (atomic_load(&shared.node.http_requests) < before + COUNT) {
+    }
+    assert_result(fb_http_drain(door, 20), FB_ETIMEDOUT);
+    expect_end(idle);
+    assert_int_equal(fb_http_connections(door), COUNT);
+    assert_int_equal(pthread_create(&other, NULL, let_go, &gate), 0);
+    assert_ok(fb_http_drain(door, PATIENCE_MS));
+    fb_http_close(door);
+    for (int i = 0; i < COUNT; i++) {
+        hear(fds[i], &got, true);
+        assert_string_equal(got.body, "held");
+        expect_end(fds[i]);
+    }
+    pthread_join(other, NULL);
+}
+
 // ---- addresses
 
 static void test_door__listens_on_a_unix_socket(void **state) {
@@ -602,6 +638,7 @@ int main(void) {
         cmocka_unit_test(test_door__forgets_who_left_before_the_answer),
         cmocka_unit_test(test_door__closes_while_answers_are_still_to_come),
         cmocka_unit_test(test_door__answers_what_is_under_way_while_it_drains),
+        cmocka_unit_test(test_door__drains_to_the_last_byte),
         cmocka_unit_test(test_door__listens_on_a_unix_socket),
         cmocka_unit_test(test_door__says_why_it_cannot_listen),
     };
