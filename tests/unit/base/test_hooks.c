@@ -104,6 +104,23 @@ static void test_log__cuts_between_characters(void **state) {
     assert_true(fb_utf8_valid(fb_str_of(seen.fields)));
 }
 
+static void test_log__quotes_whatever_a_value_holds(void **state) {
+    char text[300];
+
+    assert_string_equal(fb_log_quote(FB_STR(""), 10).text, "\"\"");
+    assert_string_equal(fb_log_quote(FB_STR("a \"b\" \\c"), 100).text, "\"a \\\"b\\\" \\\\c\"");
+    assert_string_equal(fb_log_quote(FB_STR("a\0\n"), 100).text, "\"a??\"");
+    // Cut between characters, and never between a quote and what escapes it.
+    assert_string_equal(fb_log_quote(FB_STR("aää"), 4).text, "\"aä\"");
+    assert_string_equal(fb_log_quote(FB_STR("abc\""), 4).text, "\"abc\"");
+    assert_string_equal(fb_log_quote(FB_STR("abc\""), 5).text, "\"abc\\\"\"");
+    memset(text, '"', sizeof(text));
+    for (size_t len_max = 0; len_max < 1000; len_max++) {
+        size_t len = strlen(fb_log_quote(fb_str_make(text, sizeof(text)), len_max).text);
+        assert_true(len <= len_max + 2 && len % 2 == 0);
+    }
+}
+
 // Runs `act` in a process of its own with the default hooks; gives its standard error and its end.
 static int run_apart(void (*act)(void), char *text, size_t text_size) {
     int ends[2];
@@ -271,6 +288,7 @@ int main(void) {
         TEST(test_log__formats_the_fields),
         TEST(test_log__an_event_stays_one_line),
         TEST(test_log__cuts_between_characters),
+        TEST(test_log__quotes_whatever_a_value_holds),
         TEST(test_log__without_a_hook_is_lines_on_standard_error),
         TEST(test_check__without_a_hook_says_where_and_aborts),
         TEST(test_mem__corners),

@@ -328,6 +328,31 @@ static void test_load__a_runaway_query_ends_at_its_deadline(void **state) {
     free_class(*state, other);
 }
 
+// One query runs, others wait for the one worker; more come later, warming's too.
+static void test_load__a_cancelled_source_ends_all_that_is_asked(void **state) {
+    fixture *own = *state;
+    fb_class *class_ = plain_class(own, "endless:{name}", ENDLESS, true);
+    fb_error error = {0};
+    load all[3];
+    for (size_t i = 0; i < 3; i++) {
+        load_init(&all[i], class_);
+        load_add_one(&all[i], "name", "x");
+        load_start(&all[i], own);
+    }
+    own->source->type->cancel(own->source);
+    for (size_t i = 0; i < 3; i++) {
+        load_wait(&all[i]);
+        assert_result(all[i].loaded[0].result, FB_ECLOSED);
+        assert_string_equal(all[i].loaded[0].error, "source catalogue: shutting down");
+        load_release(&all[i]);
+    }
+    assert_loads(own, class_, "name", "x", "FB_ECLOSED");
+    assert_result(own->source->type->rows(own->source, FB_STR("SELECT 1 AS x"), INT64_MAX, NULL, NULL,
+                                          &error),
+                  FB_ECLOSED);
+    free_class(own, class_);
+}
+
 static void test_load__rows_that_never_end_stop_at_the_deadline_too(void **state) {
     fb_class *class_ = plain_class(*state, "endless",
                                    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x FROM c) "
@@ -691,6 +716,7 @@ int main(void) {
         TEST(test_load__more_classes_than_statements_are_kept, up_one),
         TEST(test_load__statements_of_a_class_that_went_serve_no_other, up_one),
         TEST(test_load__a_runaway_query_ends_at_its_deadline, up_one),
+        TEST(test_load__a_cancelled_source_ends_all_that_is_asked, up_one),
         TEST(test_load__rows_that_never_end_stop_at_the_deadline_too, up_one),
         TEST(test_load__is_not_begun_after_its_deadline, up),
         TEST(test_load__waits_for_a_lock_until_its_deadline, up_one),
