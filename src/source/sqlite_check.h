@@ -15,12 +15,6 @@ extern "C" {
 // else as fb_sqlite_conn_fail().
 FB_CHECK_RESULT int fb_sqlite_compile(fb_sqlite_conn *conn, const char *sql,
                                       sqlite3_stmt **statement, fb_error *error);
-// A column of the name, or -1.
-int fb_sqlite_column(sqlite3_stmt *statement, const char *name);
-// A column's name that another column has too, or NULL.
-const char *fb_sqlite_column_twice(sqlite3_stmt *statement);
-// The number of the parameter `:name`, or 0.
-int fb_sqlite_parameter(sqlite3_stmt *statement, const char *name);
 
 #ifdef __cplusplus
 }

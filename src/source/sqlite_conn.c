@@ -23,7 +23,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "os/clock.h"
-#include "source/sqlite_check.h"
+#include "source/sqlite_statement.h"
 
 enum { PROGRESS_STEPS = 1000, LOCK_WAIT_US = 1000, LOCK_WAITS_SHORT = 10 };
 

@@ -27,7 +27,7 @@
 #include "base/str.h"
 #include "base/utf8.h"
 #include "os/clock.h"
-#include "source/sqlite_check.h"
+#include "source/sqlite_statement.h"
 
 enum { SCRATCH_KEPT_MAX = 1024 * 1024 };
 

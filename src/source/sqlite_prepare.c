@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "source/sqlite_check.h"
+#include "source/sqlite_statement.h"
 
 // One query of the class, as it is looked at.
 typedef struct look {
