@@ -131,12 +131,6 @@ struct fb_store {
     void *alive_arg;
 };
 
-// Maps a region and lays it out; FB_OK, FB_EINVAL, FB_ENOMEM.
-FB_CHECK_RESULT int fb_region_map(fb_store *store, const fb_store_options *options);
-void fb_region_unmap(fb_store *store);
-// The smallest limit that leaves every shard room to work.
-uint64_t fb_region_floor(const fb_store *store);
-
 static inline uint64_t fb_round_up(uint64_t bytes, uint64_t unit) {
     return (bytes + unit - 1) & ~(unit - 1);
 }

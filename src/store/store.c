@@ -14,6 +14,7 @@
 #include "store/bucket.h"
 #include "store/budget.h"
 #include "store/evict.h"
+#include "store/mapping.h"
 #include "store/record.h"
 #include "store/segment.h"
 #include "store/upkeep.h"
@@ -33,7 +34,7 @@ int fb_store_new(const fb_store_options *options, fb_store **store) {
     }
     made->alive = options->alive;
     made->alive_arg = options->alive_arg;
-    int result = fb_region_map(made, options);
+    int result = fb_mapping_new(made, options);
     if (result != FB_OK) {
         fb_mem_free(made);
         return result;
@@ -44,7 +45,7 @@ int fb_store_new(const fb_store_options *options, fb_store **store) {
 
 void fb_store_free(fb_store *store) {
     if (store != NULL) {
-        fb_region_unmap(store);
+        fb_mapping_free(store);
         fb_mem_free(store);
     }
 }

@@ -10,6 +10,7 @@
 #include "store/bucket.h"
 #include "store/budget.h"
 #include "store/evict.h"
+#include "store/mapping.h"
 #include "store/segment.h"
 
 enum {
@@ -172,7 +173,7 @@ int fb_store_resize(fb_store *store, uint64_t limit_bytes) {
     if (limit_bytes > region->limit_max) {
         return FB_ENOMEM;
     }
-    if (limit_bytes < FB_STORE_LIMIT_MIN || limit_bytes < fb_region_floor(store)) {
+    if (limit_bytes < FB_STORE_LIMIT_MIN || limit_bytes < fb_mapping_floor(store)) {
         return FB_EINVAL;
     }
     pthread_mutex_lock(&region->resize_lock);

@@ -9,7 +9,7 @@
 // Huge pages are declined: they would make whole megabytes resident for one touched line of an
 // index.
 
-#include "store/region.h"
+#include "store/mapping.h"
 
 #include "store/budget.h"
 #include "store/bucket.h"
@@ -145,7 +145,7 @@ static void start(fb_store *store, const fb_store_options *options, const layout
     }
 }
 
-int fb_region_map(fb_store *store, const fb_store_options *options) {
+int fb_mapping_new(fb_store *store, const fb_store_options *options) {
     uint32_t shards = options->shard_count;
     uint64_t limit = options->limit_bytes;
     if (limit < FB_STORE_LIMIT_MIN || limit > LIMIT_MAX || (shards & (shards - 1)) != 0 ||
@@ -169,7 +169,7 @@ int fb_region_map(fb_store *store, const fb_store_options *options) {
     }
 }
 
-void fb_region_unmap(fb_store *store) {
+void fb_mapping_free(fb_store *store) {
     if (store->base == NULL) {
         return;
     }
@@ -182,7 +182,7 @@ void fb_region_unmap(fb_store *store) {
     store->base = NULL;
 }
 
-uint64_t fb_region_floor(const fb_store *store) {
+uint64_t fb_mapping_floor(const fb_store *store) {
     fb_region *region = store->region;
     // Two open segments, a spare one and one to turn over; the first pages of the index.
     uint64_t shard = 4 * (uint64_t)store->segment_size + 4 * (uint64_t)region->page_size;
