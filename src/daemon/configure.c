@@ -27,7 +27,8 @@ static int read_file(const char *path, fb_config *config, fb_error *error) {
     return result;
 }
 
-// .env lies beside the configuration, or in the working folder where there is none. FB_MISS: nowhere.
+// .env lies beside the configuration, or in the working folder where there is none. FB_MISS:
+// nowhere.
 static int load_dotenv(const char *config_path, char ***list, fb_error *error) {
     char path[FB_CONFIGURE_PATH_SIZE];
     const char *slash = strrchr(config_path, '/');
@@ -60,7 +61,8 @@ static int apply_settings(const fb_configure *how, fb_config *config, fb_error *
         fb_str setting = fb_str_of(how->settings[i]);
         size_t equals = fb_str_find(setting, '=');
         if (equals == setting.len) {
-            return fb_error_set(error, FB_EINVAL, "--set %s: expected option=value", how->settings[i]);
+            return fb_error_set(error, FB_EINVAL, "--set %s: expected option=value",
+                                how->settings[i]);
         }
         fb_str value = fb_str_make(setting.ptr + equals + 1, setting.len - equals - 1);
         int result = fb_config_set(config, fb_str_make(setting.ptr, equals), value, error);
@@ -119,7 +121,8 @@ static const char *find_redis(char *const *list) {
     for (size_t i = 0; i < 2; i++) {
         size_t len = strlen(names[i]);
         for (char *const *one = list; one != NULL && *one != NULL; one++) {
-            if (strncmp(*one, names[i], len) == 0 && (*one)[len] == '=' && (*one)[len + 1] != '\0') {
+            if (strncmp(*one, names[i], len) == 0 && (*one)[len] == '=' &&
+                (*one)[len + 1] != '\0') {
                 return names[i];
             }
         }
@@ -146,6 +149,7 @@ void fb_configure_show_error(const fb_error *error, char *text, size_t text_size
     } else if (error->column == 0) {
         snprintf(text, text_size, "%s:%u: %s", error->file, error->line, error->text);
     } else {
-        snprintf(text, text_size, "%s:%u:%u: %s", error->file, error->line, error->column, error->text);
+        snprintf(text, text_size, "%s:%u:%u: %s", error->file, error->line, error->column,
+                 error->text);
     }
 }

@@ -1,5 +1,6 @@
-// Log lines. Text for people: time, level, event, fields as they are. JSON for machines: the fields, in
-// the form that base/log.h has them, become members; a value without quotes that is a number stays one.
+// Log lines. Text for people: time, level, event, fields as they are. JSON for machines: the
+// fields, in the form that base/log.h has them, become members; a value without quotes that is a
+// number stays one.
 
 #include "daemon/log_sink.h"
 
@@ -60,7 +61,8 @@ typedef struct field {
     bool quoted;
 } field;
 
-// Takes a value in quotes off the front of `rest`. Where the line was cut the closing one is missing.
+// Takes a value in quotes off the front of `rest`. Where the line was cut the closing one is
+// missing.
 static void take_quoted(fb_str *rest, field *out) {
     size_t i = 1;
     while (i < rest->len && rest->ptr[i] != '"') {
@@ -164,5 +166,7 @@ fb_log_level fb_log_sink_level(const char *name) {
 }
 
 fb_log_format fb_log_sink_format(const char *name) {
-    return strcmp(name, "json") == 0 ? FB_LOG_JSON : strcmp(name, "text") == 0 ? FB_LOG_TEXT : FB_LOG_AUTO;
+    return strcmp(name, "json") == 0   ? FB_LOG_JSON
+           : strcmp(name, "text") == 0 ? FB_LOG_TEXT
+                                       : FB_LOG_AUTO;
 }

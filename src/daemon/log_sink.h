@@ -11,8 +11,8 @@ extern "C" {
 
 typedef enum fb_log_format { FB_LOG_AUTO, FB_LOG_TEXT, FB_LOG_JSON } fb_log_format;
 
-// From now on: events of at least `level`, as text on a terminal (AUTO) or as asked for. May be called
-// again, from any thread.
+// From now on: events of at least `level`, as text on a terminal (AUTO) or as asked for. May be
+// called again, from any thread.
 void fb_log_sink_set(fb_log_level level, fb_log_format format);
 // For fb_hooks.log.
 void fb_log_sink(void *arg, fb_log_level level, const char *event, const char *fields);

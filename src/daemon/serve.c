@@ -1,8 +1,8 @@
-// Wiring. The main thread does nothing but wait for signals: everything else happens on the engine's
-// loops, where the doors work.
+// Wiring. The main thread does nothing but wait for signals: everything else happens on the
+// engine's loops, where the doors work.
 //
-// Stopping: the doors stop accepting and readyz says no; what is under way gets `drain` to end; then
-// the doors close, then the engine. A second signal makes the wait zero.
+// Stopping: the doors stop accepting and readyz says no; what is under way gets `drain` to end;
+// then the doors close, then the engine. A second signal makes the wait zero.
 
 #include "daemon/serve.h"
 
@@ -84,7 +84,8 @@ static void log_address_error(const char *door, const char *address, const fb_er
         fb_log(FB_LOG_ERROR, "address_taken",
                "door=%s address=%s by=%s hint=\"choose another: --set listen.%s=127.0.0.1:PORT, or "
                "FOREBAY_LISTEN_%s, or listen: in the configuration\"",
-               door, address, fb_log_quote(fb_str_of(owner), FB_LOG_TEXT_MAX).text, door, strcmp(door, "resp") == 0 ? "RESP" : "HTTP");
+               door, address, fb_log_quote(fb_str_of(owner), FB_LOG_TEXT_MAX).text, door,
+               strcmp(door, "resp") == 0 ? "RESP" : "HTTP");
     } else {
         fb_log(FB_LOG_ERROR, "cannot_listen", "door=%s address=%s error=%s", door, address,
                fb_log_quote(fb_str_of(error->text), FB_LOG_TEXT_MAX).text);
@@ -117,8 +118,9 @@ static int open_doors(server *self) {
 
 static void note_change(void *arg, fb_str path, bool applied) {
     (void)arg;
-    fb_log(applied ? FB_LOG_INFO : FB_LOG_WARN, applied ? "option_changed" : "option_waits_for_restart",
-           "option=%.*s", FB_STR_ARG(path));
+    fb_log(applied ? FB_LOG_INFO : FB_LOG_WARN,
+           applied ? "option_changed" : "option_waits_for_restart", "option=%.*s",
+           FB_STR_ARG(path));
 }
 
 static int reload(void *arg, fb_error *error) {
@@ -176,7 +178,8 @@ static void make_run_id(char *run_id) {
 
 static int start(server *self) {
     fb_error error = {0};
-    if (fb_configure_read(self->how, &self->config, self->config_path, sizeof self->config_path, &error) < 0) {
+    if (fb_configure_read(self->how, &self->config, self->config_path, sizeof self->config_path,
+                          &error) < 0) {
         log_error("configuration_refused", &error);
         return FB_SERVE_CONFIG;
     }
@@ -209,7 +212,8 @@ static void warn_of_redis(const fb_configure *how) {
     const char *name = fb_configure_redis(how);
     if (name != NULL) {
         fb_log(FB_LOG_WARN, "redis_unused",
-               "variable=%s hint=\"this version has no shared tier: it works in memory alone\"", name);
+               "variable=%s hint=\"this version has no shared tier: it works in memory alone\"",
+               name);
     }
 }
 
@@ -272,7 +276,8 @@ int fb_serve(const fb_configure *how) {
         return status;
     }
     fb_log(FB_LOG_INFO, "ready", "version=%s resp=%s http=%s config=%s process=%u", fb_version(),
-           self.resp != NULL ? fb_resp_address(self.resp) : "off", self.http != NULL ? self.http_address : "off",
+           self.resp != NULL ? fb_resp_address(self.resp) : "off",
+           self.http != NULL ? self.http_address : "off",
            fb_log_quote(fb_str_of(self.config_path), FB_LOG_TEXT_MAX).text, self.node.process_id);
     int number;
     while ((number = next_signal(&set)) == SIGHUP) {

@@ -1,6 +1,6 @@
 // A call carries one question from a caller's thread to the lane that owns the key, and the answer
-// back. It is one piece of memory, with the key and the parameters behind it; while it lives, a close
-// waits for it.
+// back. It is one piece of memory, with the key and the parameters behind it; while it lives, a
+// close waits for it.
 
 #include "engine/engine.h"
 

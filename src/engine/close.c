@@ -4,10 +4,10 @@
 //   2. what is under way gets its time (drain_ms)
 //   3. stopping: nothing more is loaded; sources interrupt what runs
 //   4. the loops end. Posts that come later wait on their stacks.
-//   5. this thread takes the loops' place: it does what is posted, and tells who still waits that it is
-//      over, again and again until nobody is left. A loader of a caller's own may take its time, but
-//      nobody waits for it but this thread; and a caller that got in before step 1 may only now come
-//      to post its call.
+//   5. this thread takes the loops' place: it does what is posted, and tells who still waits that
+//      it is over, again and again until nobody is left. A loader of a caller's own may take its
+//      time, but nobody waits for it but this thread; and a caller that got in before step 1 may
+//      only now come to post its call.
 //   6. the workers end: there is nothing more for them to do
 //   7. everything is freed
 //
@@ -26,7 +26,8 @@ static void wait_until_idle(fb_engine *engine, int64_t wait_ns) {
     int64_t until_ns = wait_ns < INT64_MAX - now_ns ? now_ns + wait_ns : INT64_MAX;
     struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
     pthread_mutex_lock(&engine->idle_lock);
-    while (engine->busy > 0 && pthread_cond_timedwait(&engine->idle, &engine->idle_lock, &until) == 0) {
+    while (engine->busy > 0 &&
+           pthread_cond_timedwait(&engine->idle, &engine->idle_lock, &until) == 0) {
     }
     pthread_mutex_unlock(&engine->idle_lock);
 }

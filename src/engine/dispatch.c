@@ -1,9 +1,10 @@
 // From a LOAD action to its source and back.
 //
-// A job stands for one LOAD: it passes the gate of its source (the bulkhead: so many at once, so many
-// waiting, callers before refreshes before warming), runs, and comes back to its lane as a post. A
-// job that the gate refuses, or pushes out for a more important one, comes back the same way with
-// FB_EOVERLOAD. So the flights hear of every load exactly once, always from their own loop.
+// A job stands for one LOAD: it passes the gate of its source (the bulkhead: so many at once, so
+// many waiting, callers before refreshes before warming), runs, and comes back to its lane as a
+// post. A job that the gate refuses, or pushes out for a more important one, comes back the same
+// way with FB_EOVERLOAD. So the flights hear of every load exactly once, always from their own
+// loop.
 //
 // What runs and what waits is counted under the lock of its gate, so that the sums are right at any
 // moment.
@@ -18,14 +19,14 @@
 #include "os/clock.h"
 
 typedef struct job {
-    fb_job job;              // first: what the source sees
+    fb_job job;  // first: what the source sees
     fb_bulkhead_node gate;
-    fb_post post;            // back to the lane
-    fb_task task;            // of a caller's loader
+    fb_post post;  // back to the lane
+    fb_task task;  // of a caller's loader
     fb_lane *lane;
     fb_supply *supply;
-    uint64_t load;           // the flights' name for it
-    int64_t start_ns;        // when it passed the gate; 0: it has not
+    uint64_t load;     // the flights' name for it
+    int64_t start_ns;  // when it passed the gate; 0: it has not
     fb_loaded loaded[];
 } job;
 
@@ -34,7 +35,8 @@ static void come_back(fb_post *post) {
     fb_lane *lane = one->lane;
     fb_engine *engine = lane->engine;
     bool warming = one->gate.priority == FB_PRIORITY_WARM;
-    fb_flights_loaded(lane->flights, one->load, one->loaded, one->job.item_count, fb_clock_now_ns());
+    fb_flights_loaded(lane->flights, one->load, one->loaded, one->job.item_count,
+                      fb_clock_now_ns());
     for (size_t i = 0; i < one->job.item_count; i++) {
         fb_loaded_release(&one->loaded[i]);
     }
@@ -111,8 +113,8 @@ static void load_item(fb_job *base, size_t index) {
     loaded->took_ns = fb_clock_now_ns() - begin_ns;
 }
 
-// A caller's loader is not begun where nobody waits for it any more: it waited for its turn too long,
-// or a close does not wait for it.
+// A caller's loader is not begun where nobody waits for it any more: it waited for its turn too
+// long, or a close does not wait for it.
 static void run_loader(fb_task *task, uint32_t worker) {
     (void)worker;
     job *one = FB_LIST_OF(task, job, task);
@@ -175,7 +177,8 @@ void fb_dispatch(fb_lane *lane, const fb_action *action) {
         return;
     }
     if (supply == NULL) {
-        refuse(lane, action, FB_ENOSOURCE, "the class has no source and the request brought no loader");
+        refuse(lane, action, FB_ENOSOURCE,
+               "the class has no source and the request brought no loader");
         return;
     }
     job *one = fb_mem_zero(1, sizeof *one + action->item_count * sizeof one->loaded[0]);
@@ -183,9 +186,13 @@ void fb_dispatch(fb_lane *lane, const fb_action *action) {
         refuse(lane, action, FB_ENOMEM, "out of memory");
         return;
     }
-    one->job = (fb_job){.class_ = action->class_, .items = action->items, .loaded = one->loaded,
-                        .item_count = action->item_count, .begin_by_ns = action->begin_by_ns,
-                        .deadline_ns = action->deadline_ns, .done = done};
+    one->job = (fb_job){.class_ = action->class_,
+                        .items = action->items,
+                        .loaded = one->loaded,
+                        .item_count = action->item_count,
+                        .begin_by_ns = action->begin_by_ns,
+                        .deadline_ns = action->deadline_ns,
+                        .done = done};
     for (size_t i = 0; i < action->item_count; i++) {
         fb_loaded_init(&one->loaded[i]);
     }

@@ -1,7 +1,7 @@
 // Opening, checking, and the loops for others.
 //
-// Workers come first, since sources want to know how many there are; then the sources and the cache;
-// then the lanes, which need all of that. What fails on the way is closed as an engine is
+// Workers come first, since sources want to know how many there are; then the sources and the
+// cache; then the lanes, which need all of that. What fails on the way is closed as an engine is
 // (close.c), which copes with a part.
 
 #include "engine/engine.h"
@@ -58,7 +58,8 @@ fb_lane *fb_engine_lane_of(fb_engine *engine, fb_str key) {
 fb_lane *fb_engine_here(const fb_engine *engine) {
     fb_loop *here = fb_loop_here();
     uint32_t index = here != NULL ? fb_loop_index(here) : UINT32_MAX;
-    return index < engine->lane_count && engine->lanes[index].loop == here ? &engine->lanes[index] : NULL;
+    return index < engine->lane_count && engine->lanes[index].loop == here ? &engine->lanes[index]
+                                                                           : NULL;
 }
 
 int64_t fb_engine_ns_of(int64_t ms) {
@@ -69,7 +70,8 @@ int64_t fb_engine_ns_of(int64_t ms) {
 
 static uint32_t count_loops(const fb_settings *settings) {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t count = settings->loops > 0 ? settings->loops : (uint32_t)(processors > 0 ? processors : 1);
+    uint32_t count =
+        settings->loops > 0 ? settings->loops : (uint32_t)(processors > 0 ? processors : 1);
     return count < LOOPS_MAX ? count : LOOPS_MAX;
 }
 
@@ -109,7 +111,8 @@ static int open_lanes(fb_engine *engine, const fb_settings *settings) {
 
 static int open_cache(fb_engine *engine, const fb_settings *settings, fb_error *error) {
     fb_plan plan;
-    int result = fb_plan_make(settings, engine->workers, NULL, NULL, &plan, error);
+    fb_plan_basis basis = {.workers = engine->workers};
+    int result = fb_plan_make(settings, &basis, &plan, error);
     if (result < 0) {
         return result;
     }
@@ -121,9 +124,10 @@ static int open_cache(fb_engine *engine, const fb_settings *settings, fb_error *
     }
     fb_plan_merge(&engine->opened, &plan);
     fb_plan_release(&plan);
-    return result < 0 ? fb_error_set(error, result, "cannot make a cache of %llu bytes: %s",
-                                     (unsigned long long)settings->memory_bytes, fb_result_text(result))
-                      : FB_OK;
+    return result < 0
+               ? fb_error_set(error, result, "cannot make a cache of %llu bytes: %s",
+                              (unsigned long long)settings->memory_bytes, fb_result_text(result))
+               : FB_OK;
 }
 
 static int open_parts(fb_engine *engine, const fb_config *config, fb_error *error) {
@@ -139,7 +143,8 @@ static int open_parts(fb_engine *engine, const fb_config *config, fb_error *erro
         result = fb_supply_new("", workers, CALLBACK_QUEUE_MAX, &engine->callbacks);
     }
     if (result < 0) {
-        return fb_error_set(error, result, "cannot start %u worker threads: %s", workers, fb_result_text(result));
+        return fb_error_set(error, result, "cannot start %u worker threads: %s", workers,
+                            fb_result_text(result));
     }
     result = open_cache(engine, settings, error);
     if (result < 0) {
@@ -149,7 +154,8 @@ static int open_parts(fb_engine *engine, const fb_config *config, fb_error *erro
     if (result == FB_OK) {
         result = fb_loop_post(engine, 0, begin_upkeep, &engine->lanes[0]);
     }
-    return result < 0 ? fb_error_set(error, result, "cannot start the event loops: %s", fb_result_text(result))
+    return result < 0 ? fb_error_set(error, result, "cannot start the event loops: %s",
+                                     fb_result_text(result))
                       : FB_OK;
 }
 
@@ -204,7 +210,8 @@ int fb_check(const fb_config *config, fb_error *error) {
         return result;
     }
     fb_plan plan;
-    result = fb_plan_make(fb_config_settings(config), NULL, NULL, NULL, &plan, error);
+    fb_plan_basis nothing = {0};
+    result = fb_plan_make(fb_config_settings(config), &nothing, &plan, error);
     if (result == FB_OK) {
         fb_plan_release(&plan);
     }

@@ -4,8 +4,8 @@
 //   lane (event loop)   flights of its share of keys ┴→ LOAD → dispatch → source or worker ─┐ post
 //                       ANSWER → the caller's lane, or wake the blocked caller  ←───────────┘
 //
-// A lane is one event loop and the flights of the keys that hash to it; only its thread touches them
-// (at the end, the thread that closes).
+// A lane is one event loop and the flights of the keys that hash to it; only its thread touches
+// them (at the end, the thread that closes).
 //
 //   engine.c    open, check; loops for others      keys.c      plain keys, invalidation
 //   close.c     the way down                       fetch.c     fb_fetch and its kin
@@ -13,6 +13,7 @@
 //   plan.c      what a configuration means         lane.c      a loop and its flights
 //   warm.c      loads that nobody waits for        dispatch.c  LOAD → source → back
 //   stats.c     figures                            load_log.c  what is logged of loads
+//   scratch.c   what a thread keeps                registry.c  objects made once, on their own
 
 #ifndef FB_ENGINE_ENGINE_H
 #define FB_ENGINE_ENGINE_H
@@ -38,11 +39,11 @@ typedef struct fb_lane {
     uint32_t index;
     fb_loop *loop;
     fb_flights *flights;
-    struct event *timer;       // at fb_flights_due()
-    struct event *upkeep;      // lane 0: sweeping, warming, telling of failures
-    int64_t timer_due_ns;      // INT64_MAX: not set
-    bool draining;             // fb_lane_drain() is on this thread's stack
-    fb_list calls;             // asked, not answered
+    struct event *timer;   // at fb_flights_due()
+    struct event *upkeep;  // lane 0: sweeping, warming, telling of failures
+    int64_t timer_due_ns;  // INT64_MAX: not set
+    bool draining;         // fb_lane_drain() is on this thread's stack
+    fb_list calls;         // asked, not answered
     uint32_t upkeep_turn;
 } fb_lane;
 
@@ -60,12 +61,12 @@ typedef struct fb_backlog {
 } fb_backlog;
 
 struct fb_engine {
-    fb_config *config;         // as in force
+    fb_config *config;  // as in force
     pthread_mutex_t config_lock;
     fb_cache *cache;
     fb_workers *workers;
-    fb_supply *callbacks;      // the gate in front of callers' own loaders
-    fb_plan opened;            // all sources and queries, also those of earlier configurations
+    fb_supply *callbacks;  // the gate in front of callers' own loaders
+    fb_plan opened;        // all sources and queries, also those of earlier configurations
     fb_lane *lanes;
     uint32_t lane_count;
     uint64_t seed;
@@ -78,8 +79,8 @@ struct fb_engine {
     pthread_mutex_t idle_lock;
     pthread_cond_t idle;
     uint64_t busy;
-    _Atomic(bool) closing;     // nothing new is taken in; set under idle_lock
-    _Atomic(bool) stopping;    // nothing more is loaded either
+    _Atomic(bool) closing;   // nothing new is taken in; set under idle_lock
+    _Atomic(bool) stopping;  // nothing more is loaded either
 };
 
 // One more thing that a close waits for. enter() is for what begins with a caller, and refuses once
@@ -97,17 +98,17 @@ int64_t fb_engine_ns_of(int64_t ms);
 
 typedef struct fb_call fb_call;
 struct fb_call {
-    fb_post post;         // to the owning lane, then back to the origin
-    fb_list list;         // in lane->calls
+    fb_post post;  // to the owning lane, then back to the origin
+    fb_list list;  // in lane->calls
     fb_engine *engine;
     fb_lane *owner;
-    fb_lane *origin;      // where to answer; NULL: on the owner's thread
+    fb_lane *origin;  // where to answer; NULL: on the owner's thread
     fb_ask ask;
-    fb_bound bound;       // ask.bound
+    fb_bound bound;                   // ask.bound
     void (*answered)(fb_call *call);  // takes the call over; NULL: nobody waits
     // the answer
     int result;
-    fb_value value;       // with FB_OK; owned
+    fb_value value;  // with FB_OK; owned
     char error[256];
     // of the public call behind it
     fb_fetch_fn done;
@@ -121,15 +122,16 @@ FB_CHECK_RESULT int fb_call_new(fb_engine *engine, const fb_class *class_, const
 void fb_call_free(fb_call *call);
 // Hands it to the owning lane (or asks at once, where this is its thread). The call is taken over.
 void fb_call_send(fb_call *call);
-// Loads in the background with nobody waiting; `loader` (NULL: the class's source) is taken over with
-// FB_OK. FB_ENOMEM, FB_ECLOSED.
-FB_CHECK_RESULT int fb_call_background(fb_engine *engine, const fb_class *class_, const fb_bound *bound,
-                                       fb_priority priority, const fb_loader *loader);
+// Loads in the background with nobody waiting; `loader` (NULL: the class's source) is taken over
+// with FB_OK. FB_ENOMEM, FB_ECLOSED.
+FB_CHECK_RESULT int fb_call_background(fb_engine *engine, const fb_class *class_,
+                                       const fb_bound *bound, fb_priority priority,
+                                       const fb_loader *loader);
 
 // ---- values (keys.c)
 
-// An fb_value_fn that copies: `arg` is a zeroed fb_value, to be released whatever comes of the read.
-// Without memory its owner is NULL.
+// An fb_value_fn that copies: `arg` is a zeroed fb_value, to be released whatever comes of the
+// read. Without memory its owner is NULL.
 void fb_value_keep(void *arg, const fb_value *value);
 
 // ---- lanes (lane.c)
@@ -149,7 +151,8 @@ void fb_dispatch(fb_lane *lane, const fb_action *action);
 
 // ---- what is logged of loads (load_log.c)
 
-void fb_load_log_failed(fb_engine *engine, const fb_class *class_, fb_str key, const fb_loaded *loaded);
+void fb_load_log_failed(fb_engine *engine, const fb_class *class_, fb_str key,
+                        const fb_loaded *loaded);
 void fb_load_log_slow(fb_engine *engine, const fb_job *job, int64_t took_ns);
 // Once a second: how many more there were.
 void fb_load_log_tell(fb_engine *engine);
@@ -171,8 +174,9 @@ void fb_warm_release(fb_engine *engine);
 enum { FB_SCRATCH_SAMPLES = 64, FB_SCRATCH_COPY_MAX = 1024 * 1024 };
 
 typedef struct fb_scratch {
-    fb_buf bind;      // of fb_class_bind()
-    fb_buf copy;      // bytes of a hit; empty while they are lent
+    fb_buf bind;    // of fb_class_bind()
+    fb_buf copy;    // bytes of a hit; empty while they are lent
+    fb_buf packed;  // parameters of a read that is one of the sample
     fb_rng rng;
     uint8_t reads[FB_SCRATCH_SAMPLES];  // by class: count up to the next one that is timed
 } fb_scratch;

@@ -26,10 +26,10 @@ typedef struct question {
     uint64_t seq;
     int64_t begin_ns;
     int64_t timeout_ms;
-    int64_t ttl_ns;           // as fb_ask.ttl_ns
+    int64_t ttl_ns;  // as fb_ask.ttl_ns
     bool refresh;
-    fb_loader loader;         // as long as it is the caller's
-    fb_bound *bound;          // points into scratch->bind
+    fb_loader loader;  // as long as it is the caller's
+    fb_bound *bound;   // points into scratch->bind
 } question;
 
 static int say_closed(fb_error *error) {
@@ -113,7 +113,8 @@ static void count_hit(const question *q, const fb_found *found) {
 static void load_behind(question *q, fb_priority priority) {
     bool own = q->loader.fn != NULL;
     if ((own || q->class_->source != NULL) &&
-        fb_call_background(q->engine, q->class_, q->bound, priority, own ? &q->loader : NULL) == FB_OK) {
+        fb_call_background(q->engine, q->class_, q->bound, priority, own ? &q->loader : NULL) ==
+            FB_OK) {
         q->loader = (fb_loader){0};  // taken over
     }
 }
@@ -125,8 +126,8 @@ static int look_up(question *q, fb_value_fn fn, void *arg, fb_value *value) {
         return FB_MISS;
     }
     fb_found found;
-    fb_find find = fb_cache_read(q->engine->cache, q->bound->key, q->begin_ns, &q->scratch->rng, fn, arg,
-                                 &found);
+    fb_find find = fb_cache_read(q->engine->cache, q->bound->key, q->begin_ns, &q->scratch->rng, fn,
+                                 arg, &found);
     bool usable = find == FB_FIND_FRESH || find == FB_FIND_EARLY ||
                   (find == FB_FIND_STALE && q->class_->options.soft_timeout_ns == 0);
     if (find == FB_FIND_NOTHING || find == FB_FIND_FALLBACK) {
@@ -177,8 +178,8 @@ static void finish_start(fb_call *call) {
     fb_call_free(call);
 }
 
-// Bytes of a hit on their way to `done`, in the thread's own buffer: taken out of its scratch, since
-// `done` may ask again.
+// Bytes of a hit on their way to `done`, in the thread's own buffer: taken out of its scratch,
+// since `done` may ask again.
 typedef struct lending {
     fb_buf bytes;
     bool failed;  // no memory
@@ -287,8 +288,9 @@ static int wait_for(fb_call *call, fb_value *value, fb_error *error) {
     if (waiting.result == FB_OK) {
         *value = waiting.value;
     } else if (waiting.result < 0) {
-        (void)fb_error_set(error, waiting.result, "%s",
-                           waiting.error[0] != '\0' ? waiting.error : fb_result_text(waiting.result));
+        (void)fb_error_set(
+            error, waiting.result, "%s",
+            waiting.error[0] != '\0' ? waiting.error : fb_result_text(waiting.result));
     }
     return waiting.result;
 }
@@ -356,12 +358,14 @@ static int bind_once(question *q, fb_str key, fb_error *error) {
 
 static int check_once(const fb_once *once, fb_error *error) {
     const size_t len_max = FB_KEY_LEN_MAX - (sizeof "dedupe:" - 1);
-    if (once->key.len > 0 && once->key.len <= len_max && once->window_ms >= 0 && once->loader != NULL) {
+    if (once->key.len > 0 && once->key.len <= len_max && once->window_ms >= 0 &&
+        once->loader != NULL) {
         return FB_OK;
     }
-    return fb_error_set(error, FB_EINVAL,
-                        "a deduplicated call needs a loader, a window of at least 0 and a key of 1 to %zu bytes",
-                        len_max);
+    return fb_error_set(
+        error, FB_EINVAL,
+        "a deduplicated call needs a loader, a window of at least 0 and a key of 1 to %zu bytes",
+        len_max);
 }
 
 int fb_dedupe(fb_engine *engine, const fb_once *once, fb_value *value, fb_error *error) {

@@ -124,7 +124,8 @@ int fb_ttl(fb_engine *engine, fb_str key, int64_t *ttl_ms) {
         return FB_MISS;
     }
     // The time a reader would still find it: stale counts as found, fallback does not.
-    *ttl_ms = found.stale_until_ns == INT64_MAX ? -1 : (found.stale_until_ns - now_ns + 999999) / 1000000;
+    *ttl_ms =
+        found.stale_until_ns == INT64_MAX ? -1 : (found.stale_until_ns - now_ns + 999999) / 1000000;
     return FB_OK;
 }
 
@@ -145,7 +146,8 @@ int fb_set(fb_engine *engine, fb_str key, fb_str value, const fb_set_options *op
     if (check_key(key) < 0) {
         return FB_ETOOBIG;
     }
-    if (options->ttl_ms < 0 || options->ttl_ms > INT64_MAX / 1000000 || options->tag_count > FB_TAGS_MAX) {
+    if (options->ttl_ms < 0 || options->ttl_ms > INT64_MAX / 1000000 ||
+        options->tag_count > FB_TAGS_MAX) {
         return FB_EINVAL;
     }
     int result = fb_cache_put(engine->cache, key, value, options->ttl_ms * 1000000, options->tags,
@@ -260,8 +262,8 @@ uint64_t fb_count(fb_engine *engine) {
     return stats.items;
 }
 
-int fb_scan(fb_engine *engine, uint64_t cursor, uint64_t count, fb_str match, fb_key_fn fn, void *arg,
-            uint64_t *next) {
+int fb_scan(fb_engine *engine, uint64_t cursor, uint64_t count, fb_str match, fb_key_fn fn,
+            void *arg, uint64_t *next) {
     *next = fb_cache_scan(engine->cache, cursor, count, match, fb_clock_now_ns(), fn, arg);
     return FB_OK;
 }

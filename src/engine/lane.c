@@ -1,7 +1,8 @@
-// A lane: an event loop and its flights. Everything that reaches the flights comes through the loop's
-// queue, and what the flights want done is done here, in drain(), one action at a time. An action may
-// lead to another event of the same lane (an answered connection asks again): such an event only
-// adds to the machine's actions, and the drain that is on the stack already goes on with them.
+// A lane: an event loop and its flights. Everything that reaches the flights comes through the
+// loop's queue, and what the flights want done is done here, in drain(), one action at a time. An
+// action may lead to another event of the same lane (an answered connection asks again): such an
+// event only adds to the machine's actions, and the drain that is on the stack already goes on with
+// them.
 
 #include "engine/engine.h"
 
@@ -133,7 +134,8 @@ int fb_lane_init(fb_lane *lane, fb_engine *engine, uint32_t index) {
     if (result < 0) {
         return result;
     }
-    // Nothing has been posted yet, so the loop's thread does not touch its base beside its own wake-up.
+    // Nothing has been posted yet, so the loop's thread does not touch its base beside its own
+    // wake-up.
     struct event_base *base = fb_loop_event_base(lane->loop);
     lane->timer = evtimer_new(base, on_timer, lane);
     lane->upkeep = index == 0 ? event_new(base, -1, EV_PERSIST, on_upkeep, lane) : NULL;

@@ -1,6 +1,6 @@
 // A plan is made in two steps: every source of the configuration is opened, unless it is open
-// already, and every class is compiled with the names of the parameters that its source found in the
-// query. What can be wrong with a configuration shows here, with file, line and class.
+// already, and every class is compiled with the names of the parameters that its source found in
+// the query. What can be wrong with a configuration shows here, with file, line and class.
 
 #include "engine/plan.h"
 
@@ -47,18 +47,26 @@ static fb_supply *find_supply(fb_supply *list, const char *name) {
     return list;
 }
 
-static int open_source(fb_plan *plan, const fb_source_options *options, fb_workers *workers,
-                       fb_error *error) {
+// A plan while it is made.
+typedef struct making {
+    const fb_settings *settings;
+    const fb_plan_basis *basis;
+    fb_plan *plan;
+    fb_error *error;
+} making;
+
+static int open_source(making *one, const fb_source_options *options) {
     fb_supply *supply = NULL;
     int result = fb_supply_new(options->name, options->concurrency, options->queue, &supply);
     if (result < 0) {
-        return fb_error_set(error, result, "source %s: out of memory", options->name);
+        return fb_error_set(one->error, result, "source %s: out of memory", options->name);
     }
-    supply->next = plan->supplies;
-    plan->supplies = supply;
-    result = fb_sqlite_open(fb_str_of(supply->name), options->sqlite, workers, &supply->source, error);
+    supply->next = one->plan->supplies;
+    one->plan->supplies = supply;
+    result = fb_sqlite_open(fb_str_of(supply->name), options->sqlite, one->basis->workers,
+                            &supply->source, one->error);
     if (result < 0) {
-        fb_error_place(error, options->file, options->line, options->column);
+        fb_error_place(one->error, options->file, options->line, options->column);
     }
     return result;
 }
@@ -74,23 +82,40 @@ static int keep_statement(fb_plan *plan, fb_source *source, void *prepared) {
     return FB_OK;
 }
 
-// Has the source look at the class's query; the names of its parameters go to `names`.
-static int prepare(fb_plan *plan, const fb_class_options *options, fb_supply *supply, void **prepared,
-                   fb_str *names, size_t *name_count, fb_error *error) {
-    fb_source *source = supply->source;
-    int result = source->type->prepare(source, options, prepared, names, FB_CLASS_PARAMS_MAX,
-                                       name_count, error);
+// What a class's source says of its query.
+typedef struct answer {
+    fb_supply *supply;  // NULL: it has no source
+    void *prepared;
+    fb_str names[FB_CLASS_PARAMS_MAX];  // of the parameters
+    size_t name_count;
+} answer;
+
+static int ask_source(making *one, const fb_class_options *options, answer *said) {
+    if (options->source == NULL) {
+        return FB_OK;
+    }
+    said->supply = find_supply(one->plan->supplies, options->source);
+    if (said->supply == NULL) {
+        said->supply = find_supply(one->basis->known, options->source);
+    }
+    FB_ASSERT(said->supply != NULL);  // fb_config_check() saw to it
+    fb_source *source = said->supply->source;
+    int result = source->type->prepare(source, options, &said->prepared, said->names,
+                                       FB_CLASS_PARAMS_MAX, &said->name_count, one->error);
     if (result < 0) {
         return result;
     }
-    result = keep_statement(plan, source, *prepared);
-    return result < 0 ? fb_error_set(error, result, "class %s: out of memory", options->name) : FB_OK;
+    result = keep_statement(one->plan, source, said->prepared);
+    return result < 0 ? fb_error_set(one->error, result, "class %s: out of memory", options->name)
+                      : FB_OK;
 }
 
-static uint16_t id_for(const fb_settings *settings, const fb_catalog *before, size_t index) {
-    // Ids stay with names over reloads. New names get what no class of before or of now has.
-    const char *name = settings->classes[index].name;
-    const fb_class *same = before != NULL ? fb_catalog_find(before, fb_str_of(name)) : NULL;
+// Ids stay with names over reloads. New names get what no class of before or of now has.
+static uint16_t id_for(const making *one, size_t index) {
+    const fb_catalog *before = one->basis->before;
+    const fb_class_options *classes = one->settings->classes;
+    const fb_class *same =
+        before != NULL ? fb_catalog_find(before, fb_str_of(classes[index].name)) : NULL;
     if (same != NULL) {
         return same->id;
     }
@@ -100,57 +125,47 @@ static uint16_t id_for(const fb_settings *settings, const fb_catalog *before, si
         next = used >= next ? (uint16_t)(used + 1) : next;
     }
     for (size_t i = 0; i < index; i++) {
-        bool fresh = before == NULL || fb_catalog_find(before, fb_str_of(settings->classes[i].name)) == NULL;
+        bool fresh = before == NULL || fb_catalog_find(before, fb_str_of(classes[i].name)) == NULL;
         next = (uint16_t)(next + (fresh ? 1 : 0));
     }
     return next;
 }
 
-static int make_class(fb_plan *plan, const fb_settings *settings, size_t index, fb_supply *known,
-                      const fb_catalog *before, fb_class **class_, fb_error *error) {
-    const fb_class_options *options = &settings->classes[index];
-    fb_str names[FB_CLASS_PARAMS_MAX];
-    size_t name_count = 0;
-    fb_supply *supply = NULL;
-    void *prepared = NULL;
-    if (options->source != NULL) {
-        supply = find_supply(plan->supplies, options->source);
-        supply = supply != NULL ? supply : find_supply(known, options->source);
-        FB_ASSERT(supply != NULL);  // fb_config_check() saw to it
-        int result = prepare(plan, options, supply, &prepared, names, &name_count, error);
-        if (result < 0) {
-            return result;
-        }
+static int make_class(making *one, size_t index, fb_class **class_) {
+    const fb_class_options *options = &one->settings->classes[index];
+    answer said = {.supply = NULL};
+    int result = ask_source(one, options, &said);
+    if (result < 0) {
+        return result;
     }
-    uint16_t id = id_for(settings, before, index);
+    uint16_t id = id_for(one, index);
     if (id >= FB_CLASS_MAX) {
-        return fb_error_set(error, FB_ERANGE, "more than %d classes, those of earlier reloads included",
+        return fb_error_set(one->error, FB_ERANGE,
+                            "more than %d classes, those of earlier reloads included",
                             FB_CLASS_MAX - 1);
     }
-    int result = fb_class_new(options, id, names, name_count, class_, error);
+    result = fb_class_new(options, id, said.names, said.name_count, class_, one->error);
     if (result == FB_OK) {
-        (*class_)->source = supply;
-        (*class_)->prepared = prepared;
+        (*class_)->source = said.supply;
+        (*class_)->prepared = said.prepared;
     }
     return result;
 }
 
-static int make_catalog(fb_plan *plan, const fb_settings *settings, fb_supply *known,
-                        const fb_catalog *before, fb_error *error) {
-    size_t count = settings->class_count + 1, made = 0;
+static int make_catalog(making *one) {
+    size_t count = one->settings->class_count + 1;
+    size_t made = 0;
     fb_class **classes = fb_mem_zero(count, sizeof *classes);
-    if (classes == NULL) {
-        return fb_error_set(error, FB_ENOMEM, "out of memory");
-    }
-    int result = fb_class_new_plain(&classes[made]);
+    int result = classes != NULL ? fb_class_new_plain(&classes[made]) : FB_ENOMEM;
     if (result < 0) {
-        (void)fb_error_set(error, result, "out of memory");
+        (void)fb_error_set(one->error, result, "out of memory");
     }
     while (result == FB_OK && ++made < count) {
-        result = make_class(plan, settings, made - 1, known, before, &classes[made], error);
+        result = make_class(one, made - 1, &classes[made]);
     }
     if (result == FB_OK) {
-        result = fb_catalog_new(classes, count, &plan->catalog, error);  // takes the classes over
+        result = fb_catalog_new(classes, count, &one->plan->catalog,
+                                one->error);  // takes the classes over
         made = 0;
     }
     for (size_t i = 0; i < made; i++) {
@@ -160,18 +175,19 @@ static int make_catalog(fb_plan *plan, const fb_settings *settings, fb_supply *k
     return result;
 }
 
-int fb_plan_make(const fb_settings *settings, fb_workers *workers, fb_supply *known,
-                 const fb_catalog *before, fb_plan *plan, fb_error *error) {
-    *plan = (fb_plan){0};
+int fb_plan_make(const fb_settings *settings, const fb_plan_basis *basis, fb_plan *plan,
+                 fb_error *error) {
+    making one = {settings, basis, plan, error};
     int result = FB_OK;
+    *plan = (fb_plan){0};
     for (size_t i = 0; result == FB_OK && i < settings->source_count; i++) {
         const fb_source_options *options = &settings->sources[i];
-        if (find_supply(known, options->name) == NULL) {
-            result = open_source(plan, options, workers, error);
+        if (find_supply(basis->known, options->name) == NULL) {
+            result = open_source(&one, options);
         }
     }
     if (result == FB_OK) {
-        result = make_catalog(plan, settings, known, before, error);
+        result = make_catalog(&one);
     }
     if (result < 0) {
         fb_plan_release(plan);

@@ -20,8 +20,8 @@ extern "C" {
 // A source and the gate in front of it. Lives from the plan that opened it until the engine closes.
 typedef struct fb_supply {
     char *name;
-    fb_source *source;       // NULL: callers' own loaders, which run on the workers
-    pthread_mutex_t lock;    // of the bulkhead
+    fb_source *source;     // NULL: callers' own loaders, which run on the workers
+    pthread_mutex_t lock;  // of the bulkhead
     fb_bulkhead bulkhead;
     struct fb_supply *next;
 } fb_supply;
@@ -39,16 +39,21 @@ typedef struct fb_statement {
 } fb_statement;
 
 typedef struct fb_plan {
-    fb_supply *supplies;       // those this plan opened
+    fb_supply *supplies;  // those this plan opened
     fb_statement *statements;
     fb_catalog *catalog;
 } fb_plan;
 
-// `workers` may be NULL where nothing will be loaded (a check). `known` are supplies that are open
-// already: used again for sources of the same name. `before` (may be NULL) is the catalogue in
-// force: a class keeps its id. After an error *plan is empty.
-FB_CHECK_RESULT int fb_plan_make(const fb_settings *settings, fb_workers *workers, fb_supply *known,
-                                 const fb_catalog *before, fb_plan *plan, fb_error *error);
+// What is there already.
+typedef struct fb_plan_basis {
+    fb_workers *workers;       // NULL where nothing will be loaded (a check)
+    fb_supply *known;          // open: used again for sources of the same name
+    const fb_catalog *before;  // in force: a class keeps its id; NULL: none
+} fb_plan_basis;
+
+// After an error *plan is empty.
+FB_CHECK_RESULT int fb_plan_make(const fb_settings *settings, const fb_plan_basis *basis,
+                                 fb_plan *plan, fb_error *error);
 // Moves what `from` opened into `into`, and leaves `from` without it; the catalogue is not moved.
 void fb_plan_merge(fb_plan *into, fb_plan *from);
 // Closes and frees what the plan holds.

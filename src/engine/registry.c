@@ -17,8 +17,8 @@ typedef struct entry {
     fb_str name;
     enum { IDLE, MAKING, MADE } state;
     pthread_t maker;
-    uint64_t attempt;   // failed attempts so far
-    int result;         // of the last failed one
+    uint64_t attempt;  // failed attempts so far
+    int result;        // of the last failed one
     uint32_t waiters;
     void *object;
     fb_drop_fn drop;
@@ -88,7 +88,8 @@ static void forget_unmade(fb_registry *registry, entry *one) {
 }
 
 // Runs the maker outside the lock, which is held on entry and on return.
-static int make_object(fb_registry *registry, entry *one, fb_make_fn make, void *arg, void **object) {
+static int make_object(fb_registry *registry, entry *one, fb_make_fn make, void *arg,
+                       void **object) {
     one->state = MAKING;
     one->maker = pthread_self();
     pthread_mutex_unlock(&registry->lock);
@@ -116,7 +117,8 @@ static int wait_for_maker(fb_registry *registry, entry *one, void **object) {
         pthread_cond_wait(&registry->changed, &registry->lock);
     }
     one->waiters--;
-    // An attempt that failed is told to all who waited for it, even where the next has begun already.
+    // An attempt that failed is told to all who waited for it, even where the next has begun
+    // already.
     int result = one->attempt != attempt ? one->result : FB_OK;
     if (result == FB_OK) {
         *object = one->object;

@@ -1,8 +1,8 @@
 // Taking over another configuration while running.
 //
-// A whole new plan is made beside what runs; it takes effect by one swap of the catalogue, or not at
-// all. Sources, queries and classes of earlier configurations stay until the close, since loads and
-// readers may hold them: a reload costs some memory.
+// A whole new plan is made beside what runs; it takes effect by one swap of the catalogue, or not
+// at all. Sources, queries and classes of earlier configurations stay until the close, since loads
+// and readers may hold them: a reload costs some memory.
 
 #include "engine/engine.h"
 
@@ -26,7 +26,8 @@ static bool same_texts(char **a, size_t a_count, char **b, size_t b_count) {
     return same;
 }
 
-// What a query is given for a parameter depends on its type; what stands in the key, on its default.
+// What a query is given for a parameter depends on its type; what stands in the key, on its
+// default.
 static bool same_parameters(const fb_class_options *a, const fb_class_options *b) {
     bool same = a->parameter_count == b->parameter_count;
     for (size_t i = 0; same && i < a->parameter_count; i++) {
@@ -39,9 +40,9 @@ static bool same_parameters(const fb_class_options *a, const fb_class_options *b
 
 // Whether values loaded under `a` are still what `b` would load under the same keys.
 static bool same_values(const fb_class_options *a, const fb_class_options *b) {
-    return same_text(a->key, b->key) && same_text(a->source, b->source) && same_text(a->query, b->query) &&
-           same_text(a->namespace_name, b->namespace_name) && a->normalise == b->normalise &&
-           a->digest == b->digest && a->one == b->one &&
+    return same_text(a->key, b->key) && same_text(a->source, b->source) &&
+           same_text(a->query, b->query) && same_text(a->namespace_name, b->namespace_name) &&
+           a->normalise == b->normalise && a->digest == b->digest && a->one == b->one &&
            same_parameters(a, b) && same_texts(a->tags, a->tag_count, b->tags, b->tag_count) &&
            same_texts(a->index, a->index_count, b->index, b->index_count);
 }
@@ -53,7 +54,8 @@ static void drop_changed(fb_engine *engine, const fb_catalog *before) {
         const fb_class *old = fb_catalog_find(before, class_->name);
         if (old != NULL && !same_values(&old->options, &class_->options)) {
             fb_invalidation what = {.scope = FB_SCOPE_CLASS, .name = class_->name};
-            FB_IGNORE(fb_cache_invalidate(engine->cache, &what, fb_clock_now_ns(), NULL));  // it is there
+            FB_IGNORE(
+                fb_cache_invalidate(engine->cache, &what, fb_clock_now_ns(), NULL));  // it is there
         }
     }
 }
@@ -64,8 +66,8 @@ typedef struct comparison {
     const fb_config *other;
     fb_reload_fn fn;
     void *arg;
-    bool only_missing;   // report only what `other` does not have at all
-    char *text;          // OPTION_SIZE bytes
+    bool only_missing;  // report only what `other` does not have at all
+    char *text;         // OPTION_SIZE bytes
 } comparison;
 
 static void compare(void *arg, fb_str path, fb_str value, fb_str default_value, const char *unit,
@@ -73,17 +75,20 @@ static void compare(void *arg, fb_str path, fb_str value, fb_str default_value, 
     (void)default_value, (void)unit, (void)help;
     comparison *one = arg;
     int result = fb_config_get(one->other, path, one->text, OPTION_SIZE);
-    bool differs = one->only_missing ? result == FB_MISS
-                                     : result != FB_OK || !fb_str_equal(fb_str_of(one->text), value);
+    bool differs = one->only_missing
+                       ? result == FB_MISS
+                       : result != FB_OK || !fb_str_equal(fb_str_of(one->text), value);
     if (differs) {
         // A source that was not there before has been opened; one that is open stays what it is.
-        bool opened = result == FB_MISS && !one->only_missing && fb_str_starts(path, FB_STR("sources."));
+        bool opened =
+            result == FB_MISS && !one->only_missing && fb_str_starts(path, FB_STR("sources."));
         one->fn(one->arg, path, reloadable || opened);
     }
 }
 
 // `text`: OPTION_SIZE bytes to work with.
-static void report(const fb_config *before, const fb_config *now, fb_reload_fn fn, void *arg, char *text) {
+static void report(const fb_config *before, const fb_config *now, fb_reload_fn fn, void *arg,
+                   char *text) {
     comparison changed = {.other = before, .fn = fn, .arg = arg, .text = text};
     comparison gone = {.other = now, .fn = fn, .arg = arg, .only_missing = true, .text = text};
     FB_IGNORE(fb_config_walk(now, compare, &changed));
@@ -115,8 +120,9 @@ static int apply(fb_engine *engine, const fb_settings *settings, fb_plan *plan, 
 static int replace(fb_engine *engine, const fb_config *config, fb_error *error) {
     fb_plan plan;
     const fb_settings *settings = fb_config_settings(config);
-    int result = fb_plan_make(settings, engine->workers, engine->opened.supplies,
-                              fb_cache_catalog(engine->cache), &plan, error);
+    fb_plan_basis basis = {engine->workers, engine->opened.supplies,
+                           fb_cache_catalog(engine->cache)};
+    int result = fb_plan_make(settings, &basis, &plan, error);
     if (result < 0) {
         return result;
     }
@@ -126,7 +132,8 @@ static int replace(fb_engine *engine, const fb_config *config, fb_error *error) 
 }
 
 // `copy` is a copy of the new configuration, exchanged for the old one.
-static int take_over(fb_engine *engine, fb_config **copy, fb_reload_fn fn, void *arg, fb_error *error) {
+static int take_over(fb_engine *engine, fb_config **copy, fb_reload_fn fn, void *arg,
+                     fb_error *error) {
     char *text = fb_mem_new(OPTION_SIZE);
     if (text == NULL) {
         return fb_error_set(error, FB_ENOMEM, "out of memory");
@@ -146,7 +153,8 @@ static int take_over(fb_engine *engine, fb_config **copy, fb_reload_fn fn, void 
     return result;
 }
 
-int fb_reload(fb_engine *engine, const fb_config *config, fb_reload_fn fn, void *arg, fb_error *error) {
+int fb_reload(fb_engine *engine, const fb_config *config, fb_reload_fn fn, void *arg,
+              fb_error *error) {
     fb_config *copy = NULL;
     int result = fb_config_check(config, error);
     if (result < 0) {

@@ -14,6 +14,7 @@ static void drop(void *arg) {
     fb_scratch *scratch = arg;
     fb_buf_release(&scratch->bind);
     fb_buf_release(&scratch->copy);
+    fb_buf_release(&scratch->packed);
     fb_mem_free(scratch);
     mine = NULL;
 }

@@ -1,14 +1,15 @@
 // Warming: loads that nobody waits for, behind all that somebody does.
 //
 // Three ways in: one set of parameters on request; what a class declares (`warm: {query: …}`: every
-// row a set of parameters, loaded at start and on request); and the most-read keys of a class, which
-// a sketch knows from a sample of the reads. The sketch keeps parameters rather than keys, since a
-// key with a digest in it does not tell them.
+// row a set of parameters, loaded at start and on request); and the most-read keys of a class,
+// which a sketch knows from a sample of the reads. The sketch keeps parameters rather than keys,
+// since a key with a digest in it does not tell them.
 //
-// A query may give many more rows than a source's queue has places, and while rows are read from it a
-// database may not be written: so rows are taken at once, as bytes, and wait here, in batches. They
-// are fed to their source as far as half of its queue has room for them: whenever such a load is done
-// the next begins, and the other half stays free for what comes beside it. Batches take turns.
+// A query may give many more rows than a source's queue has places, and while rows are read from it
+// a database may not be written: so rows are taken at once, as bytes, and wait here, in batches.
+// They are fed to their source as far as half of its queue has room for them: whenever such a load
+// is done the next begins, and the other half stays free for what comes beside it. Batches take
+// turns.
 //
 // What takes longer than a moment (queries, sorting the sketch) happens on a worker.
 
@@ -26,17 +27,17 @@
 enum { QUERY_S = 60, BATCH_LEN_MAX = 64 * 1024 * 1024, FEED_MAX = 2000 };
 
 typedef struct batch {
-    fb_list list;            // in the backlog
-    fb_task task;            // what fills it
+    fb_list list;  // in the backlog
+    fb_task task;  // what fills it
     fb_engine *engine;
     const fb_class *class_;  // as it was when the batch was made
     uint32_t count;          // of the most read; 0: all
     bool hot;                // they are of what is read most, else of the class's query
     bool filling;
-    fb_buf packed;           // sets of parameters, one behind the other
-    size_t place;            // what is before it has been loaded
+    fb_buf packed;  // sets of parameters, one behind the other
+    size_t place;   // what is before it has been loaded
     uint64_t sets, refused;
-    fb_error first;          // why the first was refused
+    fb_error first;  // why the first was refused
 } batch;
 
 // ---- a set of parameters as bytes: a mark (a class may have none), then the values in the class's
@@ -82,20 +83,20 @@ static bool unpack(const fb_class *class_, fb_str *bytes, fb_param *params) {
 }
 
 void fb_warm_note(fb_engine *engine, const fb_class *class_, const fb_bound *bound) {
-    if (class_->id == FB_CLASS_PLAIN || class_->source == NULL) {
+    fb_scratch *scratch = fb_scratch_get();
+    if (class_->id == FB_CLASS_PLAIN || class_->source == NULL || scratch == NULL) {
         return;
     }
-    fb_buf packed = {0};
-    if (pack(bound, &packed) == FB_OK) {
-        fb_cache_note_read(engine->cache, class_, fb_buf_str(&packed));
+    scratch->packed.len = 0;
+    if (pack(bound, &scratch->packed) == FB_OK) {
+        fb_cache_note_read(engine->cache, class_, fb_buf_str(&scratch->packed));
     }
-    fb_buf_release(&packed);
 }
 
 // ---- one set of parameters
 
-static int bind_set(const fb_class *class_, const fb_param *params, size_t param_count, fb_bound *bound,
-                    fb_error *error) {
+static int bind_set(const fb_class *class_, const fb_param *params, size_t param_count,
+                    fb_bound *bound, fb_error *error) {
     fb_scratch *scratch = fb_scratch_get();
     if (scratch == NULL) {
         return fb_error_set(error, FB_ENOMEM, "out of memory");
@@ -109,8 +110,8 @@ static bool is_fresh(fb_engine *engine, fb_str key) {
 }
 
 // FB_MISS: there is nothing to do.
-static int warm_one(fb_engine *engine, const fb_class *class_, const fb_param *params, size_t param_count,
-                    fb_error *error) {
+static int warm_one(fb_engine *engine, const fb_class *class_, const fb_param *params,
+                    size_t param_count, fb_error *error) {
     fb_bound bound;
     int result = bind_set(class_, params, param_count, &bound, error);
     if (result < 0) {
@@ -146,7 +147,8 @@ static void add_set(batch *one, const fb_param *params, size_t param_count) {
     fb_error error;
     int result = bind_set(one->class_, params, param_count, &bound, &error);
     if (result == FB_OK && one->packed.len >= BATCH_LEN_MAX) {
-        result = fb_error_set(&error, FB_ETOOBIG, "more than %d bytes of parameters", BATCH_LEN_MAX);
+        result =
+            fb_error_set(&error, FB_ETOOBIG, "more than %d bytes of parameters", BATCH_LEN_MAX);
     } else if (result == FB_OK && !is_fresh(one->engine, bound.key)) {
         result = pack(&bound, &one->packed);
         one->sets += result == FB_OK ? 1 : 0;
@@ -222,10 +224,12 @@ static void tell(const batch *one, int result, const fb_error *error) {
                fb_log_quote(fb_str_of(error->text), FB_LOG_TEXT_MAX).text);
     }
     if (one->refused > 0) {
-        fb_log(FB_LOG_WARN, "warm_rows_refused", "class=%.*s refused=%llu error=%s", FB_STR_ARG(name),
-               (unsigned long long)one->refused, fb_log_quote(fb_str_of(one->first.text), FB_LOG_TEXT_MAX).text);
+        fb_log(FB_LOG_WARN, "warm_rows_refused", "class=%.*s refused=%llu error=%s",
+               FB_STR_ARG(name), (unsigned long long)one->refused,
+               fb_log_quote(fb_str_of(one->first.text), FB_LOG_TEXT_MAX).text);
     }
-    fb_log(FB_LOG_INFO, "warming", "class=%.*s loads=%llu", FB_STR_ARG(name), (unsigned long long)one->sets);
+    fb_log(FB_LOG_INFO, "warming", "class=%.*s loads=%llu", FB_STR_ARG(name),
+           (unsigned long long)one->sets);
 }
 
 static void run_query(fb_task *task, uint32_t worker) {
@@ -235,8 +239,9 @@ static void run_query(fb_task *task, uint32_t worker) {
     fb_supply *supply = one->class_->source;
     int64_t deadline_ns = fb_clock_now_ns() + QUERY_S * INT64_C(1000000000);
     fb_error error;
-    int result = supply->source->type->rows(supply->source, fb_str_of(one->class_->options.warm_query),
-                                            deadline_ns, take_row, one, &error);
+    int result =
+        supply->source->type->rows(supply->source, fb_str_of(one->class_->options.warm_query),
+                                   deadline_ns, take_row, one, &error);
     tell(one, result, &error);
     end_filling(one);
     fb_engine_idle(engine);
@@ -358,7 +363,8 @@ static uint32_t room_of(fb_engine *engine, fb_supply *supply) {
 // Whether there is more of it.
 static bool feed(fb_engine *engine, batch *one) {
     const fb_class *class_ = fb_catalog_by_id(fb_cache_catalog(engine->cache), one->class_->id);
-    if (class_ == NULL || class_->source == NULL || class_->param_count != one->class_->param_count) {
+    if (class_ == NULL || class_->source == NULL ||
+        class_->param_count != one->class_->param_count) {
         return false;  // a reload came
     }
     uint32_t room = room_of(engine, class_->source);
@@ -395,13 +401,15 @@ void fb_warm_release(fb_engine *engine) {
 
 // ---- public
 
-static int find_warmable(fb_engine *engine, fb_str class_name, const fb_class **class_, fb_error *error) {
+static int find_warmable(fb_engine *engine, fb_str class_name, const fb_class **class_,
+                         fb_error *error) {
     *class_ = fb_catalog_find(fb_cache_catalog(engine->cache), class_name);
     if (*class_ == NULL || (*class_)->id == FB_CLASS_PLAIN) {
         return fb_error_set(error, FB_ENOCLASS, "there is no class '%.*s'", FB_STR_ARG(class_name));
     }
     if ((*class_)->source == NULL) {
-        return fb_error_set(error, FB_ENOSOURCE, "class '%.*s' has no source", FB_STR_ARG(class_name));
+        return fb_error_set(error, FB_ENOSOURCE, "class '%.*s' has no source",
+                            FB_STR_ARG(class_name));
     }
     if (atomic_load(&engine->closing)) {
         return fb_error_set(error, FB_ECLOSED, "shutting down");
@@ -409,13 +417,16 @@ static int find_warmable(fb_engine *engine, fb_str class_name, const fb_class **
     return FB_OK;
 }
 
-static int warm_class(fb_engine *engine, const fb_class *class_, uint64_t *started, fb_error *error) {
+static int warm_class(fb_engine *engine, const fb_class *class_, uint64_t *started,
+                      fb_error *error) {
     const fb_class_options *options = &class_->options;
     if (options->warm_query == NULL && options->warm_top == 0) {
-        return fb_error_set(error, FB_EINVAL, "class '%.*s' declares nothing under warm: name parameters",
+        return fb_error_set(error, FB_EINVAL,
+                            "class '%.*s' declares nothing under warm: name parameters",
                             FB_STR_ARG(class_->name));
     }
-    int result = options->warm_top > 0 ? warm_hot(engine, class_, options->warm_top, started) : FB_OK;
+    int result =
+        options->warm_top > 0 ? warm_hot(engine, class_, options->warm_top, started) : FB_OK;
     if (result == FB_OK && options->warm_query != NULL) {
         result = warm_declared(engine, class_);
     }

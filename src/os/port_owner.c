@@ -1,5 +1,5 @@
-// The kernel lists listening sockets with their inode in /proc/net/tcp and tcp6; whose descriptor that
-// inode is stands in /proc/<pid>/fd, as far as this user may look.
+// The kernel lists listening sockets with their inode in /proc/net/tcp and tcp6; whose descriptor
+// that inode is stands in /proc/<pid>/fd, as far as this user may look.
 
 #include "os/port_owner.h"
 
@@ -74,7 +74,8 @@ void fb_port_owner(uint16_t port, char *text, size_t text_size) {
     snprintf(text, text_size, "another user's process");
     snprintf(wanted, sizeof wanted, "socket:[%lu]", inode);
     DIR *folder = opendir("/proc");
-    for (struct dirent *entry = folder ? readdir(folder) : NULL; entry != NULL; entry = readdir(folder)) {
+    for (struct dirent *entry = folder ? readdir(folder) : NULL; entry != NULL;
+         entry = readdir(folder)) {
         if (isdigit((unsigned char)entry->d_name[0]) && holds(entry->d_name, wanted)) {
             name_process(entry->d_name, text, text_size);
             break;

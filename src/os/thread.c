@@ -1,6 +1,6 @@
-// A program's signal handlers expect its own threads: one that interrupted a worker in the middle of
-// a query would run on a stack and under locks that it knows nothing of. A new thread has the mask
-// of the one that makes it, so that one blocks what it must not get, for the moment.
+// A program's signal handlers expect its own threads: one that interrupted a worker in the middle
+// of a query would run on a stack and under locks that it knows nothing of. A new thread has the
+// mask of the one that makes it, so that one blocks what it must not get, for the moment.
 
 #include "os/thread.h"
 

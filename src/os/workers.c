@@ -18,7 +18,7 @@ struct fb_workers {
     pthread_cond_t more;
     fb_list queue;
     bool stopping;
-    uint32_t count;    // threads started
+    uint32_t count;  // threads started
     worker *threads;
 };
 

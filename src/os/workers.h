@@ -16,7 +16,8 @@ typedef struct fb_workers fb_workers;
 // A member of what is to be run: submitting allocates nothing.
 typedef struct fb_task {
     fb_list list;
-    void (*run)(struct fb_task *task, uint32_t worker);  // `worker`: 0 … count - 1, for per-thread state
+    void (*run)(struct fb_task *task,
+                uint32_t worker);  // `worker`: 0 … count - 1, for per-thread state
 } fb_task;
 
 // FB_OK, FB_ENOMEM, FB_EIO (no thread to be had). Threads are named "forebay-work".

@@ -97,7 +97,8 @@ static inline void rig_sql_gate(sqlite3_context *context, int count, sqlite3_val
     sqlite3_result_value(context, values[0]);
 }
 
-static inline int rig_add_functions(sqlite3 *db, char **text, const sqlite3_api_routines *routines) {
+static inline int rig_add_functions(sqlite3 *db, char **text,
+                                    const sqlite3_api_routines *routines) {
     (void)text, (void)routines;
     return sqlite3_create_function(db, "gate", 1, SQLITE_UTF8, NULL, rig_sql_gate, NULL, NULL);
 }
@@ -126,8 +127,9 @@ static inline int rig_up(void **state) {
     assert_non_null(mkdtemp(rig_folder));
     assert_int_equal(sqlite3_auto_extension((void (*)(void))rig_add_functions), SQLITE_OK);
     gate_init(&rig_gate, true);
-    rig_sql("CREATE TABLE item(id INTEGER PRIMARY KEY, kind TEXT, version INTEGER NOT NULL);"
-            "INSERT INTO item VALUES(1,'a',0),(2,'a',0),(3,'b',0),(4,'b',0),(5,'c',0);");
+    rig_sql(
+        "CREATE TABLE item(id INTEGER PRIMARY KEY, kind TEXT, version INTEGER NOT NULL);"
+        "INSERT INTO item VALUES(1,'a',0),(2,'a',0),(3,'b',0),(4,'b',0),(5,'c',0);");
     return 0;
 }
 
@@ -207,15 +209,15 @@ static inline uint64_t rig_waiting(fb_engine *engine) {
 }
 
 // Waits until `condition` holds.
-#define rig_until(condition)                                                        \
-    do {                                                                            \
-        for (int turns = 0; !(condition); turns++) {                                \
-            static const struct timespec moment = {0, 1000000};                     \
-            if (turns > RIG_PATIENCE_S * 1000) {                                    \
-                fail_msg("it did not come about: %s", #condition);                  \
-            }                                                                       \
-            (void)nanosleep(&moment, NULL);                                         \
-        }                                                                           \
+#define rig_until(condition)                                       \
+    do {                                                           \
+        for (int turns = 0; !(condition); turns++) {               \
+            static const struct timespec moment = {0, 1000000};    \
+            if (turns > RIG_PATIENCE_S * 1000) {                   \
+                fail_msg("it did not come about: %s", #condition); \
+            }                                                      \
+            (void)nanosleep(&moment, NULL);                        \
+        }                                                          \
     } while (0)
 
 static inline fb_explanation rig_explain(fb_engine *engine, const char *key) {
@@ -242,8 +244,11 @@ static inline void asker_init(asker *one, fb_engine *engine, gate *at, const cha
     *one = (asker){.engine = engine};
     (void)snprintf(one->id_text, sizeof one->id_text, "%s", id);
     one->id = (fb_param){FB_STR("id"), fb_str_of(one->id_text)};
-    one->request = (fb_request){.class_name = FB_STR("item"), .params = &one->id, .param_count = 1,
-                                .loader = at != NULL ? rig_load : NULL, .loader_arg = at};
+    one->request = (fb_request){.class_name = FB_STR("item"),
+                                .params = &one->id,
+                                .param_count = 1,
+                                .loader = at != NULL ? rig_load : NULL,
+                                .loader_arg = at};
 }
 
 static inline void *ask(void *arg) {

@@ -1,10 +1,11 @@
-// engine_stress.h -- the promise, with real threads and a real database: a read is never answered with
-// what is older than the newest invalidation that was acknowledged before the read began.
+// engine_stress.h -- the promise, with real threads and a real database: a read is never answered
+// with what is older than the newest invalidation that was acknowledged before the read began.
 //
-// One connection writes: it raises the version of a row, commits, invalidates by one of all the ways
-// there are (or stores the new version itself), and then notes that version as acknowledged. Readers
-// note what is acknowledged, then ask, by every way of asking there is. Meanwhile the configuration is
-// reloaded and classes are warmed; every round ends with a close and begins with another engine.
+// One connection writes: it raises the version of a row, commits, invalidates by one of all the
+// ways there are (or stores the new version itself), and then notes that version as acknowledged.
+// Readers note what is acknowledged, then ask, by every way of asking there is. Meanwhile the
+// configuration is reloaded and classes are warmed; every round ends with a close and begins with
+// another engine.
 
 #ifndef FB_TESTS_ENGINE_STRESS_H
 #define FB_TESTS_ENGINE_STRESS_H
@@ -16,20 +17,27 @@
 
 enum { KEYS = 12, READERS = 4, ROUNDS = 6 };
 
-// Everything of one row can be invalidated by its key, by tags (from the row, from the parameters), by
-// patterns (indexed or not), by class, by namespace, or with everything else.
-#define CLASSES(ttl) \
-    "memory: 4MiB\nloops: 2\nworkers: 3\nsources: {base: {sqlite: a.db, concurrency: 3}}\nclasses:\n" \
-    "  item: {key: 'item:{id}:x', namespace: shop, source: base, one: true, jitter: 0.3, ttl: " ttl ",\n" \
-    "         memory_ttl: " ttl ", tags: ['row:{id}', 'kind:{kind}'], index: [id], hard_timeout: 50s,\n" \
-    "         warm: {top: 4, query: 'SELECT id FROM item'}, early: {beta: 10, budget: 1},\n" \
-    "         query: 'SELECT kind, version FROM item WHERE id = :id'}\n" \
-    "  pack: {key: 'pack:{id}', namespace: shop, source: base, one: true, ttl: " ttl ", memory_ttl: " ttl ",\n" \
-    "         tags: ['row:{id}'], hard_timeout: 50s,\n" \
-    "         query: 'SELECT version FROM item WHERE id = :id',\n" \
+// Everything of one row can be invalidated by its key, by tags (from the row, from the parameters),
+// by patterns (indexed or not), by class, by namespace, or with everything else.
+#define CLASSES(ttl)                                                                             \
+    "memory: 4MiB\nloops: 2\nworkers: 3\nsources: {base: {sqlite: a.db, concurrency: "           \
+    "3}}\nclasses:\n"                                                                            \
+    "  item: {key: 'item:{id}:x', namespace: shop, source: base, one: true, jitter: 0.3, "       \
+    "ttl: " ttl                                                                                  \
+    ",\n"                                                                                        \
+    "         memory_ttl: " ttl                                                                  \
+    ", tags: ['row:{id}', 'kind:{kind}'], index: [id], hard_timeout: 50s,\n"                     \
+    "         warm: {top: 4, query: 'SELECT id FROM item'}, early: {beta: 10, budget: 1},\n"     \
+    "         query: 'SELECT kind, version FROM item WHERE id = :id'}\n"                         \
+    "  pack: {key: 'pack:{id}', namespace: shop, source: base, one: true, ttl: " ttl             \
+    ", memory_ttl: " ttl                                                                         \
+    ",\n"                                                                                        \
+    "         tags: ['row:{id}'], hard_timeout: 50s,\n"                                          \
+    "         query: 'SELECT version FROM item WHERE id = :id',\n"                               \
     "         batch: {query: 'SELECT j.value AS id, version FROM json_each(:id) j JOIN item i\n" \
-    "                 ON i.id = j.value', by: id, wait: 1ms, max: 5}}\n" \
-    "  mine: {key: 'mine:{id}', namespace: shop, ttl: " ttl ", memory_ttl: " ttl ", hard_timeout: 50s,\n" \
+    "                 ON i.id = j.value', by: id, wait: 1ms, max: 5}}\n"                         \
+    "  mine: {key: 'mine:{id}', namespace: shop, ttl: " ttl ", memory_ttl: " ttl                 \
+    ", hard_timeout: 50s,\n"                                                                     \
     "         tags: ['row:{id}']}\n"
 
 typedef struct stress {
@@ -51,8 +59,8 @@ typedef struct hand {
 static inline void report(stress *all, const char *how, int key, uint64_t got, uint64_t least) {
     pthread_mutex_lock(&all->lock);
     if (all->first[0] == '\0') {
-        snprintf(all->first, sizeof all->first, "%s of row %d gave version %llu, not %llu or newer", how, key,
-                 (unsigned long long)got, (unsigned long long)least);
+        snprintf(all->first, sizeof all->first, "%s of row %d gave version %llu, not %llu or newer",
+                 how, key, (unsigned long long)got, (unsigned long long)least);
     }
     pthread_mutex_unlock(&all->lock);
     atomic_store(&all->stop, true);
@@ -61,7 +69,8 @@ static inline void report(stress *all, const char *how, int key, uint64_t got, u
 static inline void wrong_result(stress *all, const char *how, int result, const char *text) {
     pthread_mutex_lock(&all->lock);
     if (all->first[0] == '\0') {
-        snprintf(all->first, sizeof all->first, "%s: %s: %.150s", how, fb_result_name(result), text);
+        snprintf(all->first, sizeof all->first, "%s: %s: %.150s", how, fb_result_name(result),
+                 text);
     }
     pthread_mutex_unlock(&all->lock);
     atomic_store(&all->stop, true);
@@ -100,8 +109,8 @@ typedef struct later {
     sem_t *done;
 } later;
 
-static inline void judge(stress *all, const char *how, int key, uint64_t least, int result, const fb_value *value,
-                  const char *text) {
+static inline void judge(stress *all, const char *how, int key, uint64_t least, int result,
+                         const fb_value *value, const char *text) {
     if (result == FB_OK) {
         uint64_t version = version_of(value->data);
         atomic_fetch_add(&all->from_memory, value->tier == FB_TIER_MEMORY);
@@ -113,9 +122,11 @@ static inline void judge(stress *all, const char *how, int key, uint64_t least, 
     }
 }
 
-static inline void judge_later(void *arg, int result, const fb_value *value, const fb_error *error) {
+static inline void judge_later(void *arg, int result, const fb_value *value,
+                               const fb_error *error) {
     later *one = arg;
-    judge(one->all, "fetch_start", one->key, one->least, result, value, error != NULL ? error->text : "");
+    judge(one->all, "fetch_start", one->key, one->least, result, value,
+          error != NULL ? error->text : "");
     sem_post(one->done);
 }
 
@@ -129,7 +140,9 @@ static inline void read_one(hand *me, sem_t *done) {
     snprintf(id, sizeof id, "%d", key);
     row *own = way == 2 ? malloc(sizeof *own) : NULL;
     fb_param param = {FB_STR("id"), fb_str_of(id)};
-    fb_request request = {.class_name = classes[way], .params = &param, .param_count = 1,
+    fb_request request = {.class_name = classes[way],
+                          .params = &param,
+                          .param_count = 1,
                           .refresh = fb_rng_below(&me->rng, 16) == 0};
     if (own != NULL) {
         *own = (row){all, key};
@@ -196,7 +209,7 @@ static inline void invalidate_patterns(hand *me, int key) {
     char name[24];
     snprintf(name, sizeof name, "item:%d:*", key);  // an index tag
     invalidate(me, name, FB_SCOPE_PATTERN);
-    snprintf(name, sizeof name, "[pm]*:%d", key);   // a walk
+    snprintf(name, sizeof name, "[pm]*:%d", key);  // a walk
     invalidate(me, name, FB_SCOPE_PATTERN);
 }
 
@@ -221,18 +234,30 @@ static inline void tell(hand *me, int key, uint64_t version) {
     char tag[24];
     snprintf(tag, sizeof tag, "row:%d", key);
     switch (fb_rng_below(&me->rng, 8)) {
-        case 0: invalidate(me, "shop", FB_SCOPE_NAMESPACE); break;
-        case 1: invalidate(me, "", FB_SCOPE_ALL); break;
-        case 2: invalidate_patterns(me, key); break;
+        case 0:
+            invalidate(me, "shop", FB_SCOPE_NAMESPACE);
+            break;
+        case 1:
+            invalidate(me, "", FB_SCOPE_ALL);
+            break;
+        case 2:
+            invalidate_patterns(me, key);
+            break;
         case 3:
             invalidate(me, "item", FB_SCOPE_CLASS);
             invalidate(me, "pack", FB_SCOPE_CLASS);
             invalidate(me, "mine", FB_SCOPE_CLASS);
             break;
-        case 4: store(me, key, version); break;
+        case 4:
+            store(me, key, version);
+            break;
         case 5:
-        case 6: invalidate(me, tag, FB_SCOPE_TAG); break;
-        default: invalidate_keys(me, key); break;
+        case 6:
+            invalidate(me, tag, FB_SCOPE_TAG);
+            break;
+        default:
+            invalidate_keys(me, key);
+            break;
     }
 }
 
@@ -262,7 +287,8 @@ static inline void *write_on(void *arg) {
         int key = (int)fb_rng_below(&me->rng, KEYS);
         uint64_t version = atomic_load(&all->committed[key]) + 1;
         char sql[96];
-        snprintf(sql, sizeof sql, "UPDATE item SET version = %llu WHERE id = %d", (unsigned long long)version, key);
+        snprintf(sql, sizeof sql, "UPDATE item SET version = %llu WHERE id = %d",
+                 (unsigned long long)version, key);
         if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
             wrong_result(all, "update", FB_EIO, sqlite3_errmsg(db));
             break;
@@ -308,7 +334,8 @@ static inline int64_t now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static inline void ignore_event(void *arg, fb_log_level level, const char *event, const char *fields) {
+static inline void ignore_event(void *arg, fb_log_level level, const char *event,
+                                const char *fields) {
     (void)arg, (void)level, (void)event, (void)fields;
 }
 
@@ -339,14 +366,16 @@ static inline void run_round(stress *all, uint64_t seed, int64_t until_ms) {
     fb_close(all->engine, (int64_t)(seed % 3));
 }
 
-// Rounds for so long, or until something was seen that may not be: that is in all->first, else it is
-// empty.
+// Rounds for so long, or until something was seen that may not be: that is in all->first, else it
+// is empty.
 static inline void stress_run(stress *all, uint64_t seed, int64_t all_ms) {
     static const fb_hooks quiet = {.log = ignore_event};
     char sql[256];
-    snprintf(sql, sizeof sql,
-             "PRAGMA journal_mode = WAL; DELETE FROM item; WITH RECURSIVE t(n) AS (SELECT 0 UNION ALL "
-             "SELECT n + 1 FROM t WHERE n < %d) INSERT INTO item SELECT n, 'k', 0 FROM t", KEYS - 1);
+    snprintf(
+        sql, sizeof sql,
+        "PRAGMA journal_mode = WAL; DELETE FROM item; WITH RECURSIVE t(n) AS (SELECT 0 UNION ALL "
+        "SELECT n + 1 FROM t WHERE n < %d) INSERT INTO item SELECT n, 'k', 0 FROM t",
+        KEYS - 1);
     rig_sql(sql);
     memset(all, 0, sizeof *all);
     pthread_mutex_init(&all->lock, NULL);

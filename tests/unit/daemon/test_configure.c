@@ -18,8 +18,8 @@ static void write_file(const char *name, const char *text) {
 
 static int up(void **state) {
     (void)state;
-    static const char *const names[] = {"FOREBAY_CONFIG", "FOREBAY_MEMORY", "FOREBAY_LOOPS", "FOREBAY_WORKERS",
-                                        "REDIS_URL", "REDIS_HOST"};
+    static const char *const names[] = {"FOREBAY_CONFIG",  "FOREBAY_MEMORY", "FOREBAY_LOOPS",
+                                        "FOREBAY_WORKERS", "REDIS_URL",      "REDIS_HOST"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)unsetenv(names[i]);
     }
@@ -30,7 +30,8 @@ static int up(void **state) {
 }
 
 static int down(void **state) {
-    static const char *const names[] = {".env", "forebay.yaml", "other.yaml", "sub/.env", "sub/c.yaml"};
+    static const char *const names[] = {".env", "forebay.yaml", "other.yaml", "sub/.env",
+                                        "sub/c.yaml"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)unlink(names[i]);
@@ -162,9 +163,11 @@ static void test_configure__survives_lack_of_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_configure__who_comes_later_wins, up, down),
-        cmocka_unit_test_setup_teardown(test_configure__the_file_is_chosen_by_flag_then_variable_then_habit, up, down),
+        cmocka_unit_test_setup_teardown(
+            test_configure__the_file_is_chosen_by_flag_then_variable_then_habit, up, down),
         cmocka_unit_test_setup_teardown(test_configure__mistakes_have_their_place, up, down),
-        cmocka_unit_test_setup_teardown(test_configure__a_redis_is_seen_wherever_it_is_named, up, down),
+        cmocka_unit_test_setup_teardown(test_configure__a_redis_is_seen_wherever_it_is_named, up,
+                                        down),
         cmocka_unit_test_setup_teardown(test_configure__survives_lack_of_memory, up, down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,8 +65,8 @@ static void assert_member(const json_t *json, const char *name, const char *text
 
 static void test_log_sink__writes_fields_as_members(void **state) {
     (void)state;
-    fb_log(FB_LOG_WARN, "load_failed", "class=%s ms=%d key=%s error=%s empty= version=0.1.0", "item", -31,
-           fb_log_quote(FB_STR("42"), 10).text,
+    fb_log(FB_LOG_WARN, "load_failed", "class=%s ms=%d key=%s error=%s empty= version=0.1.0",
+           "item", -31, fb_log_quote(FB_STR("42"), 10).text,
            fb_log_quote(FB_STR("near \"FROM\": a\\b = c d"), FB_LOG_TEXT_MAX).text);
     json_t *json = written_json();
     assert_member(json, "level", "warn");
@@ -104,8 +104,8 @@ static void test_log_sink__leaves_out_what_is_below_its_level(void **state) {
     assert_int_equal(fb_log_sink_format("no format"), FB_LOG_AUTO);
 }
 
-// Any bytes in a value: one line of valid JSON, and, where it was text, the same text but for control
-// bytes and what was cut.
+// Any bytes in a value: one line of valid JSON, and, where it was text, the same text but for
+// control bytes and what was cut.
 static void test_log_sink__any_bytes_give_valid_json(void **state) {
     (void)state;
     static const char bytes[] = "\"\\ =\x01\x7f\xc3\xa4\xff{}[]:,\nab\0";
@@ -136,7 +136,8 @@ static void test_log_sink__any_bytes_give_valid_json(void **state) {
 static void test_log_sink__copes_with_fields_that_are_none(void **state) {
     (void)state;
     static const char *const odd[] = {
-        "", " ", "=", "a", "a=", "a=\"", "a=\"b", "a=\"b\\", "a=b c", "\"=\"", "a=\"b\"c=d", "a==b", " a=1  b=2 ",
+        "",        " ",     "=",     "a",          "a=",   "a=\"",       "a=\"b",
+        "a=\"b\\", "a=b c", "\"=\"", "a=\"b\"c=d", "a==b", " a=1  b=2 ",
     };
     for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
         fb_log_sink(NULL, FB_LOG_INFO, "odd", odd[i]);
@@ -148,7 +149,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_log_sink__writes_fields_as_members, up, down),
         cmocka_unit_test_setup_teardown(test_log_sink__text_is_for_people, up, down),
-        cmocka_unit_test_setup_teardown(test_log_sink__leaves_out_what_is_below_its_level, up, down),
+        cmocka_unit_test_setup_teardown(test_log_sink__leaves_out_what_is_below_its_level, up,
+                                        down),
         cmocka_unit_test_setup_teardown(test_log_sink__any_bytes_give_valid_json, up, down),
         cmocka_unit_test_setup_teardown(test_log_sink__copes_with_fields_that_are_none, up, down),
     };

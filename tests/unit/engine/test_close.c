@@ -12,7 +12,8 @@ static const char *const YAML =
     "         query: 'SELECT gate(version) AS version FROM item WHERE id = :id'}\n"
     // Counts until it is interrupted.
     "  long: {key: 'long:{id}', source: base, hard_timeout: 50s, query:\n"
-    "         'WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) AS n\n"
+    "         'WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) AS "
+    "n\n"
     "          FROM t WHERE n <> :id'}\n"
     "  slow: {key: 'slow:{id}', source: base, one: true, hard_timeout: 50s,\n"
     "         query: 'SELECT version FROM item WHERE id = :id',\n"
@@ -137,7 +138,8 @@ static void test_close__waits_for_a_loader_that_runs_and_begins_no_other(void **
     asker askers[COUNT];
     closing down;
     gate_init(&at, false);
-    fb_engine *engine = rig_open("workers: 2\nclasses:\n  item: {key: 'item:{id}', hard_timeout: 50s}\n");
+    fb_engine *engine =
+        rig_open("workers: 2\nclasses:\n  item: {key: 'item:{id}', hard_timeout: 50s}\n");
     for (int i = 0; i < COUNT; i++) {
         char id[8];
         snprintf(id, sizeof id, "%d", i);
@@ -159,7 +161,8 @@ static void test_close__waits_for_a_loader_that_runs_and_begins_no_other(void **
         fb_value_release(&askers[i].value);
     }
     pthread_join(down.thread, NULL);
-    // What ran may come to an end, or its caller be told before. Without the close all would have run.
+    // What ran may come to an end, or its caller be told before. Without the close all would have
+    // run.
     assert_true(answered <= atomic_load(&at.loads));
 }
 

@@ -4,12 +4,16 @@
 
 #define HEAD "memory: 4MiB\nloops: 2\nworkers: 2\nsources: {base: {sqlite: a.db}}\nclasses:\n"
 #define ITEM "  item: {key: 'item:{id}', source: base, one: true, ttl: 1h, tags: ['kind:{kind}'],\n"
-#define FULL HEAD ITEM "         query: 'SELECT kind, version FROM item WHERE id = :id'}\n" \
-    "  mine: {key: 'mine:{id}:end', ttl: 1h, index: [id]}\n" \
-    "  more: {key: 'more:{id}', source: base, one: true, ttl: 1h, warm: {query: 'SELECT id FROM item', top: 3},\n" \
-    "         query: 'SELECT version FROM item WHERE id = :id',\n" \
-    "         batch: {query: 'SELECT j.value AS id, version FROM json_each(:id) j JOIN item i\n" \
-    "                 ON i.id = j.value', by: id, wait: 1ms}}\n"
+#define FULL                                                                                      \
+    HEAD ITEM                                                                                     \
+        "         query: 'SELECT kind, version FROM item WHERE id = :id'}\n"                      \
+        "  mine: {key: 'mine:{id}:end', ttl: 1h, index: [id]}\n"                                  \
+        "  more: {key: 'more:{id}', source: base, one: true, ttl: 1h, warm: {query: 'SELECT id "  \
+        "FROM item', top: 3},\n"                                                                  \
+        "         query: 'SELECT version FROM item WHERE id = :id',\n"                            \
+        "         batch: {query: 'SELECT j.value AS id, version FROM json_each(:id) j JOIN item " \
+        "i\n"                                                                                     \
+        "                 ON i.id = j.value', by: id, wait: 1ms}}\n"
 #define SHORT HEAD ITEM "         query: 'SELECT version FROM item WHERE id = :id'}\n"
 
 // What a call gives: where it met the failure, once more, which must succeed.
@@ -87,8 +91,10 @@ static int start(fb_engine *engine, const fb_request *request) {
 static int use_all(fb_engine *engine, bool *met) {
     fb_param id = {FB_STR("id"), FB_STR("1")};
     fb_request sql = {.class_name = FB_STR("item"), .params = &id, .param_count = 1};
-    fb_request many = {.class_name = FB_STR("more"), .params = &id, .param_count = 1, .refresh = true};
-    fb_request mine = {.class_name = FB_STR("mine"), .params = &id, .param_count = 1, .loader = load_mine};
+    fb_request many = {
+        .class_name = FB_STR("more"), .params = &id, .param_count = 1, .refresh = true};
+    fb_request mine = {
+        .class_name = FB_STR("mine"), .params = &id, .param_count = 1, .loader = load_mine};
     fb_once once = {.key = FB_STR("k"), .window_ms = 1000, .loader = load_mine};
     fb_str tags[] = {FB_STR("a"), FB_STR("b")};
     fb_set_options options = {.ttl_ms = 1000, .tags = tags, .tag_count = 2};

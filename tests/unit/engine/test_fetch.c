@@ -220,7 +220,8 @@ static int work(void *arg, const fb_load *what, fb_loaded *loaded) {
 static void *call(void *arg) {
     dedupe *one = arg;
     fb_error error;
-    fb_once once = {.key = FB_STR("report:1"), .window_ms = 60000, .loader = work, .loader_arg = one->at};
+    fb_once once = {
+        .key = FB_STR("report:1"), .window_ms = 60000, .loader = work, .loader_arg = one->at};
     one->result = fb_dedupe(one->engine, &once, &one->value, &error);
     return NULL;
 }
@@ -309,7 +310,8 @@ static void answered(void *arg, int result, const fb_value *value, const fb_erro
     pthread_mutex_lock(&one->lock);
     one->calls++;
     one->result = result;
-    snprintf(one->text, sizeof one->text, "%.*s", value ? (int)value->data.len : 0, value ? value->data.ptr : "");
+    snprintf(one->text, sizeof one->text, "%.*s", value ? (int)value->data.len : 0,
+             value ? value->data.ptr : "");
     pthread_cond_broadcast(&one->changed);
     pthread_mutex_unlock(&one->lock);
 }
@@ -363,8 +365,8 @@ static void ask_again(void *arg, int result, const fb_value *value, const fb_err
     (void)error;
     assert_int_equal(result, FB_OK);
     snprintf(one->before, sizeof one->before, "%.*s", FB_STR_ARG(value->data));
-    fb_request request = {.class_name = FB_STR("item"), .params = &one->id, .param_count = 1,
-                          .loader = work};
+    fb_request request = {
+        .class_name = FB_STR("item"), .params = &one->id, .param_count = 1, .loader = work};
     assert_ok(fb_fetch_start(one->engine, &request, answered, &one->inner));
     snprintf(one->after, sizeof one->after, "%.*s", FB_STR_ARG(value->data));
 }
@@ -374,7 +376,8 @@ static void test_fetch_start__lends_bytes_that_another_fetch_leaves_alone(void *
     fb_engine *engine = rig_open(YAML);
     chain one = {.engine = engine, .id = {FB_STR("id"), FB_STR("2")}};
     fb_param first = {FB_STR("id"), FB_STR("1")};
-    fb_request request = {.class_name = FB_STR("item"), .params = &first, .param_count = 1, .loader = work};
+    fb_request request = {
+        .class_name = FB_STR("item"), .params = &first, .param_count = 1, .loader = work};
     later_init(&one.inner);
     assert_ok(fb_set(engine, FB_STR("item:1"), FB_STR("first"), NULL));
     assert_ok(fb_set(engine, FB_STR("item:2"), FB_STR("other"), NULL));
@@ -452,7 +455,8 @@ static void test_loader__is_given_back_once_whatever_comes_of_the_request(void *
     later_init(&done);
     assert_ok(fb_fetch_start(engine, &one.request, answered, &done));
     assert_int_equal(atomic_load(&freed), ++asked);
-    fb_once once = {.key = FB_STR(""), .loader = work, .loader_arg = &freed, .loader_free = count_free};
+    fb_once once = {
+        .key = FB_STR(""), .loader = work, .loader_arg = &freed, .loader_free = count_free};
     assert_result(fb_dedupe(engine, &once, &one.value, &error), FB_EINVAL);
     assert_int_equal(atomic_load(&freed), ++asked);
     fb_close(engine, 1000);
@@ -552,7 +556,10 @@ static void test_fetch__takes_times_of_any_size(void **state) {
     one.request.timeout_ms = INT64_MIN;
     assert_asked(&one, "{\"version\":0}");
     fb_value_release(&one.value);
-    fb_once once = {.key = FB_STR("k"), .window_ms = INT64_MAX, .timeout_ms = INT64_MAX, .loader = work,
+    fb_once once = {.key = FB_STR("k"),
+                    .window_ms = INT64_MAX,
+                    .timeout_ms = INT64_MAX,
+                    .loader = work,
                     .loader_arg = &at};
     for (int i = 0; i < 2; i++) {
         assert_ok(fb_dedupe(engine, &once, &value, &error));
@@ -570,8 +577,9 @@ static void test_loader__is_not_begun_after_its_time(void **state) {
     gate at;
     asker holds, waits;
     gate_init(&at, false);
-    fb_engine *engine = rig_open("workers: 1\nclasses:\n"
-                                 "  item: {key: 'item:{id}', hard_timeout: 50ms}\n");
+    fb_engine *engine = rig_open(
+        "workers: 1\nclasses:\n"
+        "  item: {key: 'item:{id}', hard_timeout: 50ms}\n");
     asker_init(&holds, engine, &at, "1");
     asker_init(&waits, engine, &at, "2");
     ask(&holds);

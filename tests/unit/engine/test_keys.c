@@ -1,4 +1,5 @@
-// Plain reads and writes, also of keys that belong to classes: what is stale, negative, gone; figures.
+// Plain reads and writes, also of keys that belong to classes: what is stale, negative, gone;
+// figures.
 
 #include "engine_rig.h"
 
@@ -11,10 +12,12 @@ static const char *const YAML =
     "  item: {key: 'item:{id}', source: base, one: true, ttl: 1h, memory_ttl: 1h, jitter: 0,\n"
     "         negative_ttl: 1h, tags: ['kind:{kind}'],\n"
     "         query: 'SELECT kind, version FROM item WHERE id = :id'}\n"
-    "  soon: {key: 'soon:{id}', source: base, one: true, ttl: 1ms, memory_ttl: 1ms, stale_ttl: 1h,\n"
+    "  soon: {key: 'soon:{id}', source: base, one: true, ttl: 1ms, memory_ttl: 1ms, stale_ttl: "
+    "1h,\n"
     "         fallback_ttl: 1h, early: {beta: 0},\n"
     "         query: 'SELECT gate(version) AS version FROM item WHERE id = :id'}\n"
-    "  last: {key: 'last:{id}', source: base, one: true, ttl: 1ms, memory_ttl: 1ms, fallback_ttl: 1h,\n"
+    "  last: {key: 'last:{id}', source: base, one: true, ttl: 1ms, memory_ttl: 1ms, fallback_ttl: "
+    "1h,\n"
     "         query: 'SELECT version FROM item WHERE id = :id'}\n";
 
 static int fetch(fb_engine *engine, const char *class_name, const char *id) {
@@ -165,7 +168,8 @@ static void test_stats__time_a_sample_of_each_class(void **state) {
         assert_int_equal(figures.hits, ROUNDS);
         assert_in_range(figures.hit.count, ROUNDS / 16, ROUNDS / 16 + 1);
         assert_true(figures.hit.p50_ms > 0 && figures.hit.p50_ms < 10);
-        assert_true(figures.hit.p50_ms <= figures.hit.p99_ms && figures.hit.p99_ms <= figures.hit.max_ms);
+        assert_true(figures.hit.p50_ms <= figures.hit.p99_ms &&
+                    figures.hit.p99_ms <= figures.hit.max_ms);
     }
     fb_close(engine, 1000);
 }

@@ -4,8 +4,6 @@
 
 #include <forebay/registry.h>
 
-
-
 static atomic_int made, dropped;
 
 static int make(void *arg, fb_str name, void **object) {
@@ -31,7 +29,8 @@ typedef struct getter {
 
 static void *get_object(void *arg) {
     getter *one = arg;
-    one->result = fb_registry_get(one->registry, FB_STR("model"), make, one->at, drop, &one->object);
+    one->result =
+        fb_registry_get(one->registry, FB_STR("model"), make, one->at, drop, &one->object);
     return NULL;
 }
 

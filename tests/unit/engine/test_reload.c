@@ -6,7 +6,8 @@
 #define ITEM "  item: {key: 'item:{id}', source: base, one: true, ttl: 1h, memory_ttl: 1h, query: "
 #define FULL ITEM "'SELECT kind, version FROM item WHERE id = :id'}\n"
 #define SHORT ITEM "'SELECT version FROM item WHERE id = :id'}\n"
-#define OTHER "  other: {key: 'other:{id}', source: base, query: 'SELECT id FROM item WHERE kind = :id'}\n"
+#define OTHER \
+    "  other: {key: 'other:{id}', source: base, query: 'SELECT id FROM item WHERE kind = :id'}\n"
 
 static void note(void *arg, fb_str path, bool applied) {
     char *log = arg;
@@ -27,12 +28,12 @@ static void test_reload__says_what_applies_and_what_waits(void **state) {
     fb_engine *engine = rig_open(HEAD FULL);
     asker_init(&one, engine, NULL, "1");
     assert_asked(&one, "{\"kind\":\"a\",\"version\":0}");
-    fb_config *config = rig_config("memory: 4MiB\nloops: 3\nworkers: 2\n"
-                                   "sources: {base: {sqlite: b.db}}\nclasses:\n"
-                                   "  item: {key: 'item:{id}', source: base, one: true, ttl: 2h,\n"
-                                   "         memory_ttl: 1h,\n"
-                                   "         query: 'SELECT kind, version FROM item WHERE id = :id'}\n"
-                                   OTHER);
+    fb_config *config = rig_config(
+        "memory: 4MiB\nloops: 3\nworkers: 2\n"
+        "sources: {base: {sqlite: b.db}}\nclasses:\n"
+        "  item: {key: 'item:{id}', source: base, one: true, ttl: 2h,\n"
+        "         memory_ttl: 1h,\n"
+        "         query: 'SELECT kind, version FROM item WHERE id = :id'}\n" OTHER);
     assert_ok(fb_reload(engine, config, note, log, &error));
     fb_config_free(config);
     assert_non_null(strstr(log, "memory=applied"));
@@ -80,7 +81,8 @@ static void test_reload__drops_what_another_type_of_parameter_gave(void **state)
     fb_engine *engine = rig_open(HEAD ITEM "'SELECT typeof(:id) AS t'}\n");
     asker_init(&one, engine, NULL, "1");
     assert_asked(&one, "{\"t\":\"text\"}");
-    assert_ok(reload(engine, HEAD ITEM "'SELECT typeof(:id) AS t', parameters: {id: {type: integer}}}\n"));
+    assert_ok(reload(engine,
+                     HEAD ITEM "'SELECT typeof(:id) AS t', parameters: {id: {type: integer}}}\n"));
     assert_asked(&one, "{\"t\":\"integer\"}");
     fb_value_release(&one.value);
     fb_close(engine, 1000);
@@ -132,9 +134,11 @@ static void test_reload__opens_a_new_source(void **state) {
     (void)state;
     asker one;
     fb_engine *engine = rig_open(HEAD FULL);
-    assert_ok(reload(engine, "memory: 8MiB\nsources: {base: {sqlite: a.db}, more: {sqlite: a.db}}\nclasses:\n" FULL
-                             "  news: {key: 'news:{id}', source: more, one: true,\n"
-                             "         query: 'SELECT version + 100 AS v FROM item WHERE id = :id'}\n"));
+    assert_ok(reload(
+        engine,
+        "memory: 8MiB\nsources: {base: {sqlite: a.db}, more: {sqlite: a.db}}\nclasses:\n" FULL
+        "  news: {key: 'news:{id}', source: more, one: true,\n"
+        "         query: 'SELECT version + 100 AS v FROM item WHERE id = :id'}\n"));
     asker_init(&one, engine, NULL, "1");
     one.request.class_name = FB_STR("news");
     assert_asked(&one, "{\"v\":100}");
@@ -148,7 +152,8 @@ static void test_reload__opens_a_new_source(void **state) {
 static void test_reload__overtakes_loads_under_way(void **state) {
     (void)state;
     asker early, late;
-    fb_engine *engine = rig_open(HEAD ITEM "'SELECT gate(version) AS old FROM item WHERE id = :id'}\n");
+    fb_engine *engine =
+        rig_open(HEAD ITEM "'SELECT gate(version) AS old FROM item WHERE id = :id'}\n");
     gate_set(&rig_gate, false);
     asker_init(&early, engine, NULL, "1");
     asker_init(&late, engine, NULL, "1");
@@ -195,7 +200,8 @@ static void *read_on(void *arg) {
         }
         if (got < least) {
             snprintf(one->wrong, sizeof one->wrong, "%s: got %d, not %d or newer: %s",
-                     fb_result_name(from.result), got, least, from.result < 0 ? from.error.text : "");
+                     fb_result_name(from.result), got, least,
+                     from.result < 0 ? from.error.text : "");
         }
         fb_value_release(&from.value);
         one->reads++;

@@ -2,7 +2,9 @@
 
 #include "engine_rig.h"
 
-#define HEAD "memory: 8MiB\nloops: 2\nworkers: 4\nsources: {base: {sqlite: a.db, concurrency: 4}}\nclasses:\n"
+#define HEAD                                                                           \
+    "memory: 8MiB\nloops: 2\nworkers: 4\nsources: {base: {sqlite: a.db, concurrency: " \
+    "4}}\nclasses:\n"
 #define QUERY "query: 'SELECT gate(version) AS version FROM item WHERE id = :id'"
 // What is stale is served at once; after a failure for an hour.
 #define SOON "ttl: 1ms, memory_ttl: 1ms, jitter: 0, early: {beta: 0}"
@@ -18,7 +20,8 @@ static void test_through__two_hundred_callers_are_one_query(void **state) {
     enum { COUNT = 200 };
     static asker askers[COUNT];
     gate_set(&rig_gate, false);
-    fb_engine *engine = rig_open(HEAD "  item: {key: 'item:{id}', source: base, one: true, " QUERY "}\n");
+    fb_engine *engine =
+        rig_open(HEAD "  item: {key: 'item:{id}', source: base, one: true, " QUERY "}\n");
     for (int i = 0; i < COUNT; i++) {
         asker_init(&askers[i], engine, NULL, "1");
         ask_apart(&askers[i]);
@@ -68,10 +71,12 @@ static void test_through__what_is_stale_is_served_while_one_load_refreshes_it(vo
 static void test_through__waits_for_the_refresh_as_long_as_the_soft_timeout(void **state) {
     (void)state;
     asker one;
-    fb_engine *engine = rig_open(HEAD "  item: {key: 'item:{id}', source: base, one: true, " SOON
-                                      ", stale_ttl: 1h, soft_timeout: 20s, hard_timeout: 40s, " QUERY "}\n"
-                                      "  fast: {key: 'fast:{id}', source: base, one: true, " SOON
-                                      ", stale_ttl: 1h, soft_timeout: 1ms, hard_timeout: 40s, " QUERY "}\n");
+    fb_engine *engine =
+        rig_open(HEAD "  item: {key: 'item:{id}', source: base, one: true, " SOON
+                      ", stale_ttl: 1h, soft_timeout: 20s, hard_timeout: 40s, " QUERY
+                      "}\n"
+                      "  fast: {key: 'fast:{id}', source: base, one: true, " SOON
+                      ", stale_ttl: 1h, soft_timeout: 1ms, hard_timeout: 40s, " QUERY "}\n");
     asker_init(&one, engine, NULL, "1");
     assert_asked(&one, "{\"version\":0}");
     rig_until(rig_explain(engine, "item:1").freshness == FB_STALE);
@@ -93,8 +98,9 @@ static void test_through__waits_for_the_refresh_as_long_as_the_soft_timeout(void
 static void test_through__a_failure_is_answered_with_what_there_was(void **state) {
     (void)state;
     asker one, other;
-    fb_engine *engine = rig_open(HEAD "  item: {key: 'item:{id}', source: base, one: true, " SOON
-                                      ", fallback_ttl: 1h, query: 'SELECT version FROM item WHERE id = :id'}\n");
+    fb_engine *engine =
+        rig_open(HEAD "  item: {key: 'item:{id}', source: base, one: true, " SOON
+                      ", fallback_ttl: 1h, query: 'SELECT version FROM item WHERE id = :id'}\n");
     asker_init(&one, engine, NULL, "1");
     asker_init(&other, engine, NULL, "2");
     assert_asked(&one, "{\"version\":0}");
@@ -125,15 +131,17 @@ static void test_through__a_failure_is_answered_with_what_there_was(void **state
 static void test_through__a_dead_source_is_not_asked_by_everybody(void **state) {
     (void)state;
     asker one;
-    fb_engine *engine = rig_open(HEAD "  item: {key: 'item:{id}', source: base, one: true,\n"
-                                      "         query: 'SELECT version FROM item WHERE id = :id'}\n");
+    fb_engine *engine = rig_open(HEAD
+                                 "  item: {key: 'item:{id}', source: base, one: true,\n"
+                                 "         query: 'SELECT version FROM item WHERE id = :id'}\n");
     rig_sql("ALTER TABLE item RENAME TO elsewhere");
     asker_init(&one, engine, NULL, "1");
     for (int i = 0; i < 50; i++) {
         ask(&one);
         assert_result(one.result, FB_ESOURCE);
     }
-    assert_true(rig_figures(engine, "item").loads < 10);  // the error is believed for a quarter of a second
+    assert_true(rig_figures(engine, "item").loads <
+                10);  // the error is believed for a quarter of a second
     assert_int_equal(rig_figures(engine, "item").errors, 50);
     fb_close(engine, 1000);
 }
@@ -142,8 +150,10 @@ static void test_through__early_refresh_keeps_it_fresh(void **state) {
     (void)state;
     asker one;
     // A load that seems dear, a beta that is eager: every read of the last seconds refreshes.
-    fb_engine *engine = rig_open(HEAD "  item: {key: 'item:{id}', source: base, one: true, ttl: 2s, memory_ttl: 2s,\n"
-                                      "         jitter: 0, early: {beta: 10, budget: 1}, " QUERY "}\n");
+    fb_engine *engine =
+        rig_open(HEAD
+                 "  item: {key: 'item:{id}', source: base, one: true, ttl: 2s, memory_ttl: 2s,\n"
+                 "         jitter: 0, early: {beta: 10, budget: 1}, " QUERY "}\n");
     asker_init(&one, engine, NULL, "1");
     gate_set(&rig_gate, false);
     ask_apart(&one);
@@ -154,7 +164,8 @@ static void test_through__early_refresh_keeps_it_fresh(void **state) {
     await_answer(&one);
     assert_ok(one.result);
     change_version(1, 1);
-    rig_until((ask(&one), one.result == FB_OK && fb_str_equal(one.value.data, FB_STR("{\"version\":1}"))));
+    rig_until((ask(&one),
+               one.result == FB_OK && fb_str_equal(one.value.data, FB_STR("{\"version\":1}"))));
     fb_cache_figures figures = rig_figures(engine, "item");
     assert_int_equal(figures.early_refreshes, 1);
     assert_int_equal(figures.misses, 1);  // nobody had to wait for it
@@ -209,8 +220,10 @@ static void test_through__misses_that_come_together_are_one_query(void **state) 
         "memory: 8MiB\nloops: 1\nworkers: 2\nsources: {base: {sqlite: a.db}}\nclasses:\n"
         "  item: {key: 'item:{id}', source: base, one: true, hard_timeout: 50s,\n"
         "         query: 'SELECT gate(version) AS version FROM item WHERE id = :id',\n"
-        "         batch: {query: 'SELECT j.value AS id, gate(version) AS version FROM json_each(:id) j\n"
-        "                         JOIN item ON item.id = j.value', by: id, wait: 500ms, max: 6}}\n");
+        "         batch: {query: 'SELECT j.value AS id, gate(version) AS version FROM "
+        "json_each(:id) j\n"
+        "                         JOIN item ON item.id = j.value', by: id, wait: 500ms, max: "
+        "6}}\n");
     for (int i = 0; i < COUNT; i++) {  // one to five are there, six is not
         char id[8];
         snprintf(id, sizeof id, "%d", i + 1);
@@ -238,7 +251,8 @@ static void test_through__beyond_its_queue_it_says_overload(void **state) {
     asker runs, waits, late;
     gate_set(&rig_gate, false);
     fb_engine *engine = rig_open(
-        "memory: 8MiB\nworkers: 2\nsources: {base: {sqlite: a.db, concurrency: 1, queue: 1}}\nclasses:\n"
+        "memory: 8MiB\nworkers: 2\nsources: {base: {sqlite: a.db, concurrency: 1, queue: "
+        "1}}\nclasses:\n"
         "  item: {key: 'item:{id}', source: base, one: true, hard_timeout: 50s, " QUERY "}\n");
     asker_init(&runs, engine, NULL, "1");
     asker_init(&waits, engine, NULL, "2");
@@ -301,8 +315,9 @@ static void test_through__an_outage_is_told_once_and_then_counted(void **state) 
     static told one = {.lock = PTHREAD_MUTEX_INITIALIZER};
     fb_hooks hooks = {.log = hear, .arg = &one};
     fb_hooks_set(&hooks);
-    fb_engine *engine = rig_open(HEAD "  item: {key: 'item:{id}', source: base, one: true,\n"
-                                      "         query: 'SELECT version FROM item WHERE id = :id'}\n");
+    fb_engine *engine = rig_open(HEAD
+                                 "  item: {key: 'item:{id}', source: base, one: true,\n"
+                                 "         query: 'SELECT version FROM item WHERE id = :id'}\n");
     rig_sql("ALTER TABLE item RENAME TO elsewhere");
     for (int i = 0; i < COUNT; i++) {
         asker from;
@@ -315,7 +330,8 @@ static void test_through__an_outage_is_told_once_and_then_counted(void **state) 
     rig_until(heard(&one) == COUNT);
     fb_close(engine, 1000);
     assert_true(one.failed + one.more < 20);
-    assert_non_null(strstr(one.first, "class=item key=\"item:a\\\"b 0\" result=FB_ESOURCE error=\""));
+    assert_non_null(
+        strstr(one.first, "class=item key=\"item:a\\\"b 0\" result=FB_ESOURCE error=\""));
     fb_hooks_set(NULL);
 }
 

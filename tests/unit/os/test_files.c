@@ -70,7 +70,8 @@ static void test_clock__both_at_one_moment(void **state) {
         fb_clock_pair(&now_ns, &wall_ms);
         assert_true(now_ns <= fb_clock_now_ns() && now_ns > before_ns - 2000000);
         int64_t here_ms = wall_ms - now_ns / 1000000;
-        assert_true(i == 0 || here_ms == distance_ms || here_ms == distance_ms + 1 || here_ms == distance_ms - 1);
+        assert_true(i == 0 || here_ms == distance_ms || here_ms == distance_ms + 1 ||
+                    here_ms == distance_ms - 1);
         distance_ms = here_ms;
     }
     char text[40];

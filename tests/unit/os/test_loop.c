@@ -22,7 +22,7 @@ typedef struct sender {
     fb_loop *loop;
     pthread_t thread;
     letter letters[POSTS];
-    int next;       // the number that has to come next
+    int next;  // the number that has to come next
     int wrong;
 } sender;
 
@@ -38,7 +38,8 @@ static void read_letter(fb_post *post) {
 static void *send_all(void *arg) {
     sender *one = arg;
     for (int i = 0; i < POSTS; i++) {
-        one->letters[i] = (letter){.post.fn = read_letter, .loop = one->loop, .from = one, .number = i};
+        one->letters[i] =
+            (letter){.post.fn = read_letter, .loop = one->loop, .from = one, .number = i};
         fb_loop_submit(one->loop, &one->letters[i].post);
     }
     return NULL;

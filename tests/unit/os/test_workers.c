@@ -19,7 +19,8 @@ static atomic_int run_count, wrong;
 static void run(fb_task *task, uint32_t worker) {
     work *one = FB_LIST_OF(task, work, task);
     atomic_fetch_add(&run_count, 1);
-    atomic_fetch_add(&wrong, worker >= fb_workers_count(one->pool) || !fb_workers_is_current(one->pool));
+    atomic_fetch_add(&wrong,
+                     worker >= fb_workers_count(one->pool) || !fb_workers_is_current(one->pool));
     if (one->children > 0) {
         one->children--;
         fb_workers_submit(one->pool, task);

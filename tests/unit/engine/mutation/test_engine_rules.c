@@ -1,4 +1,5 @@
-// Each rule taken out of the cache shows through the public API, on real threads and a real database.
+// Each rule taken out of the cache shows through the public API, on real threads and a real
+// database.
 
 #include "base/rule.h"
 #include "engine_stress.h"
