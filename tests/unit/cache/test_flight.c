@@ -353,6 +353,21 @@ static void test_flight__source_that_failed_is_left_alone_where_something_old_se
     rig_done(&at);
 }
 
+// Sparing the source keeps nothing beyond its time.
+static void test_flight__fallback_ends_at_its_time_whatever_the_source_does(void **state) {
+    rig at = plain_rig();
+    assert_ok(rig_load(at.cache, RIG_PAGE, "page:7", "one", NULL, S(100)));
+    at.now_ns = S(134.5);
+    assert_acts(rig_ask(&at, "7", 1), "load:page:7");
+    assert_acts(rig_fails(&at, 0, FB_ESOURCE), "1=one/fallback");
+    at.now_ns = S(134.9);
+    assert_acts(rig_ask(&at, "7", 2), "2=one/fallback");
+    at.now_ns = S(135);
+    assert_acts(rig_ask(&at, "7", 3), "load:page:7");
+    assert_acts(rig_fails(&at, 1, FB_ESOURCE), "3!FB_ESOURCE");
+    rig_done(&at);
+}
+
 static void test_flight__loader_without_a_value_is_a_failure(void **state) {
     rig at = plain_rig();
     assert_acts(rig_ask(&at, "7", 1), "load:page:7");
@@ -691,6 +706,7 @@ int main(void) {
         cmocka_unit_test(test_flight__stale_is_served_whatever_the_failure),
         cmocka_unit_test(test_flight__hard_invalidation_beats_what_is_old),
         cmocka_unit_test(test_flight__source_that_failed_is_left_alone_where_something_old_serves),
+        cmocka_unit_test(test_flight__fallback_ends_at_its_time_whatever_the_source_does),
         cmocka_unit_test(test_flight__loader_without_a_value_is_a_failure),
         cmocka_unit_test(test_flight__who_waits_too_long_times_out_alone),
         cmocka_unit_test(test_flight__callers_own_time_counts),
