@@ -144,7 +144,7 @@ bool fb_entry_overtaken(const fb_entry *entry, const fb_class *class_, const fb_
     return false;
 }
 
-// Takes *until back to the last soft invalidation of one slot, if there was one.
+// Takes *until back to the soft invalidation of one slot, if there was one.
 static void soften(const fb_tags *tags, uint32_t slot, uint64_t seq, int64_t *until) {
     int64_t soft_ns;
     if (fb_tags_soft_after(tags, slot, seq, &soft_ns) && soft_ns < *until) {
@@ -162,6 +162,9 @@ static int64_t softened(const fb_entry *entry, const fb_class *class_, const fb_
     }
     for (size_t i = 0; i < entry->tag_count; i++) {
         soften(tags, entry->tags[i], entry->seq, &until);
+    }
+    if (until == INT64_MIN) {
+        until = entry->born_ms * FB_NS_PER_MS;
     }
     return until == INT64_MAX || until < now_ns ? until : now_ns;
 }

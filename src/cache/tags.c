@@ -13,6 +13,11 @@
 // since; captured >= newest_hard, or newest_soft, that nothing of that kind was. They are raised
 // before bump() returns, so a reader that begins afterwards sees them.
 //
+// When a slot was softly invalidated is kept for the last time only. An entry is stale from the
+// first time on, though, or whoever invalidates every minute would have it stale for ever. So the
+// number before the last is kept too: an entry that is older than both has been stale since its
+// load began, for all that is known.
+//
 // Slots of tags are hashed, and two tags in one slot are invalidated together: a miss too many,
 // never a stale hit. Classes and namespaces have slots of their own (ids beyond the table wrap, to
 // the same effect). The dictionary of names is for people only: nothing is decided by it.
@@ -73,10 +78,12 @@ static void free_names(fb_tag_names *names) {
     fb_mem_free(names);
 }
 
-static void raise_to(_Atomic(uint64_t) *number, uint64_t seq) {
+// Returns the lower of the two, which is in the number no more, or never was.
+static uint64_t raise_to(_Atomic(uint64_t) *number, uint64_t seq) {
     uint64_t old = atomic_load(number);
     while (old < seq && !atomic_compare_exchange_weak(number, &old, seq)) {
     }
+    return old < seq ? old : seq;
 }
 
 int fb_tags_new(uint32_t slots, uint64_t seed, fb_tags **tags) {
@@ -94,8 +101,10 @@ int fb_tags_new(uint32_t slots, uint64_t seed, fb_tags **tags) {
     atomic_init(&made->seq, 1);
     made->hard = fb_mem_zero(slot_count(made), sizeof *made->hard);
     made->soft = fb_mem_zero(slot_count(made), sizeof *made->soft);
+    made->soft_before = fb_mem_zero(slot_count(made), sizeof *made->soft_before);
     made->soft_ns = fb_mem_zero(slot_count(made), sizeof *made->soft_ns);
-    if (made->hard == NULL || made->soft == NULL || made->soft_ns == NULL || make_names(made) < 0) {
+    if (made->hard == NULL || made->soft == NULL || made->soft_before == NULL ||
+        made->soft_ns == NULL || make_names(made) < 0) {
         fb_tags_free(made);
         return FB_ENOMEM;
     }
@@ -110,6 +119,7 @@ void fb_tags_free(fb_tags *tags) {
     free_names(tags->names);
     fb_mem_free((void *)tags->hard);
     fb_mem_free((void *)tags->soft);
+    fb_mem_free((void *)tags->soft_before);
     fb_mem_free((void *)tags->soft_ns);
     fb_mem_free(tags);
 }
@@ -136,11 +146,12 @@ void fb_tags_bump(fb_tags *tags, uint32_t slot, bool soft, int64_t now_ns) {
     if (soft) {
         // The time first: whoever sees the number finds a time that is not older than it.
         atomic_store(&tags->soft_ns[slot], now_ns);
-        raise_to(&tags->soft[slot], seq);
-        raise_to(&tags->newest_soft, seq);
+        uint64_t before = raise_to(&tags->soft[slot], seq);
+        (void)raise_to(&tags->soft_before[slot], before);
+        (void)raise_to(&tags->newest_soft, seq);
     } else {
-        raise_to(&tags->hard[slot], seq);
-        raise_to(&tags->newest_hard, seq);
+        (void)raise_to(&tags->hard[slot], seq);
+        (void)raise_to(&tags->newest_hard, seq);
     }
 }
 
@@ -158,7 +169,9 @@ bool fb_tags_soft_after(const fb_tags *tags, uint32_t slot, uint64_t seq, int64_
         atomic_load_explicit(&tags->soft[slot], memory_order_acquire) <= seq) {
         return false;
     }
-    *soft_ns = atomic_load_explicit(&tags->soft_ns[slot], memory_order_acquire);
+    bool several = atomic_load_explicit(&tags->soft_before[slot], memory_order_acquire) > seq;
+    *soft_ns =
+        several ? INT64_MIN : atomic_load_explicit(&tags->soft_ns[slot], memory_order_acquire);
     return true;
 }
 

@@ -27,8 +27,9 @@ typedef struct fb_tags {
     _Atomic(uint64_t) newest_soft;
     _Atomic(uint64_t) *hard;  // by slot: the sequence of its last invalidation; 0: none
     _Atomic(uint64_t) *soft;
-    _Atomic(int64_t) *soft_ns;  // when the last soft one was
-    uint32_t hashed_count;      // slots of tags; behind them the exact ones
+    _Atomic(uint64_t) *soft_before;  // the soft one before that
+    _Atomic(int64_t) *soft_ns;       // when the last soft one was
+    uint32_t hashed_count;           // slots of tags; behind them the exact ones
     uint64_t seed;
     fb_tag_names *names;
 } fb_tags;
@@ -54,7 +55,8 @@ void fb_tags_bump(fb_tags *tags, uint32_t slot, bool soft, int64_t now_ns);
 // Whether a slot was invalidated after `seq`. Any number will do as a slot: one beyond the table
 // (torn bytes) counts as invalidated.
 bool fb_tags_hard_after(const fb_tags *tags, uint32_t slot, uint64_t seq);
-// The same for soft ones; *soft_ns is when the last one was.
+// The same for soft ones; *soft_ns is when it was, INT64_MIN where there were several (which of
+// them was the first is not known any more).
 bool fb_tags_soft_after(const fb_tags *tags, uint32_t slot, uint64_t seq, int64_t *soft_ns);
 
 // Remembers which tag was last seen in a slot, so that explain can show it: the last few thousand.

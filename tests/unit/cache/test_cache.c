@@ -355,6 +355,33 @@ static void test_cache__key_invalidation_hard_and_soft(void **state) {
     fb_cache_free(cache);
 }
 
+// Softly invalidated again and again, an entry does not stay stale for longer than its class
+// allows.
+static void test_cache__softened_again_is_not_stale_for_longer(void **state) {
+    const struct {
+        fb_scope scope;
+        const char *name;
+    } ways[] = {{FB_SCOPE_KEY, "list:1:p1"},    {FB_SCOPE_TAG, "mine"},
+                {FB_SCOPE_CLASS, "list"},       {FB_SCOPE_NAMESPACE, "shop"},
+                {FB_SCOPE_PATTERN, "list:1:*"}, {FB_SCOPE_ALL, ""}};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        fb_cache *cache = rig_cache();
+        assert_ok(rig_load(cache, RIG_LIST, "list:1:p1", "one", "mine", S(100)));
+        rig_invalidate(cache, ways[i].scope, ways[i].name, true, S(101));
+        rig_invalidate(cache, ways[i].scope, ways[i].name, true, S(104));
+        assert_read(cache, "list:1:p1", S(104), "stale:one");
+        assert_read(cache, "list:1:p1", S(106), "nothing");
+        rig_invalidate(cache, ways[i].scope, ways[i].name, true, S(107));
+        assert_read(cache, "list:1:p1", S(107), "nothing");
+        // What is loaded between two knows of the second only.
+        assert_ok(rig_load(cache, RIG_LIST, "list:1:p1", "two", "mine", S(107)));
+        rig_invalidate(cache, ways[i].scope, ways[i].name, true, S(109));
+        assert_read(cache, "list:1:p1", S(113.9), "stale:two");
+        assert_read(cache, "list:1:p1", S(114), "nothing");
+        fb_cache_free(cache);
+    }
+}
+
 static void test_cache__stamps_hit_exactly_their_scope(void **state) {
     static const struct {
         fb_scope scope;
@@ -965,6 +992,7 @@ int main(void) {
         cmocka_unit_test(test_cache__edit_keeps_times_class_and_tags),
         cmocka_unit_test(test_cache__edit_saves_nothing_from_an_invalidation_under_way),
         cmocka_unit_test(test_cache__key_invalidation_hard_and_soft),
+        cmocka_unit_test(test_cache__softened_again_is_not_stale_for_longer),
         cmocka_unit_test(test_cache__stamps_hit_exactly_their_scope),
         cmocka_unit_test(test_cache__unknown_class_and_namespace_are_refused),
         cmocka_unit_test(test_cache__pattern_removes_and_counts_what_matches),

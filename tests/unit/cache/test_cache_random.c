@@ -35,6 +35,7 @@ typedef struct model_entry {
     char value[24];  // "-": negative
     uint32_t tags;   // bits
     size_t since;    // events before this one do not count
+    int64_t born_ms;
     int64_t fresh_ns, dead_ns;
     bool grace;
     bool soft;
@@ -46,6 +47,7 @@ typedef struct model_ticket {
     int key;
     uint16_t class_id;
     size_t since;
+    int64_t begin_ns;
     bool doomed;
 } model_ticket;
 
@@ -80,7 +82,8 @@ static bool hits(const event *one, const model_entry *entry, int key) {
     }
 }
 
-// Hard: gone. Soft: *until is the earliest, over what was invalidated, of the last time it was.
+// Hard: gone. Soft: *until is when what was invalidated first was, or when the entry was born where
+// it was more than once.
 static bool survives(const model *m, const model_entry *entry, int key, size_t since,
                      int64_t *until) {
     *until = INT64_MAX;
@@ -92,14 +95,14 @@ static bool survives(const model *m, const model_entry *entry, int key, size_t s
         if (!one->soft) {
             return false;
         }
-        int64_t last = one->at_ns;
+        int64_t at_ns = one->at_ns;
         for (size_t j = i + 1; j < m->event_count; j++) {
             const event *later = &m->events[j];
             if (later->soft && later->scope == one->scope && later->name == one->name) {
-                last = later->at_ns;
+                at_ns = entry->born_ms * FB_NS_PER_MS;
             }
         }
-        *until = last < *until ? last : *until;
+        *until = at_ns < *until ? at_ns : *until;
     }
     return true;
 }
@@ -147,7 +150,10 @@ static void doom(model *m, int key) {
 
 // What a caller's own value has from its key.
 static model_entry own_entry(model *m, int key) {
-    model_entry entry = {.there = true, .class_id = keys[key].class_id, .since = m->event_count};
+    model_entry entry = {.there = true,
+                         .class_id = keys[key].class_id,
+                         .since = m->event_count,
+                         .born_ms = m->now_ns / FB_NS_PER_MS};
     if (entry.class_id == RIG_LIST) {
         entry.tags = 1u << (2 + keys[key].user);
     }
@@ -250,7 +256,8 @@ static void step_begin(model *m, int key) {
     if (ticket->ticket != NULL) {
         return;
     }
-    *ticket = (model_ticket){.key = key, .class_id = keys[key].class_id, .since = m->event_count};
+    *ticket = (model_ticket){
+        .key = key, .class_id = keys[key].class_id, .since = m->event_count, .begin_ns = m->now_ns};
     ticket->ticket = rig_begin(m->cache, ticket->class_id, keys[key].name, m->now_ns);
 }
 
@@ -279,7 +286,10 @@ static void step_fill(model *m) {
     if (ticket->ticket == NULL) {
         return;
     }
-    model_entry entry = {.there = true, .class_id = ticket->class_id, .since = ticket->since};
+    model_entry entry = {.there = true,
+                         .class_id = ticket->class_id,
+                         .since = ticket->since,
+                         .born_ms = ticket->begin_ns / FB_NS_PER_MS};
     int tag = (int)fb_rng_below(m->rng, TAGS);
     entry.tags = 1u << tag;
     if (fb_rng_below(m->rng, 5) == 0) {

@@ -34,9 +34,12 @@ static void test_tags__soft_ones_tell_when(void **state) {
     assert_false(fb_tags_hard_after(tags, 3, before));
     assert_true(fb_tags_soft_after(tags, 3, before, &soft_ns));
     assert_int_equal(soft_ns, 500);
+    uint64_t between = fb_tags_seq(tags);
     fb_tags_bump(tags, 3, true, 700);
-    assert_true(fb_tags_soft_after(tags, 3, before, &soft_ns));
+    assert_true(fb_tags_soft_after(tags, 3, between, &soft_ns));
     assert_int_equal(soft_ns, 700);
+    assert_true(fb_tags_soft_after(tags, 3, before, &soft_ns));
+    assert_int_equal(soft_ns, INT64_MIN);  // one of several
     assert_false(fb_tags_soft_after(tags, 3, fb_tags_seq(tags), &soft_ns));
     assert_false(fb_tags_soft_after(tags, 4, before, &soft_ns));
     fb_tags_free(tags);
