@@ -24,7 +24,7 @@ typedef struct fb_job {
     // One for each item, initialised; filled when done is called, `result` and took_ns too.
     fb_loaded *loaded;
     size_t item_count;
-    int64_t begin_by_ns;     // monotonic: it need not be begun later (FB_ETIMEDOUT); 0: no such time
+    int64_t begin_by_ns;     // need not be begun later (FB_ETIMEDOUT); 0: no such time
     int64_t deadline_ns;     // monotonic: by then it must be given up (FB_ETIMEDOUT)
     void (*done)(struct fb_job *job);
     // The source's own, until done is called.
