@@ -24,9 +24,12 @@ HAS_COUNT(fb_class_options, parameters, parameter_count);
     _Static_assert(offsetof(fb_class_options, column) == \
                        offsetof(fb_class_options, line) + sizeof(uint32_t), #line)
 HAS_COLUMN(line, column);
+HAS_COLUMN(key_line, key_column);
 HAS_COLUMN(query_line, query_column);
 HAS_COLUMN(batch_query_line, batch_query_column);
 HAS_COLUMN(warm_query_line, warm_query_column);
+HAS_COLUMN(tags_line, tags_column);
+HAS_COLUMN(index_line, index_column);
 _Static_assert(offsetof(fb_class_options, name) == 0, "a named element starts with its name");
 _Static_assert(offsetof(fb_param_options, name) == 0, "a named element starts with its name");
 
@@ -90,7 +93,8 @@ const fb_option fb_class_options_table[] = {
     {.name = "namespace", .type = FB_OPTION_TEXT, MEMBER(namespace_name),
      .default_text = "default", .min = 1, .max = 64,
      .help = "The namespace of its keys: letters, digits, `_` and `-`."},
-    {.name = "key", .type = FB_OPTION_TEXT, MEMBER(key), .required = true, .min = 1, .max = 4096,
+    {.name = "key", .type = FB_OPTION_TEXT, MEMBER(key), PLACE(key_line), .required = true,
+     .min = 1, .max = 4096,
      .help = "The key pattern: text and `{parameter}`; `{hash}` stands for a digest of all "
              "parameters not named in it."},
     {.name = "normalise", .type = FB_OPTION_FLAGS, MEMBER(normalise),
@@ -140,10 +144,10 @@ const fb_option fb_class_options_table[] = {
      .min = 1, .max = 1000000, .help = "Callers that may wait for the load of one key."},
     {.name = "early", .type = FB_OPTION_SECTION, .reloadable = true, .inner = early_table,
      .help = "Refreshing before expiry."},
-    {.name = "tags", .type = FB_OPTION_TEXTS, MEMBER(tags), .default_text = "[]",
+    {.name = "tags", .type = FB_OPTION_TEXTS, MEMBER(tags), PLACE(tags_line), .default_text = "[]",
      .max = FB_TAGS_MAX,
      .help = "Tags of its entries: text and `{name}`, a parameter or a column of the row."},
-    {.name = "index", .type = FB_OPTION_TEXTS, MEMBER(index), .default_text = "[]",
+    {.name = "index", .type = FB_OPTION_TEXTS, MEMBER(index), PLACE(index_line), .default_text = "[]",
      .max = FB_TAGS_MAX,
      .help = "Parameters of the key by which all keys with one value are invalidated at once."},
     {.name = "warm", .type = FB_OPTION_SECTION, .reloadable = true, .inner = warm_table,

@@ -61,9 +61,12 @@ typedef struct fb_class_options {
     char *warm_query;          // each row is one set of parameters, loaded at start
     uint32_t warm_top;         // the n most-read keys are loaded again when they go
     uint32_t line, column;     // where the class stands in its file; 0: not from a file
+    uint32_t key_line, key_column;  // and its options
     uint32_t query_line, query_column;
     uint32_t batch_query_line, batch_query_column;
     uint32_t warm_query_line, warm_query_column;
+    uint32_t tags_line, tags_column;
+    uint32_t index_line, index_column;
     char *file;
 } fb_class_options;
 

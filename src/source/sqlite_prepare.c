@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "source/sqlite_check.h"
+#include "source/sqlite_names.h"
 #include "source/sqlite_statement.h"
 
 // One query of the class, as it is looked at.
@@ -143,6 +144,11 @@ static bool is_known(const fb_sqlite_prepared *prepared, const char *name) {
     return false;
 }
 
+static fb_sqlite_names known_names(const checker *own) {
+    const fb_sqlite_prepared *prepared = own->prepared;
+    return (fb_sqlite_names){own->options, prepared->names, prepared->name_count};
+}
+
 static int keep_names(checker *own, const look *what) {
     fb_sqlite_prepared *prepared = own->prepared;
     int count = what->statement != NULL ? sqlite3_bind_parameter_count(what->statement) : 0;
@@ -163,6 +169,25 @@ static int keep_names(checker *own, const look *what) {
         prepared->names[prepared->name_count++] = copy;
     }
     return FB_OK;
+}
+
+// ---- names in other options, once all parameters are known
+
+static int check_tags(checker *own) {
+    const look tags = {.option = "tags", .line = own->options->tags_line,
+                       .column = own->options->tags_column};
+    fb_sqlite_names known = known_names(own);
+    int result = fb_sqlite_check_tags(&known, own->query.statement, own->error);
+    return result < 0 ? blame(own, &tags, result) : FB_OK;
+}
+
+static int check_warm_columns(checker *own) {
+    if (own->warm.statement == NULL) {
+        return FB_OK;
+    }
+    fb_sqlite_names known = known_names(own);
+    int result = fb_sqlite_check_warm(&known, own->warm.statement, own->error);
+    return result < 0 ? blame(own, &own->warm, result) : FB_OK;
 }
 
 static bool copy_text(const char *text, char **copy) {
@@ -194,6 +219,8 @@ static int check_all(checker *own) {
     result = result == FB_OK ? check_warm(own) : result;
     result = result == FB_OK ? keep_names(own, &own->query) : result;
     result = result == FB_OK ? keep_names(own, &own->batch) : result;
+    result = result == FB_OK ? check_tags(own) : result;
+    result = result == FB_OK ? check_warm_columns(own) : result;
     return result == FB_OK ? keep_texts(own) : result;
 }
 

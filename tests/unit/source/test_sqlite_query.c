@@ -17,7 +17,7 @@ static fb_class_options options_of(char *query) {
                                 .query = query, .file = "shop.yaml", .line = 9, .column = 3,
                                 .query_line = 10, .query_column = 12, .batch_query_line = 20,
                                 .batch_query_column = 14, .warm_query_line = 30,
-                                .warm_query_column = 15};
+                                .warm_query_column = 15, .tags_line = 40, .tags_column = 16};
     return options;
 }
 
@@ -192,6 +192,50 @@ static void test_query__a_warm_query_is_refused_at_its_own_place(void **state) {
                    "it: each of its rows is one set of the class's parameters");
 }
 
+// A column that is not there would leave every entry without the tag, and nobody would know.
+static void test_query__tags_name_parameters_or_columns(void **state) {
+    fixture *own = *state;
+    char *tags[] = {"section:{section}:{name}:{{x}}", NULL};
+    fb_class_options options = options_of("SELECT section, size FROM package WHERE name = :name");
+    options.tags = tags;
+    options.tag_count = 1;
+    free_class(own, make_class(own, &options));
+    options.tag_count = 2;
+    tags[1] = "x:{sectoin}";
+    assert_refused(own, &options, 40, 16,
+                   "class package: tags: 'x:{sectoin}': 'sectoin' is neither a parameter nor a "
+                   "column of the query; did you mean 'section'?");
+    tags[1] = "x:{nme}";
+    assert_refused(own, &options, 40, 16,
+                   "class package: tags: 'x:{nme}': 'nme' is neither a parameter nor a column of "
+                   "the query; did you mean 'name'?");
+    tags[1] = "{maintainer}";
+    assert_refused(own, &options, 40, 16,
+                   "class package: tags: '{maintainer}': 'maintainer' is neither a parameter nor a "
+                   "column of the query");
+}
+
+static void test_query__a_warm_query_gives_the_parameters(void **state) {
+    fixture *own = *state;
+    fb_param_options page = {.name = "page", .default_text = "1"};
+    fb_class_options options = options_of("SELECT :section AS s, :page AS p");
+    options.key = "list:{section}:{page}";
+    options.parameters = &page;
+    options.parameter_count = 1;
+    options.warm_query = "SELECT section FROM package";
+    free_class(own, make_class(own, &options));
+    options.warm_query = "SELECT section, 2 AS page FROM package";
+    free_class(own, make_class(own, &options));
+    options.warm_query = "SELECT section AS sectoin FROM package";
+    assert_refused(own, &options, 30, 15,
+                   "class package: warm.query: its column 'sectoin' is no parameter of the class: "
+                   "each row is one set of them; did you mean 'section'?");
+    options.warm_query = "SELECT 2 AS page";
+    assert_refused(own, &options, 30, 15,
+                   "class package: warm.query: its result has no column 'section', a parameter "
+                   "that has no default");
+}
+
 static void test_query__checking_changes_nothing(void **state) {
     fixture *own = *state;
     fb_class_options options = options_of("DELETE FROM package");
@@ -292,6 +336,8 @@ int main(void) {
         TEST(test_query__has_at_most_as_many_parameters_as_a_class),
         TEST(test_query__a_batch_is_refused_at_its_own_place),
         TEST(test_query__a_warm_query_is_refused_at_its_own_place),
+        TEST(test_query__tags_name_parameters_or_columns),
+        TEST(test_query__a_warm_query_gives_the_parameters),
         TEST(test_query__checking_changes_nothing),
         TEST(test_open__says_what_is_wrong_with_the_file),
         TEST(test_open__wal_mode_wants_a_folder_to_write_to),
