@@ -28,6 +28,11 @@ enum { NAME_LEN_MAX = 63, EDITS_MAX = 3 };
 static const int64_t plain_timeout_ns = 30 * FB_NS_PER_S;
 static const uint32_t plain_waiters_max = 10000;
 
+// Where what is looked at stands in its file.
+typedef struct place {
+    uint32_t line, column;
+} place;
+
 // ---- names
 
 size_t fb_class_find_param(const fb_class *class_, fb_str name) {
@@ -195,8 +200,10 @@ static int by_name(const void *a, const void *b) {
     return fb_str_compare(((const fb_class_param *)a)->name, ((const fb_class_param *)b)->name);
 }
 
-static int add_params(fb_class *class_, const fb_str *names, size_t name_count, fb_error *error) {
+static int add_params(fb_class *class_, const fb_str *names, size_t name_count, place *at,
+                      fb_error *error) {
     const fb_class_options *options = &class_->options;
+    const place key = *at;
     bool known = options->query != NULL && names != NULL;
     bool may_add = class_->pattern->has_hash && !known;
     class_->params = fb_mem_zero(FB_CLASS_PARAMS_MAX, sizeof *class_->params);
@@ -209,9 +216,11 @@ static int add_params(fb_class *class_, const fb_str *names, size_t name_count, 
         result = add_query_params(class_, names, name_count, error);
     }
     for (size_t i = 0; result == FB_OK && i < options->parameter_count; i++) {
+        *at = (place){options->line, options->column};
         result = declare_param(class_, &options->parameters[i], may_add, error);
     }
     if (result == FB_OK) {
+        *at = key;
         qsort(class_->params + in_key, class_->param_count - in_key, sizeof *class_->params,
               by_name);
         bool covers_none = class_->pattern->has_hash && class_->param_count == in_key;
@@ -329,31 +338,41 @@ static int check_name(const char *name, fb_error *error) {
     return FB_OK;
 }
 
-static int compile(fb_class *class_, const fb_str *names, size_t name_count, fb_error *error) {
-    int result = check_name(class_->options.name, error);
+// *at: the place of what was looked at last.
+static int compile(fb_class *class_, const fb_str *names, size_t name_count, place *at,
+                   fb_error *error) {
+    const fb_class_options *options = &class_->options;
+    int result = check_name(options->name, error);
     if (result == FB_OK) {
+        *at = (place){options->key_line, options->key_column};
         result = compile_pattern(class_, error);
     }
     if (result == FB_OK) {
-        result = add_params(class_, names, name_count, error);
+        result = add_params(class_, names, name_count, at, error);
     }
     if (result == FB_OK) {
+        *at = (place){options->tags_line, options->tags_column};
         result = add_tags(class_, error);
     }
     if (result == FB_OK) {
+        *at = (place){options->index_line, options->index_column};
         result = check_names(class_, error);
     }
     return result == FB_OK ? set_digest(class_, error) : result;
 }
 
-static void name_class(const fb_class_options *options, int result, fb_error *error) {
+// An option that does not stand in the file is blamed where its class stands.
+static void name_class(const fb_class_options *options, int result, place at, fb_error *error) {
     if (result == FB_EINVAL && error != NULL) {
         char why[sizeof error->text];
         (void)snprintf(why, sizeof why, "%s", error->text);
         (void)fb_error_set(error, result, "class %.63s: %s",
                            options->name != NULL ? options->name : "", why);
     }
-    fb_error_place(error, options->file, options->line, options->column);
+    if (at.line == 0) {
+        at = (place){options->line, options->column};
+    }
+    fb_error_place(error, options->file, at.line, at.column);
 }
 
 int fb_class_new(const fb_class_options *options, uint16_t id, const fb_str *query_params,
@@ -367,9 +386,10 @@ int fb_class_new(const fb_class_options *options, uint16_t id, const fb_str *que
     made->name = fb_str_of(made->options.name);
     const char *space = made->options.namespace_name;
     made->namespace_name = space != NULL ? fb_str_of(space) : FB_STR("default");
-    int result = compile(made, query_params, query_param_count, error);
+    place at = {options->line, options->column};
+    int result = compile(made, query_params, query_param_count, &at, error);
     if (result != FB_OK) {
-        name_class(options, result, error);
+        name_class(options, result, at, error);
         fb_class_free(made);
         return result;
     }

@@ -22,6 +22,14 @@ static int read_pieces(fb_tag_template *made, fb_error *error) {
     return result == FB_MISS ? FB_OK : result;
 }
 
+static size_t text_len(const fb_tag_template *made) {
+    size_t len = 0;
+    for (size_t i = 0; i < made->piece_count; i++) {
+        len += made->pieces[i].name ? 0 : made->pieces[i].text.len;
+    }
+    return len;
+}
+
 int fb_tag_template_init(fb_tag_template *made, fb_str text, fb_error *error) {
     if (text.len == 0) {
         return fb_error_set(error, FB_EINVAL, "it is empty: expected a tag as 'section:{section}'");
@@ -34,6 +42,10 @@ int fb_tag_template_init(fb_tag_template *made, fb_str text, fb_error *error) {
         result = fb_error_set(error, FB_ENOMEM, "out of memory");
     } else {
         result = read_pieces(made, error);
+    }
+    if (result == FB_OK && text_len(made) > FB_TAG_LEN_MAX) {
+        result = fb_error_set(error, FB_EINVAL, "its text alone is longer than %d bytes, the most "
+                              "a tag may have", FB_TAG_LEN_MAX);
     }
     if (result == FB_OK && !made->pieces[0].name && made->pieces[0].text.ptr[0] == FB_TAG_OWN) {
         result = fb_error_set(error, FB_EINVAL, "it begins with byte 1, which is forebay's own");

@@ -555,6 +555,43 @@ static void test_class__parameters_must_fit_key_and_query(void **state) {
                   "class search: parameter 'word' has no values: its min is above its max");
 }
 
+static void test_class__mistakes_are_at_the_place_of_their_option(void **state) {
+    char *tags[] = {TEXT("a:{b")}, *index[] = {TEXT("wrod")};
+    char long_tag[FB_TAG_LEN_MAX + 2] = {0}, *long_tags[] = {long_tag};
+    const fb_class_options base = {.name = TEXT("search"), .key = TEXT("search:{word}"),
+                                   .file = TEXT("f.yaml"), .line = 7, .column = 3, .key_line = 8,
+                                   .key_column = 10, .tags_line = 9, .tags_column = 11,
+                                   .index_line = 10, .index_column = 12};
+    memset(long_tag, 't', FB_TAG_LEN_MAX + 1);
+    fb_class_options key = base, tag = base, indexed = base, too_long = base, unplaced = base;
+    key.key = TEXT("search:{word");
+    tag.tags = tags;
+    tag.tag_count = 1;
+    indexed.index = index;
+    indexed.index_count = 1;
+    too_long.tags = long_tags;
+    too_long.tag_count = 1;
+    unplaced.key = key.key;
+    unplaced.key_line = 0;
+    const struct {
+        const fb_class_options *options;
+        uint32_t line, column;
+    } rows[] = {{&key, 8, 10}, {&tag, 9, 11}, {&too_long, 9, 11}, {&indexed, 10, 12},
+                {&unplaced, 7, 3}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        fb_class *class_ = NULL;
+        fb_error error;
+        assert_result(fb_class_new(rows[i].options, 1, NULL, 0, &class_, &error), FB_EINVAL);
+        assert_string_equal(error.file, "f.yaml");
+        assert_int_equal(error.line, rows[i].line);
+        assert_int_equal(error.column, rows[i].column);
+    }
+    long_tag[FB_TAG_LEN_MAX] = '\0';
+    fb_class *class_ = NULL;
+    assert_ok(fb_class_new(&too_long, 1, NULL, 0, &class_, NULL));
+    fb_class_free(class_);
+}
+
 static void test_class__index_tags_and_batch_name_parameters(void **state) {
     char *by[] = {TEXT("wrod")};
     fb_class_options options = {
@@ -770,6 +807,7 @@ int main(void) {
         cmocka_unit_test(test_class__plain_class_has_no_parameters),
         cmocka_unit_test(test_class__malformed_patterns_are_refused),
         cmocka_unit_test(test_class__parameters_must_fit_key_and_query),
+        cmocka_unit_test(test_class__mistakes_are_at_the_place_of_their_option),
         cmocka_unit_test(test_class__index_tags_and_batch_name_parameters),
         cmocka_unit_test(test_class__tags_come_from_parameters_then_the_row),
         cmocka_unit_test(test_class__too_many_or_too_long_tags_fail_the_load),
