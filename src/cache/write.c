@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/rule.h"
 #include "base/units.h"
 #include "cache/shared.h"
 
@@ -180,7 +181,7 @@ static bool renew(const editing *job, fb_entry *entry) {
     for (size_t i = 0; i < job->fresh.tag_count; i++) {
         fits = fits && fb_entry_add_tag(entry, job->fresh.tags[i]);
     }
-    if ((entry->flags & FB_ENTRY_SEQ) == 0) {
+    if ((entry->flags & FB_ENTRY_SEQ) == 0 || !FB_RULE(edit_stamp)) {
         entry->seq = job->fresh.seq;
     }
     entry->class_id = job->fresh.class_id;

@@ -3,8 +3,9 @@
 // A "database" is a version a key. Writers raise the version of a key of theirs, then invalidate it
 // (by every way there is) or store the new version, and then write down that this is acknowledged.
 // Readers note what is acknowledged when they begin; from memory, from a load of their own or from
-// one they joined they must get that version or a newer one. Loads take a while between asking the
-// database and filling, so that the others get in between.
+// one they joined they must get that version or a newer one. Now and then they store again what is
+// there, which must not make it last. Loads take a while between asking the database and filling,
+// so that the others get in between.
 
 #ifndef FB_TESTS_CACHE_STRESS_H
 #define FB_TESTS_CACHE_STRESS_H
@@ -251,8 +252,29 @@ static inline void stress_load_key(stress_thread *me, stress_key *key, uint64_t 
     }
 }
 
+static inline int stress_keep_fn(void *arg, fb_edit *edit) {
+    char *text = arg;
+    if (edit->found) {
+        (void)snprintf(text, 24, "%.*s", FB_STR_ARG(edit->value.data));
+        edit->action = FB_EDIT_PUT;
+        edit->data = fb_str_of(text);
+    }
+    return FB_OK;
+}
+
+// Stores what is there once more, as INCR or APPEND would: made of something old, it is as old.
+static inline void stress_touch(stress *all, stress_key *key) {
+    char text[24];
+    int result =
+        fb_cache_edit(all->cache, fb_str_of(key->key), stress_now(), 0, stress_keep_fn, text);
+    FB_ASSERT(result == FB_OK);
+}
+
 static inline void stress_read(stress_thread *me, stress_key *key) {
     stress *all = me->all;
+    if (fb_rng_below(&me->rng, 8) == 0) {
+        stress_touch(all, key);
+    }
     uint64_t least = atomic_load(&key->acknowledged);
     uint64_t reader_seq = fb_cache_seq(all->cache);
     rig_copy copy = {.text = ""};
