@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/rule.h"
 #include "base/str.h"
 #include "base/units.h"
 #include "cache/shared.h"
@@ -107,7 +108,9 @@ int fb_cache_swap(fb_cache *cache, fb_catalog *catalog) {
     view->older = fb_cache_view(cache);
     fb_catalog_succeed(catalog, view->older->catalog);
     forget_strangers(cache, view->older, catalog);
-    drop_moved(cache, view->older->catalog, catalog);
+    if (FB_RULE(moved)) {
+        drop_moved(cache, view->older->catalog, catalog);
+    }
     atomic_store(&cache->view, view);
     fb_tickets_doom_all(cache->tickets, NULL, NULL);
     owners now = {catalog};

@@ -24,6 +24,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/rule.h"
 #include "base/str.h"
 #include "cache/class.h"
 #include "cache/key_pattern.h"
@@ -374,7 +375,7 @@ static bool had_index(const fb_catalog *older, const key_index *index) {
 void fb_catalog_succeed(fb_catalog *catalog, const fb_catalog *older) {
     number_namespaces(catalog, older);
     for (size_t i = 0; i < catalog->index_count; i++) {
-        catalog->indexes[i].late = !had_index(older, &catalog->indexes[i]);
+        catalog->indexes[i].late = FB_RULE(late_index) && !had_index(older, &catalog->indexes[i]);
     }
 }
 

@@ -53,6 +53,14 @@ static void test_rule__edit_stamp(void **state) {
     expect_violation("edit_stamp");
 }
 
+static void test_rule__moved(void **state) {
+    expect_violation("moved");
+}
+
+static void test_rule__late_index(void **state) {
+    expect_violation("late_index");
+}
+
 static void test_rule__all_in_force(void **state) {
     stress all;
     stress_run(&all, test_seed(), 3 * STEPS);
@@ -67,7 +75,8 @@ int main(void) {
         cmocka_unit_test(test_rule__ticket_first), cmocka_unit_test(test_rule__detach),
         cmocka_unit_test(test_rule__tag_stamp),    cmocka_unit_test(test_rule__reader_seq),
         cmocka_unit_test(test_rule__fill_lock),    cmocka_unit_test(test_rule__doom_first),
-        cmocka_unit_test(test_rule__edit_stamp),
+        cmocka_unit_test(test_rule__edit_stamp),   cmocka_unit_test(test_rule__moved),
+        cmocka_unit_test(test_rule__late_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
