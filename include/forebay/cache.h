@@ -224,7 +224,7 @@ typedef struct fb_explanation {
     bool hit_for_miss;        // "known not cacheable"
     fb_freshness freshness;   //
     fb_kind kind;
-    char class_name[64];      // empty: a plain key
+    char class_name[64];      // whose it is, or would be; empty: a plain key
     int64_t age_ms;           //
     int64_t fresh_for_ms;     // -1: for ever
     int64_t gone_in_ms;       // -1: never; until then it may serve as stale or fallback

@@ -41,6 +41,13 @@ static void name_tags(const look *job, const fb_entry *entry) {
     }
 }
 
+static void name_class(const fb_class *class_, fb_explanation *explanation) {
+    fb_str name = class_->name;
+    if (class_->id != FB_CLASS_PLAIN && name.len < sizeof explanation->class_name) {
+        memcpy(explanation->class_name, name.ptr, name.len);
+    }
+}
+
 static void see(void *arg, const fb_item *item) {
     const look *job = arg;
     fb_explanation *explanation = job->explanation;
@@ -62,10 +69,7 @@ static void see(void *arg, const fb_item *item) {
     explanation->gone_in_ms = left_ms(judged.dead_ns, job->now_ns);
     explanation->load_cost_us = entry.cost_us;
     explanation->value_bytes = item->value.len;
-    fb_str name = fb_view_class(job->view, entry.class_id)->name;
-    if (entry.class_id != FB_CLASS_PLAIN && name.len < sizeof explanation->class_name) {
-        memcpy(explanation->class_name, name.ptr, name.len);
-    }
+    name_class(fb_view_class(job->view, entry.class_id), explanation);
     name_tags(job, &entry);
 }
 
@@ -78,6 +82,9 @@ int fb_cache_explain(fb_cache *cache, fb_str key, int64_t now_ns, fb_explanation
     }
     if (fb_store_peek(cache->store, key, now_ns, see, &job) != FB_OK) {
         *explanation = (fb_explanation){.tier = FB_TIER_NONE};
+    }
+    if (explanation->tier == FB_TIER_NONE) {  // whose it would be
+        name_class(fb_catalog_of_key(job.view->catalog, key), explanation);
     }
     explanation->loading = fb_cache_loading(cache, key);
     const char *text = fb_misses_text(fb_misses_last(cache->misses, key));

@@ -233,6 +233,7 @@ static int invalidate_all(job *work) {
         (void)fb_store_remove_if(cache->store, work->now_ns, pick_unstamped, work);
     } else {
         work->removed = (int64_t)fb_store_clear(cache->store);
+        fb_misses_all_gone(cache->misses, FB_MISS_CLEARED);
     }
     return FB_OK;
 }

@@ -76,6 +76,15 @@ void fb_misses_gone(fb_misses *misses, fb_str key, fb_miss_reason reason) {
     set(found, word, reason, last_of(word));
 }
 
+void fb_misses_all_gone(fb_misses *misses, fb_miss_reason reason) {
+    for (size_t i = 0; i < PLACE_COUNT; i++) {
+        uint64_t word = atomic_load_explicit(&misses->places[i].word, memory_order_relaxed);
+        if (next_of(word) != FB_MISS_UNKNOWN) {
+            set(&misses->places[i], word, reason, last_of(word));
+        }
+    }
+}
+
 void fb_misses_note(fb_misses *misses, fb_str key, fb_miss_reason reason, int64_t now_ns) {
     uint64_t word;
     place *found = find(misses, key, &word);

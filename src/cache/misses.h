@@ -20,6 +20,8 @@ void fb_misses_free(fb_misses *misses);
 void fb_misses_stored(fb_misses *misses, fb_str key, int64_t gone_ns);
 // The key went, or cannot be used any more.
 void fb_misses_gone(fb_misses *misses, fb_str key, fb_miss_reason reason);
+// All that were stored went.
+void fb_misses_all_gone(fb_misses *misses, fb_miss_reason reason);
 // A read of it missed; UNKNOWN: for what the two calls above said.
 void fb_misses_note(fb_misses *misses, fb_str key, fb_miss_reason reason, int64_t now_ns);
 // Why the last read that missed did; UNKNOWN: not remembered.

@@ -416,8 +416,9 @@ void fb_verb_explain(fb_command_call *call) {
     say_text(reply, "tier", tier_name(is.tier));
     say_boolean(reply, "negative", is.negative);
     say_boolean(reply, "hit_for_miss", is.hit_for_miss);
-    say_text(reply, "freshness", freshness_name(is.freshness));
-    say_text(reply, "kind", kind_name(is.kind));
+    bool there = is.tier != FB_TIER_NONE;
+    say_text(reply, "freshness", there ? freshness_name(is.freshness) : "none");
+    say_text(reply, "kind", there ? kind_name(is.kind) : "none");
     say_integer(reply, "age_ms", is.age_ms);
     say_integer(reply, "fresh_for_ms", is.fresh_for_ms);
     say_integer(reply, "gone_in_ms", is.gone_in_ms);

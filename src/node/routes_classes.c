@@ -128,8 +128,9 @@ int fb_route_explain(fb_http_call *call) {
     fb_say_text(&reply, "tier", tier_name(is.tier));
     fb_say_boolean(&reply, "negative", is.negative);
     fb_say_boolean(&reply, "hit_for_miss", is.hit_for_miss);
-    fb_say_text(&reply, "freshness", freshness_name(is.freshness));
-    fb_say_text(&reply, "kind", is.kind == FB_KIND_JSON ? "json" : "bytes");
+    bool there = is.tier != FB_TIER_NONE;
+    fb_say_text(&reply, "freshness", there ? freshness_name(is.freshness) : "none");
+    fb_say_text(&reply, "kind", !there ? "none" : is.kind == FB_KIND_JSON ? "json" : "bytes");
     fb_say_integer(&reply, "age_ms", is.age_ms);
     fb_say_integer(&reply, "fresh_for_ms", is.fresh_for_ms);
     fb_say_integer(&reply, "gone_in_ms", is.gone_in_ms);

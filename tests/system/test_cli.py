@@ -110,7 +110,9 @@ class Talking(TestCase):
         self.assertEqual(told["value_bytes"], len(APPLE))
         self.assertTrue(0 < told["fresh_for_ms"] <= 300000)
         self.assertRegex(self.ask("explain", "fruit:apple"), r"(?m)^tier +memory$")
-        self.assertEqual(self.ask_json("explain", "fruit:stone")["tier"], "none")
+        told = self.ask_json("explain", "fruit:stone")
+        self.assertEqual((told["class"], told["tier"], told["freshness"], told["kind"]),
+                         ("fruit", "none", "none", "none"))
 
     def test_bench_report(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -184,7 +186,7 @@ class Alone(TestCase):
                 ("ttl: 1h", "ttl: soon", "soon", ["fruit.ttl", "soon", "30s"]),
                 ("source: shop", "source: shap", "shap", ["shap", "shop"]),
                 ("name, price, colour", "nam, price", '"SELECT nam,', ["fruit", "no such column: nam"]),
-                ('key: "fruit:{name}"', 'key: "fruit:{name"', "fruit:", ["fruit", "key", "has no '}'"])):
+                ('key: "fruit:{name}"', 'key: "fruit:{name"', '"fruit:{', ["fruit", "key", "has no '}'"])):
             wrong = CONFIG.replace(old, new, 1)
             before = wrong[:wrong.index(mark)]
             place = f"{before.count(chr(10)) + 1}:{len(before.splitlines()[-1]) + 1 if before[-1] != chr(10) else 1}"

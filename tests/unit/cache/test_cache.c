@@ -827,6 +827,7 @@ static void test_cache__explain_tells_what_is_known(void **state) {
     fb_str key = FB_STR("list:7:p1");
     assert_ok(fb_cache_explain(cache, key, S(100), &told));
     assert_int_equal(told.tier, FB_TIER_NONE);
+    assert_string_equal(told.class_name, "list");  // whose it would be
     assert_string_equal(told.last_miss, "");
     assert_read(cache, "list:7:p1", S(100), "nothing");
     fb_cache_note_miss(cache, key, FB_MISS_UNKNOWN);
@@ -862,6 +863,7 @@ static void test_cache__explain_says_why_the_last_read_missed(void **state) {
         {FB_SCOPE_PATTERN, "pa*", "invalidated"},
         {FB_SCOPE_CLASS, "page", "invalidated"},
         {FB_SCOPE_TAG, "t", "one of its tags was invalidated"},
+        {FB_SCOPE_ALL, "", "everything was invalidated"},
     };
     fb_str key = FB_STR("page:1");
     fb_explanation told;

@@ -20,6 +20,10 @@ static void test_misses__the_reason_is_how_the_key_went(void **state) {
     fb_misses_gone(misses, key, FB_MISS_TAG);
     fb_misses_note(misses, key, FB_MISS_UNKNOWN, 150);
     assert_int_equal(fb_misses_last(misses, key), FB_MISS_TAG);
+    fb_misses_stored(misses, key, 300);
+    fb_misses_all_gone(misses, FB_MISS_CLEARED);
+    fb_misses_note(misses, key, FB_MISS_UNKNOWN, 150);
+    assert_int_equal(fb_misses_last(misses, key), FB_MISS_CLEARED);
     fb_misses_note(misses, key, FB_MISS_SOURCE_FAILED, 150);
     assert_int_equal(fb_misses_last(misses, key), FB_MISS_SOURCE_FAILED);
     assert_int_equal(fb_misses_last(misses, FB_STR("b")), FB_MISS_UNKNOWN);

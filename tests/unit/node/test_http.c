@@ -543,6 +543,13 @@ static void test_explain__knows_a_key(void **state) {
     assert_string_equal(json_string_value(json_array_get(json_object_get(root, "tags"), 0)),
                         "kind:1");
     json_decref(root);
+    get("/v1/explain?key=item:no%20such");
+    root = body();
+    assert_string_equal(json_string_value(json_object_get(root, "class")), "item");
+    assert_string_equal(json_string_value(json_object_get(root, "tier")), "none");
+    assert_string_equal(json_string_value(json_object_get(root, "freshness")), "none");
+    assert_string_equal(json_string_value(json_object_get(root, "kind")), "none");
+    json_decref(root);
     get("/v1/explain");
     assert_problem(400, "which key?");
 }
