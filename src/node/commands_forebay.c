@@ -23,7 +23,7 @@
 #include "base/str.h"
 #include "node/session_state.h"
 
-enum { PARAMS_MAX = 64 };
+enum { PARAMS_MAX = 64, NAME_SHOWN = 64 };
 
 static const char *tier_name(fb_tier tier) {
     switch (tier) {
@@ -226,6 +226,11 @@ static bool read_scope(const fb_command_call *call, size_t index, fb_scope *scop
     return false;
 }
 
+static void refuse_name(fb_command_call *call, const char *what, fb_str name) {
+    fb_reply_error(call->reply, "NOCLASS there is no %s '%.*s'", what,
+                   (int)(name.len < NAME_SHOWN ? name.len : NAME_SHOWN), name.ptr);
+}
+
 // Names before the one that fails have been invalidated.
 static int invalidate_names(fb_command_call *call, size_t first, fb_invalidation *what,
                             int64_t *removed) {
@@ -260,7 +265,9 @@ void fb_verb_invalidate(fb_command_call *call) {
     int64_t removed = 0;
     int result = what.scope == FB_SCOPE_ALL ? fb_invalidate(call->node->engine, &what, &removed)
                                             : invalidate_names(call, at, &what, &removed);
-    if (result < 0) {
+    if (result == FB_ENOCLASS) {
+        refuse_name(call, what.scope == FB_SCOPE_NAMESPACE ? "namespace" : "class", what.name);
+    } else if (result < 0) {
         fb_command_failed(call, result, NULL);
     } else {
         fb_reply_integer(call->reply, removed);
@@ -387,7 +394,7 @@ void fb_verb_stats(fb_command_call *call) {
     const fb_cache_figures *figures =
         call->arg_count == 2 ? find_figures(&stats, call->args[1]) : &stats.all;
     if (figures == NULL) {
-        fb_command_failed(call, FB_ENOCLASS, NULL);
+        refuse_name(call, "class", call->args[1]);
     } else {
         bool whole = figures == &stats.all;
         fb_reply_map(call->reply, FIGURE_PAIRS + (whole ? WHOLE_PAIRS : 0));

@@ -122,6 +122,10 @@ static int invalidate(invalidating *one, fb_scope scope, fb_str name) {
         one->scope = scope;
         one->failed = name;
         int shown = (int)(name.len < 128 ? name.len : 128);
+        if (result == FB_ENOCLASS && scope == FB_SCOPE_NAMESPACE) {
+            return fb_error_set(&one->error, result, "there is no namespace '%.*s'", shown,
+                                name.ptr);
+        }
         return fb_error_set(&one->error, result, "'%.*s': %s", shown, name.ptr,
                             fb_result_text(result));
     }

@@ -464,7 +464,7 @@ static void test_invalidate__changes_nothing_where_the_body_is_wrong(void **stat
     ask("POST", "/v1/invalidate", "{\"classes\":\"itm\",\"keys\":\"p:1\"}");
     assert_problem(404, "there is no class 'itm'; did you mean 'item'?");
     ask("POST", "/v1/invalidate", "{\"namespaces\":\"none\",\"keys\":\"p:1\"}");
-    assert_problem(404, "'none'");
+    assert_problem(404, "there is no namespace 'none'");
     assert_there(true, true, true, true);
 }
 
