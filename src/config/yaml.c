@@ -449,7 +449,14 @@ static int compose(composer *c) {
     return result;
 }
 
+// Some editors put a byte order mark first.
+static fb_str without_mark(fb_str text) {
+    const fb_str mark = FB_STR("\xef\xbb\xbf");
+    return fb_str_starts(text, mark) ? fb_str_make(text.ptr + mark.len, text.len - mark.len) : text;
+}
+
 int fb_yaml_parse(fb_str text, fb_arena *arena, const fb_node **root, fb_error *error) {
+    text = without_mark(text);
     composer c = {.text = text, .arena = arena, .error = error};
 
     *root = NULL;

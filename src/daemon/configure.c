@@ -29,12 +29,12 @@ static int read_file(const char *path, fb_config *config, fb_error *error) {
 
 // .env lies beside the configuration, or in the working folder where there is none. FB_MISS:
 // nowhere.
-static int load_dotenv(const char *config_path, char ***list, fb_error *error) {
-    char path[FB_CONFIGURE_PATH_SIZE];
+static int load_dotenv(const char *config_path, char path[FB_CONFIGURE_PATH_SIZE], char ***list,
+                       fb_error *error) {
     const char *slash = strrchr(config_path, '/');
     int folder_len = slash != NULL ? (int)(slash - config_path) + 1 : 0;
-    int len = snprintf(path, sizeof path, "%.*s.env", folder_len, config_path);
-    if (len < 0 || (size_t)len >= sizeof path) {
+    int len = snprintf(path, FB_CONFIGURE_PATH_SIZE, "%.*s.env", folder_len, config_path);
+    if (len < 0 || len >= FB_CONFIGURE_PATH_SIZE) {
         return FB_MISS;
     }
     fb_buf text = {0};
@@ -47,10 +47,14 @@ static int load_dotenv(const char *config_path, char ***list, fb_error *error) {
 }
 
 static int read_dotenv(const char *config_path, fb_config *config, fb_error *error) {
+    char path[FB_CONFIGURE_PATH_SIZE];
     char **list = NULL;
-    int result = load_dotenv(config_path, &list, error);
+    int result = load_dotenv(config_path, path, &list, error);
     if (result == FB_OK) {
         result = fb_config_environment(config, (const char *const *)list, error);
+        if (result < 0) {  // it names the variable, and this where that is
+            fb_error_place(error, path, 0, 0);
+        }
     }
     fb_config_free_dotenv(list);
     return result == FB_MISS ? FB_OK : result;
@@ -132,9 +136,10 @@ static const char *find_redis(char *const *list) {
 
 const char *fb_configure_redis(const fb_configure *how) {
     const char *name = find_redis(environ);
+    char path[FB_CONFIGURE_PATH_SIZE];
     char **list = NULL;
     fb_error error;  // what is wrong with the file is told when it is applied
-    if (name == NULL && load_dotenv(choose_file(how), &list, &error) == FB_OK) {
+    if (name == NULL && load_dotenv(choose_file(how), path, &list, &error) == FB_OK) {
         name = find_redis(list);
     }
     fb_config_free_dotenv(list);

@@ -177,6 +177,15 @@ static void test_config__a_file_fills_the_settings(void **state) {
     fb_config_free(config);
 }
 
+static void test_config__a_byte_order_mark_is_no_content(void **state) {
+    (void)state;
+    fb_config *config = read_config("\xef\xbb\xbf" "memory: 8MiB\n", NULL);
+    assert_option(config, "memory", "8MiB");
+    fb_config_free(config);
+    config = read_config("\xef\xbb\xbf", NULL);
+    fb_config_free(config);
+}
+
 static void test_config__paths_are_relative_to_their_file(void **state) {
     static const struct {
         const char *file, *path, *expected;
@@ -540,6 +549,7 @@ int main(void) {
         cmocka_unit_test(test_config__defaults_are_what_the_tables_say),
         cmocka_unit_test(test_config__tables_are_well_formed),
         cmocka_unit_test(test_config__a_file_fills_the_settings),
+        cmocka_unit_test(test_config__a_byte_order_mark_is_no_content),
         cmocka_unit_test(test_config__paths_are_relative_to_their_file),
         cmocka_unit_test(test_config__files_add_to_each_other),
         cmocka_unit_test(test_config__set_takes_text_as_it_is),

@@ -125,7 +125,9 @@ static void test_configure__mistakes_have_their_place(void **state) {
     write_file(".env", "FOREBAY_LOOPS=2\nFOREBAY_WORKERS='\n");
     expect_refused(&how, ".env:2:");
     write_file(".env", "FOREBAY_WORKRES=1\n");
-    expect_refused(&how, "FOREBAY_WORKRES");
+    expect_refused(&how, ".env: FOREBAY_WORKRES");
+    write_file(".env", "FOREBAY_WORKERS=many\n");
+    expect_refused(&how, ".env: FOREBAY_WORKERS");
 }
 
 static void test_configure__a_redis_is_seen_wherever_it_is_named(void **state) {
