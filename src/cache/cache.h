@@ -148,6 +148,7 @@ typedef enum fb_miss_reason {
     FB_MISS_TAG,
     FB_MISS_CLEARED,
     FB_MISS_UNCACHEABLE,
+    FB_MISS_TOO_BIG,
     FB_MISS_SOURCE_FAILED
 } fb_miss_reason;
 void fb_cache_note_miss(fb_cache *cache, fb_str key, fb_miss_reason reason);

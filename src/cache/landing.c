@@ -170,6 +170,8 @@ static void store(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
         flight->version = info.version;
     } else if (result == FB_DOOMED) {
         fb_cache_count(flights->cache, flight->class_->id, FB_COUNTER_doomed, 1);
+    } else if (result == FB_ETOOBIG) {
+        fb_cache_note_miss(flights->cache, flight->item.bound.key, FB_MISS_TOO_BIG);
     }
     // Too big, or no memory: it is answered all the same.
 }

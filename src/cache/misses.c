@@ -116,6 +116,7 @@ const char *fb_misses_text(fb_miss_reason reason) {
         [FB_MISS_TAG] = "one of its tags was invalidated",
         [FB_MISS_CLEARED] = "everything was invalidated",
         [FB_MISS_UNCACHEABLE] = "its value is not cacheable",
+        [FB_MISS_TOO_BIG] = "its value is larger than an entry may be",
         [FB_MISS_SOURCE_FAILED] = "its source failed",
     };
     return (size_t)reason < sizeof texts / sizeof texts[0] ? texts[reason] : "";

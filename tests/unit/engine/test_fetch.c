@@ -40,6 +40,31 @@ static void test_fetch__loads_once_and_then_answers_from_memory(void **state) {
     fb_close(engine, 1000);
 }
 
+static int load_much(void *arg, const fb_load *load, fb_loaded *loaded) {
+    (void)arg, (void)load;
+    size_t len = 7 << 20;
+    char *bytes = calloc(1, len);
+    int result = bytes != NULL ? fb_loaded_value(loaded, (fb_str){bytes, len}) : FB_ENOMEM;
+    free(bytes);
+    return result;
+}
+
+static void test_fetch__what_is_too_big_to_keep_is_answered_and_explained(void **state) {
+    (void)state;
+    fb_engine *engine = rig_open(YAML);
+    fb_param id = {FB_STR("id"), FB_STR("7")};
+    fb_request request = {.class_name = FB_STR("item"), .params = &id, .param_count = 1,
+                          .loader = load_much};
+    fb_value value = {0};
+    assert_ok(fb_fetch(engine, &request, &value, NULL));
+    assert_int_equal(value.data.len, 7 << 20);
+    fb_value_release(&value);
+    fb_explanation told = rig_explain(engine, "item:7");
+    assert_int_equal(told.tier, FB_TIER_NONE);
+    assert_string_equal(told.last_miss, "its value is larger than an entry may be");
+    fb_close(engine, 1000);
+}
+
 static void test_fetch__two_hundred_at_once_are_one_load(void **state) {
     (void)state;
     enum { COUNT = 200 };
@@ -595,6 +620,7 @@ static void test_loader__is_not_begun_after_its_time(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         rig_test(test_fetch__loads_once_and_then_answers_from_memory),
+        rig_test(test_fetch__what_is_too_big_to_keep_is_answered_and_explained),
         rig_test(test_fetch__two_hundred_at_once_are_one_load),
         rig_test(test_fetch__that_an_invalidation_overtook_is_stored_nowhere),
         rig_test(test_fetch__overtaken_by_a_set_answers_the_set_value_afterwards),
