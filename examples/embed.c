@@ -23,10 +23,15 @@ static int load_user(void *arg, const fb_load *load, fb_loaded *loaded) {
 }
 
 static int make_model(void *arg, fb_str name, void **object) {
+    static const char model[] = "a model that took seven seconds";
     (void)arg;
     printf("loading the model %.*s\n", (int)name.len, name.ptr);
-    *object = strdup("a model that took seven seconds");
-    return *object != NULL ? FB_OK : FB_ENOMEM;
+    *object = malloc(sizeof model);
+    if (*object == NULL) {
+        return FB_ENOMEM;
+    }
+    memcpy(*object, model, sizeof model);
+    return FB_OK;
 }
 
 static void stop(const char *what, const fb_error *error) {
