@@ -146,7 +146,8 @@ const fb_option fb_class_options_table[] = {
      .help = "Refreshing before expiry."},
     {.name = "tags", .type = FB_OPTION_TEXTS, MEMBER(tags), PLACE(tags_line), .default_text = "[]",
      .max = FB_TAGS_MAX,
-     .help = "Tags of its entries: text and `{name}`, a parameter or a column of the row."},
+     .help = "Tags of its entries, 16 of an entry at most: text and `{name}`, a parameter or a "
+             "column of its rows."},
     {.name = "index", .type = FB_OPTION_TEXTS, MEMBER(index), PLACE(index_line), .default_text = "[]",
      .max = FB_TAGS_MAX,
      .help = "Parameters of the key by which all keys with one value are invalidated at once."},
