@@ -14,7 +14,9 @@
         "         batch: {query: 'SELECT j.value AS id, version FROM json_each(:id) j JOIN item " \
         "i\n"                                                                                     \
         "                 ON i.id = j.value', by: id, wait: 1ms}}\n"
-#define SHORT HEAD ITEM "         query: 'SELECT version FROM item WHERE id = :id'}\n"
+#define SHORT                                                             \
+    HEAD "  item: {key: 'item:{id}', source: base, one: true, ttl: 1h,\n" \
+         "         query: 'SELECT version FROM item WHERE id = :id'}\n"
 
 // What a call gives: where it met the failure, once more, which must succeed.
 #define again(met, call)                   \
