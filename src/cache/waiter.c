@@ -6,7 +6,13 @@
 // is freed at the event after the one that fetched its answer, so that what the action points to
 // stays good.
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "base/mem.h"
+#include "base/str.h"
+#include "base/units.h"
 #include "cache/flight_state.h"
 
 static fb_str name_of(fb_waiter *waiter) {
@@ -165,6 +171,18 @@ bool fb_waiter_serve(fb_flights *flights, fb_waiter *waiter, fb_str key, unsigne
 
 // ---- time
 
+// Without memory it is told less.
+static void time_out(fb_flights *flights, fb_waiter *waiter) {
+    char text[192];
+    fb_str name = waiter->flight->class_->name;
+    (void)snprintf(text, sizeof text, "%s%.*s%sno answer within %" PRId64 " ms",
+                   name.len > 0 ? "class " : "", FB_STR_ARG(name), name.len > 0 ? ": " : "",
+                   (waiter->hard_ns - waiter->begin_ns) / FB_NS_PER_MS);
+    fb_blob *error = fb_blob_new(fb_str_make(text, strlen(text) + 1));
+    fb_waiter_fail(flights, waiter, FB_ETIMEDOUT, error);
+    fb_blob_drop(error);
+}
+
 void fb_waiter_tick(fb_flights *flights, fb_waiter *waiter, int64_t now_ns) {
     fb_str key = waiter->flight->item.bound.key;
     if (now_ns >= waiter->soft_ns) {
@@ -176,6 +194,6 @@ void fb_waiter_tick(fb_flights *flights, fb_waiter *waiter, int64_t now_ns) {
     if (now_ns < waiter->hard_ns) {
         fb_party_wake(flights, &waiter->party, waiter->hard_ns);
     } else if (waiter->refresh || !fb_waiter_serve(flights, waiter, key, FB_FINDS_ALL, now_ns)) {
-        fb_waiter_fail(flights, waiter, FB_ETIMEDOUT, NULL);
+        time_out(flights, waiter);
     }
 }

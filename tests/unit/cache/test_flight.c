@@ -386,6 +386,7 @@ static void test_flight__who_waits_too_long_times_out_alone(void **state) {
     at.now_ns = S(101);
     assert_acts(rig_ask(&at, "7", 2), "");  // its clock starts now
     assert_acts(rig_time(&at, S(102)), "1!FB_ETIMEDOUT");
+    assert_string_equal(at.error, "class page: no answer within 2000 ms");
     assert_int_equal(at.now_ns, S(102));
     assert_acts(rig_loads(&at, 0, "one"), "2=one");
     assert_read(at.cache, "page:7", at.now_ns, "fresh:one");
