@@ -86,13 +86,13 @@ static void compare(void *arg, fb_str path, fb_str value, fb_str default_value, 
     }
 }
 
-// `text`: OPTION_SIZE bytes to work with.
-static void report(const fb_config *before, const fb_config *now, fb_reload_fn fn, void *arg,
+// `text`: OPTION_SIZE bytes to work with. FB_OK; FB_ENOMEM: not all was compared.
+static int report(const fb_config *before, const fb_config *now, fb_reload_fn fn, void *arg,
                    char *text) {
     comparison changed = {.other = before, .fn = fn, .arg = arg, .text = text};
     comparison gone = {.other = now, .fn = fn, .arg = arg, .only_missing = true, .text = text};
-    FB_IGNORE(fb_config_walk(now, compare, &changed));
-    FB_IGNORE(fb_config_walk(before, compare, &gone));
+    int result = fb_config_walk(now, compare, &changed);
+    return result == FB_OK ? fb_config_walk(before, compare, &gone) : result;
 }
 
 // The plan and the memory first, then the swap; after it nothing can fail.
@@ -131,6 +131,19 @@ static int replace(fb_engine *engine, const fb_config *config, fb_error *error) 
     return result;
 }
 
+static void count_change(void *arg, fb_str path, bool applied) {
+    (void)path, (void)applied;
+    ++*(size_t *)arg;
+}
+
+// What a reload leaves behind stays until the close, so one that changes nothing must do nothing: a
+// daemon may be told to reload every minute of its life.
+static bool changes_something(fb_engine *engine, const fb_config *config, char *text) {
+    size_t count = 0;
+    int result = report(engine->config, config, count_change, &count, text);
+    return result < 0 || count > 0;
+}
+
 // `copy` is a copy of the new configuration, exchanged for the old one.
 static int take_over(fb_engine *engine, fb_config **copy, fb_reload_fn fn, void *arg,
                      fb_error *error) {
@@ -139,10 +152,11 @@ static int take_over(fb_engine *engine, fb_config **copy, fb_reload_fn fn, void 
         return fb_error_set(error, FB_ENOMEM, "out of memory");
     }
     pthread_mutex_lock(&engine->config_lock);
-    int result = replace(engine, *copy, error);
-    if (result == FB_OK) {
+    bool changes = changes_something(engine, *copy, text);
+    int result = changes ? replace(engine, *copy, error) : FB_OK;
+    if (changes && result == FB_OK) {
         if (fn != NULL) {
-            report(engine->config, *copy, fn, arg, text);
+            FB_IGNORE(report(engine->config, *copy, fn, arg, text));  // it is in force, said or not
         }
         fb_config *old = engine->config;
         engine->config = *copy;

@@ -238,7 +238,25 @@ static void test_reload__nobody_who_asks_after_it_is_answered_by_an_older_query(
     fb_close(engine, 1000);
 }
 
+static void test_reload__that_changes_nothing_leaves_nothing_behind(void **state) {
+    (void)state;
+    char log[1024] = "";
+    fb_error error;
+    fb_engine *engine = rig_open(HEAD FULL);
+    fb_config *config = rig_config(HEAD FULL);
+    assert_ok(fb_reload(engine, config, note, log, &error));
+    long live = test_memory_get()->live;
+    for (int i = 0; i < 100; i++) {
+        assert_ok(fb_reload(engine, config, note, log, &error));
+    }
+    assert_int_equal(test_memory_get()->live, live);
+    assert_string_equal(log, "");
+    fb_config_free(config);
+    fb_close(engine, 1000);
+}
+
 int main(void) {
+    (void)test_memory_get();
     const struct CMUnitTest tests[] = {
         rig_test(test_reload__says_what_applies_and_what_waits),
         rig_test(test_reload__drops_what_another_query_gave),
@@ -247,6 +265,7 @@ int main(void) {
         rig_test(test_reload__that_is_refused_changes_nothing),
         rig_test(test_reload__opens_a_new_source),
         rig_test(test_reload__overtakes_loads_under_way),
+        rig_test(test_reload__that_changes_nothing_leaves_nothing_behind),
         rig_test(test_reload__nobody_who_asks_after_it_is_answered_by_an_older_query),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
