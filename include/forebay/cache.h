@@ -1,7 +1,7 @@
 // forebay/cache.h -- the cache: plain keys, declared read-through classes, invalidation, warming.
 //
 // Threads: every call may be made from any thread, also at the same time on one engine.
-// Memory: values are bounded by the engine's `memory` limit, bookkeeping included.
+// Memory: keys, values, index and overhead are bounded by the engine's `memory` limit.
 // Promise: a load that was overtaken by an invalidation is stored nowhere, and nobody who asked
 // after the invalidation returned is answered with it.
 
@@ -99,6 +99,8 @@ typedef void (*fb_key_fn)(void *arg, fb_str key);
 FB_API FB_CHECK_RESULT int fb_scan(fb_engine *engine, uint64_t cursor, uint64_t count, fb_str match,
                                    fb_key_fn fn, void *arg, uint64_t *next);
 FB_API uint64_t fb_count(fb_engine *engine);
+// The most bytes that a key and its value may have together: what is larger is FB_ETOOBIG.
+FB_API uint64_t fb_value_max(fb_engine *engine);
 
 // --------------------------------------------------------------------------------------- fetching
 
