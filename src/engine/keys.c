@@ -262,6 +262,10 @@ uint64_t fb_count(fb_engine *engine) {
     return stats.items;
 }
 
+uint64_t fb_value_max(fb_engine *engine) {
+    return fb_store_value_max(fb_cache_store(engine->cache));
+}
+
 int fb_scan(fb_engine *engine, uint64_t cursor, uint64_t count, fb_str match, fb_key_fn fn,
             void *arg, uint64_t *next) {
     *next = fb_cache_scan(engine->cache, cursor, count, match, fb_clock_now_ns(), fn, arg);
