@@ -62,47 +62,61 @@ static const char *show(const fb_node *node, const fb_config *config, const redi
 
 // ---- all names, each once
 
-typedef int (*setting_fn)(void *arg, fb_str name, fb_str value);
+// A copy, because the configuration may be held for a moment only, while what is asked of it
+// (hundreds of patterns, say) takes as long as it takes.
+typedef struct settings {
+    fb_buf packed;  // the lengths of name and value, then both, and again
+    bool failed;    // no memory
+} settings;
 
-typedef struct walk {
-    setting_fn fn;
-    void *arg;
-    int result;
-} walk;
+typedef struct lengths {
+    size_t name, value;
+} lengths;
+
+static void add_setting(settings *all, fb_str name, fb_str value) {
+    lengths each = {name.len, value.len};
+    fb_str head = {(const char *)&each, sizeof each};
+    all->failed = all->failed || fb_buf_append(&all->packed, head) < 0 ||
+                  fb_buf_append(&all->packed, name) < 0 || fb_buf_append(&all->packed, value) < 0;
+}
+
+// Moves *at on; false: that was the last.
+static bool next_setting(const settings *all, size_t *at, fb_str *name, fb_str *value) {
+    lengths each;
+    if (*at >= all->packed.len) {
+        return false;
+    }
+    memcpy(&each, all->packed.ptr + *at, sizeof each);
+    *name = fb_str_make(all->packed.ptr + *at + sizeof each, each.name);
+    *value = fb_str_make(name->ptr + each.name, each.value);
+    *at += sizeof each + each.name + each.value;
+    return true;
+}
 
 static void visit(void *arg, fb_str path, fb_str value, fb_str default_value, const char *unit,
                   bool reloadable, const char *help) {
     (void)default_value, (void)unit, (void)reloadable, (void)help;
-    walk *one = arg;
-    if (one->result == FB_OK) {
-        one->result = one->fn(one->arg, path, value);
-    }
+    add_setting(arg, path, value);
 }
 
-// What `fn` returned, if it was not FB_OK, ends the walk.
-static int walk_settings(fb_node *node, setting_fn fn, void *arg) {
-    walk one = {fn, arg, FB_OK};
-    const fb_config *config = fb_node_config_take(node);
-    for (size_t i = 0; i < REDIS_NAME_COUNT && one.result == FB_OK; i++) {
+// Says so and returns false where there is no memory; release all->packed either way.
+static bool read_settings(fb_command_call *call, settings *all) {
+    const fb_config *config = fb_node_config_take(call->node);
+    for (size_t i = 0; i < REDIS_NAME_COUNT; i++) {
         char text[VALUE_SIZE];
-        const char *value = show(node, config, &REDIS_NAMES[i], text);
-        one.result = fn(arg, fb_str_of(REDIS_NAMES[i].name), fb_str_of(value));
+        const char *value = show(call->node, config, &REDIS_NAMES[i], text);
+        add_setting(all, fb_str_of(REDIS_NAMES[i].name), fb_str_of(value));
     }
-    if (config != NULL && one.result == FB_OK) {
-        int result = fb_config_walk(config, visit, &one);
-        one.result = one.result == FB_OK ? result : one.result;
+    int result = config != NULL ? fb_config_walk(config, visit, all) : FB_OK;
+    fb_node_config_give(call->node);
+    result = all->failed ? FB_ENOMEM : result;
+    if (result < 0) {
+        fb_command_failed(call, result, NULL);
     }
-    fb_node_config_give(node);
-    return one.result;
+    return result >= 0;
 }
 
 // ---- GET
-
-typedef struct collecting {
-    const fb_command_call *call;
-    fb_reply pairs;  // the map's insides, encoded as the reply will be
-    size_t count;
-} collecting;
 
 static fb_str lower(fb_str name, char text[NAME_SIZE]) {
     for (size_t i = 0; i < name.len; i++) {
@@ -120,51 +134,80 @@ static bool matches(fb_str pattern, fb_str name) {
            fb_glob_match(lower(pattern, pattern_text), lower(name, name_text));
 }
 
-static int collect(void *arg, fb_str name, fb_str value) {
-    collecting *one = arg;
-    for (size_t i = 2; i < one->call->arg_count; i++) {
-        fb_str pattern = one->call->args[i];
-        if (matches(pattern, name)) {
-            // A plain name comes back as it was asked for.
-            bool plain = fb_glob_prefix(pattern).len == pattern.len;
-            fb_reply_bytes(&one->pairs, plain ? pattern : name);
-            fb_reply_bytes(&one->pairs, value);
-            one->count++;
-            break;
+// The pattern that asks for it, or NULL.
+static const fb_str *asked_by(const fb_command_call *call, fb_str name) {
+    for (size_t i = 2; i < call->arg_count; i++) {
+        if (matches(call->args[i], name)) {
+            return &call->args[i];
         }
     }
-    return FB_OK;
+    return NULL;
+}
+
+// The map's insides, encoded as the reply will be. Returns how many pairs.
+static size_t find_settings(const fb_command_call *call, const settings *all, fb_reply *pairs) {
+    size_t count = 0;
+    fb_str name, value;
+    for (size_t at = 0; next_setting(all, &at, &name, &value);) {
+        const fb_str *pattern = asked_by(call, name);
+        if (pattern != NULL) {
+            // A plain name comes back as it was asked for.
+            bool plain = fb_glob_prefix(*pattern).len == pattern->len;
+            fb_reply_bytes(pairs, plain ? *pattern : name);
+            fb_reply_bytes(pairs, value);
+            count++;
+        }
+    }
+    return count;
 }
 
 void fb_settings_get(fb_command_call *call) {
-    fb_buf bytes = {0};
-    collecting one = {.call = call};
-    fb_reply_init(&one.pairs, call->reply->encoding, &bytes);
-    int result = walk_settings(call->node, collect, &one);
-    if (result < 0 || fb_reply_failed(&one.pairs)) {
-        fb_command_failed(call, result < 0 ? result : FB_ENOMEM, NULL);
-    } else {
-        fb_reply_map(call->reply, one.count);
-        fb_reply_raw(call->reply, fb_buf_str(&bytes));
+    settings all = {0};
+    if (read_settings(call, &all)) {
+        fb_buf bytes = {0};
+        fb_reply pairs;
+        fb_reply_init(&pairs, call->reply->encoding, &bytes);
+        size_t count = find_settings(call, &all, &pairs);
+        if (fb_reply_failed(&pairs)) {
+            fb_command_failed(call, FB_ENOMEM, NULL);
+        } else {
+            fb_reply_map(call->reply, count);
+            fb_reply_raw(call->reply, fb_buf_str(&bytes));
+        }
+        fb_buf_release(&bytes);
     }
-    fb_buf_release(&bytes);
+    fb_buf_release(&all.packed);
 }
 
 // ---- SET
 
-typedef struct comparing {
-    fb_str name, value;
-    bool found, same;
-} comparing;
-
-static int compare(void *arg, fb_str name, fb_str value) {
-    comparing *one = arg;
-    if (!fb_str_same(one->name, name)) {
-        return FB_OK;
+static bool find_setting(const settings *all, fb_str wanted, fb_str *value) {
+    fb_str name;
+    for (size_t at = 0; next_setting(all, &at, &name, value);) {
+        if (fb_str_same(name, wanted)) {
+            return true;
+        }
     }
-    one->found = true;
-    one->same = fb_str_equal(one->value, value);
-    return FB_REFUSED;  // ends the walk
+    return false;
+}
+
+// Says so and returns false where an option is not there, or is something else.
+static bool is_so(fb_command_call *call, const settings *all, fb_str name, fb_str wanted) {
+    fb_str value;
+    if (!find_setting(all, name, &value)) {
+        fb_reply_error(call->reply,
+                       "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+                       FB_STR_ARG(name));
+        return false;
+    }
+    if (!fb_str_equal(value, wanted)) {
+        fb_reply_error(call->reply,
+                       "ERR CONFIG SET failed (possibly related to argument '%.*s') - can't "
+                       "set immutable config",
+                       FB_STR_ARG(name));
+        return false;
+    }
+    return true;
 }
 
 void fb_settings_set(fb_command_call *call) {
@@ -172,28 +215,15 @@ void fb_settings_set(fb_command_call *call) {
         fb_reply_error(call->reply, "ERR wrong number of arguments for 'config|set' command");
         return;
     }
-    for (size_t i = 2; i < call->arg_count; i += 2) {
-        comparing one = {.name = call->args[i], .value = call->args[i + 1]};
-        int result = walk_settings(call->node, compare, &one);
-        if (result < 0) {
-            fb_command_failed(call, result, NULL);
-            return;
-        }
-        if (!one.found) {
-            fb_reply_error(call->reply,
-                           "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
-                           FB_STR_ARG(one.name));
-            return;
-        }
-        if (!one.same) {
-            fb_reply_error(call->reply,
-                           "ERR CONFIG SET failed (possibly related to argument '%.*s') - can't "
-                           "set immutable config",
-                           FB_STR_ARG(one.name));
-            return;
-        }
+    settings all = {0};
+    bool fine = read_settings(call, &all);
+    for (size_t i = 2; i < call->arg_count && fine; i += 2) {
+        fine = is_so(call, &all, call->args[i], call->args[i + 1]);
     }
-    fb_reply_status(call->reply, "OK");
+    if (fine) {
+        fb_reply_status(call->reply, "OK");
+    }
+    fb_buf_release(&all.packed);
 }
 
 void fb_settings_resetstat(fb_command_call *call) {

@@ -1,41 +1,54 @@
-// What all sessions share. Its two locks are spin locks on a flag: this layer starts no thread and
-// knows no mutex; the holds are short, and rare enough (a connection comes or goes, an operator
-// asks) that two of them seldom meet.
+// What all sessions share, and its two locks.
+//
+// They are the process's, not the node's: a node is a plain struct that is zeroed and filled in,
+// and there is one a process outside of tests. The holds are short, and rare (a connection comes or
+// goes, an operator asks). They were spin locks on a flag at first; but whoever holds one may lose
+// the processor, and on a machine with few of them those who wait would burn what he needs to go
+// on.
 
 #include "node/node.h"
 
-static void lock(_Atomic bool *locked) {
-    while (atomic_exchange_explicit(locked, true, memory_order_acquire)) {
-        while (atomic_load_explicit(locked, memory_order_relaxed)) {
-        }
-    }
+#include <pthread.h>
+
+#include "base/check.h"
+
+static pthread_mutex_t config_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t sessions_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void lock(pthread_mutex_t *one) {
+    int result = pthread_mutex_lock(one);
+    FB_ASSERT(result == 0);
 }
 
-static void unlock(_Atomic bool *locked) {
-    atomic_store_explicit(locked, false, memory_order_release);
+static void unlock(pthread_mutex_t *one) {
+    int result = pthread_mutex_unlock(one);
+    FB_ASSERT(result == 0);
 }
 
 const fb_config *fb_node_config_take(fb_node *node) {
-    lock(&node->config_locked);
+    lock(&config_lock);
     return node->config;
 }
 
 void fb_node_config_give(fb_node *node) {
-    unlock(&node->config_locked);
+    (void)node;
+    unlock(&config_lock);
 }
 
 const fb_config *fb_node_config_swap(fb_node *node, const fb_config *config) {
-    lock(&node->config_locked);
+    lock(&config_lock);
     const fb_config *before = node->config;
     node->config = config;
-    unlock(&node->config_locked);
+    unlock(&config_lock);
     return before;
 }
 
 void fb_node_sessions_lock(fb_node *node) {
-    lock(&node->sessions_locked);
+    (void)node;
+    lock(&sessions_lock);
 }
 
 void fb_node_sessions_unlock(fb_node *node) {
-    unlock(&node->sessions_locked);
+    (void)node;
+    unlock(&sessions_lock);
 }

@@ -37,13 +37,11 @@ typedef struct fb_node {
     _Atomic uint64_t bytes_in, bytes_out;
     _Atomic uint64_t next_client_id;
     _Atomic bool draining;           // a stop is under way: readyz says no
-    // Private: what CLIENT LIST and CONFIG GET walk, each under its lock.
-    struct fb_session *sessions;
-    _Atomic bool sessions_locked, config_locked;
+    struct fb_session *sessions;     // private: what CLIENT LIST walks, under its lock
 } fb_node;
 
 // The configuration in force (NULL where there is none), kept as it is until the give. Hold it for
-// a walk through the options and no longer: who swaps waits actively.
+// a walk through the options and no longer: everybody else who asks waits.
 const fb_config *fb_node_config_take(fb_node *node);
 void fb_node_config_give(fb_node *node);
 // Puts another in force; the one returned is nobody's any more but the caller's.
