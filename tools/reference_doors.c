@@ -81,6 +81,36 @@ static const char commands_replies[] =
     "| name | |\n"
     "|---|---|\n";
 
+static const char commands_differences[] =
+    "\n"
+    "## Where forebay is not Redis\n"
+    "\n"
+    "Redis has one thread for all commands; forebay has several loops, and each runs the\n"
+    "commands of its own connections. A command on one key is atomic, as in Redis. On several\n"
+    "keys:\n"
+    "\n"
+    "- `MULTI` … `EXEC`: the commands run one after the other in one turn of the connection's\n"
+    "  loop, and what is wrong in itself (an unknown command, a wrong number of arguments)\n"
+    "  makes `EXEC` answer `EXECABORT` with nothing done. No other command of that connection,\n"
+    "  or of that loop, comes in between. Connections of other loops, HTTP, callers of the\n"
+    "  library and loads may see a part of it done, and change keys meanwhile. An `FB.FETCH` in\n"
+    "  it keeps its own reply waiting, not the next command; where hundreds of them have to\n"
+    "  load, the rest runs as these come in.\n"
+    "- `WATCH` is refused for that reason. `UNWATCH` is accepted.\n"
+    "- `MSET` and `DEL` take their keys one by one. What is sure to be too large makes `MSET`\n"
+    "  and `MSETNX` do nothing.\n"
+    "- `MSETNX` sets all keys or none, and of several that want the same keys at the same time\n"
+    "  one gets them. Before it gives up it may have set some for a moment, which others can\n"
+    "  see.\n"
+    "- A key and its value together may take an eighth of `memory`.\n"
+    "- A time to live of more than 292 years is for ever. There is database 0 alone.\n"
+    "\n"
+    "A connection may write a pipeline before it reads the first reply: commands that wait may\n"
+    "take 256 MiB, and replies are not made much faster than they are read. Who goes beyond\n"
+    "that and then takes nothing for a minute is disconnected. One command, one reply and all\n"
+    "of `EXEC` may be 1 GiB, one argument and what `MULTI` queues 512 MiB. What looks like HTTP\n"
+    "(`POST`, `Host:`) is hung up on, as Redis does.\n";
+
 static void add_command(const fb_command *command, const char *parent) {
     char name[128];
     (void)snprintf(name, sizeof name, "%s%s%s", parent, parent[0] != '\0' ? " " : "",
@@ -152,7 +182,9 @@ static void add_commands(void) {
     add_group("string", "Strings");
     add_group("generic", "Keys");
     add_group("connection", "Connections");
+    add_group("transactions", "Transactions");
     add_group("server", "The server");
+    add(commands_differences);
 }
 
 // ---- HTTP

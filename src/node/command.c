@@ -136,7 +136,10 @@ static void unknown(fb_command_call *call) {
 
 static void wrong_arity(fb_command_call *call, const fb_command *parent,
                         const fb_command *command) {
-    fb_reply_error(call->reply, "ERR wrong number of arguments for '%s%s%s' command",
+    // What EXEC says must be known for the end of the transaction.
+    bool exec = command->run == fb_transaction_exec;
+    fb_reply_error(call->reply, "%s wrong number of arguments for '%s%s%s' command",
+                   exec ? "EXECABORT Transaction discarded because of:" : "ERR",
                    parent != NULL ? parent->name : "", parent != NULL ? "|" : "", command->name);
 }
 
@@ -157,7 +160,7 @@ static void unknown_sub(fb_command_call *call, const fb_command *parent) {
                    (int)(sub.len < ARGS_SHOWN ? sub.len : ARGS_SHOWN), sub.ptr, name);
 }
 
-void fb_command_run(fb_command_call *call, const fb_command *found) {
+bool fb_command_prepare(fb_command_call *call, const fb_command *found) {
     FB_ASSERT(call->arg_count > 0);
     const fb_command *parent = NULL;
     const fb_command *command = found;
@@ -165,22 +168,43 @@ void fb_command_run(fb_command_call *call, const fb_command *found) {
     call->command = command;
     if (command == NULL) {
         unknown(call);
-        return;
+        return false;
     }
     if (command->subcommands != NULL && call->arg_count > 1) {
         parent = command;
         command = fb_command_find_sub(parent, call->args[1]);
         if (command == NULL) {
             unknown_sub(call, parent);
-            return;
+            return false;
         }
         call->command = command;
     }
     if (!fb_command_arity_fits(command, call->arg_count) || command->run == NULL) {
         wrong_arity(call, parent, command);
-        return;
+        return false;
     }
-    command->run(call);
+    return true;
+}
+
+// A subcommand does not know its parent; it is asked for by people who look around, so a search
+// will do.
+static const fb_command *parent_of(const fb_command *command) {
+    for (size_t i = 0; FB_COMMANDS[i].name != NULL; i++) {
+        const fb_command *sub = FB_COMMANDS[i].subcommands;
+        for (; sub != NULL && sub->name != NULL; sub++) {
+            if (sub == command) {
+                return &FB_COMMANDS[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+const char *fb_command_full_name(const fb_command *command, char text[FB_COMMAND_NAME_SIZE]) {
+    const fb_command *parent = parent_of(command);
+    (void)snprintf(text, FB_COMMAND_NAME_SIZE, "%s%s%s", parent != NULL ? parent->name : "",
+                   parent != NULL ? "|" : "", command->name);
+    return text;
 }
 
 // ---- what handlers share

@@ -44,7 +44,12 @@ enum {  // flags, in the order in which COMMAND names them
     FB_COMMAND_FAST = 128,
     FB_COMMAND_NOAUTH = 256,
     FB_COMMAND_MOVABLEKEYS = 512,
-    FB_COMMAND_OVERLAP = 1024,  // may begin while replies before it are still to come; not named
+    FB_COMMAND_ALLOW_BUSY = 1024,
+    FB_COMMAND_SKIP_SLOWLOG = 2048,
+    // Not named:
+    FB_COMMAND_OVERLAP = 4096,   // may begin while replies before it are still to come
+    FB_COMMAND_AT_ONCE = 8192,   // is not queued between MULTI and EXEC
+    FB_COMMAND_ALONE = 16384,    // refused between MULTI and EXEC
 };
 
 struct fb_command {
@@ -68,9 +73,13 @@ const fb_command *fb_command_find_sub(const fb_command *parent, fb_str name);
 const fb_command *fb_command_at(size_t index);
 size_t fb_command_count(void);
 bool fb_command_arity_fits(const fb_command *command, size_t arg_count);
-// Runs call->args: look-up, arity, subcommand, handler. call->command is filled in (NULL: unknown).
-// `found` is what fb_command_find() gave for args[0], which the caller has looked at already.
-void fb_command_run(fb_command_call *call, const fb_command *found);
+// Finds the subcommand, checks the number of arguments and fills in call->command (NULL: unknown),
+// which may then be run. false: the reply says what is wrong. `found` is what fb_command_find() gave
+// for args[0], which the caller has looked at already.
+bool fb_command_prepare(fb_command_call *call, const fb_command *found);
+// "client|list".
+enum { FB_COMMAND_NAME_SIZE = 40 };
+const char *fb_command_full_name(const fb_command *command, char text[FB_COMMAND_NAME_SIZE]);
 
 // ---- what handlers share
 

@@ -87,6 +87,7 @@ void fb_key_pexpire(fb_command_call *call);
 void fb_key_pexpireat(fb_command_call *call);
 void fb_key_pexpiretime(fb_command_call *call);
 void fb_key_pttl(fb_command_call *call);
+void fb_key_random(fb_command_call *call);
 void fb_key_scan(fb_command_call *call);
 void fb_key_ttl(fb_command_call *call);
 void fb_key_type(fb_command_call *call);
@@ -95,6 +96,12 @@ void fb_object_freq(fb_command_call *call);
 void fb_object_help(fb_command_call *call);
 void fb_object_idletime(fb_command_call *call);
 void fb_object_refcount(fb_command_call *call);
+
+void fb_transaction_discard(fb_command_call *call);
+void fb_transaction_exec(fb_command_call *call);
+void fb_transaction_multi(fb_command_call *call);
+void fb_transaction_unwatch(fb_command_call *call);
+void fb_transaction_watch(fb_command_call *call);
 
 void fb_verb_explain(fb_command_call *call);
 void fb_verb_fetch(fb_command_call *call);

@@ -22,9 +22,10 @@ static const flag_name FLAG_NAMES[] = {
     {FB_COMMAND_NOSCRIPT, "noscript"},
     {FB_COMMAND_LOADING, "loading"},
     {FB_COMMAND_STALE, "stale"},
+    {FB_COMMAND_SKIP_SLOWLOG, "skip_slowlog"},
     {FB_COMMAND_FAST, "fast"},
     {FB_COMMAND_NOAUTH, "no_auth"},
-    {FB_COMMAND_NOAUTH, "allow_busy"},
+    {FB_COMMAND_ALLOW_BUSY, "allow_busy"},
     {FB_COMMAND_MOVABLEKEYS, "movablekeys"},
 };
 

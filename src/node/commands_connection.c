@@ -39,6 +39,7 @@ static void speak(fb_session *session, fb_encoding encoding) {
 void fb_connection_reset(fb_command_call *call) {
     speak(call->session, FB_ENCODING_RESP2);
     call->session->replies = FB_REPLIES_ON;
+    fb_queued_close(&call->session->queued);
     if (fb_session_rename(call->session, &call->session->name, FB_STR("")) < 0) {
         fb_command_failed(call, FB_ENOMEM, NULL);
         return;
@@ -230,15 +231,18 @@ static int describe(const fb_session *session, int64_t now_us, fb_buf *out) {
     fb_str name = fb_buf_str(&session->name);
     fb_str library = fb_buf_str(&session->library);
     fb_str version = fb_buf_str(&session->library_version);
+    int queued = atomic_load_explicit(&session->shown_queued, memory_order_relaxed);
+    char last_name[FB_COMMAND_NAME_SIZE];
     return fb_buf_printf(
         out,
-        "id=%llu addr=%s laddr=%s fd=-1 name=%.*s age=%lld idle=%lld flags=N db=0 sub=0 psub=0 "
-        "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 "
+        "id=%llu addr=%s laddr=%s fd=-1 name=%.*s age=%lld idle=%lld flags=%s db=0 sub=0 psub=0 "
+        "ssub=0 multi=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 "
         "tot-mem=0 events=r cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
         (unsigned long long)session->id, session->peer,
         session->node->resp_address != NULL ? session->node->resp_address : "", FB_STR_ARG(name),
         (long long)(now_us - session->created_us) / 1000000,
-        (long long)(now_us - used_us) / 1000000, last != NULL ? last->name : "NULL",
+        (long long)(now_us - used_us) / 1000000, queued >= 0 ? "x" : "N", queued,
+        last != NULL ? fb_command_full_name(last, last_name) : "NULL",
         atomic_load_explicit(&session->shown_encoding, memory_order_relaxed), FB_STR_ARG(library),
         FB_STR_ARG(version));
 }

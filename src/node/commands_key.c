@@ -8,10 +8,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "base/str.h"
 #include "node/expiry.h"
+#include "node/session_state.h"
 
-enum { INT_TEXT_LEN_MAX = 20, EMBEDDED_LEN_MAX = 44, SCAN_STEP = 1024 };
+enum {
+    INT_TEXT_LEN_MAX = 20,
+    EMBEDDED_LEN_MAX = 44,
+    SCAN_STEP = 1024,
+    SCAN_TURNS_MAX = 10,
+    RANDOM_PART_BITS = 16,
+    RANDOM_PLACES = 64,
+    RANDOM_SEEN_MAX = 1000
+};
 
 void fb_key_del(fb_command_call *call) {
     int64_t count = 0;
@@ -292,6 +302,22 @@ static bool read_scan_options(fb_command_call *call, scan_options *options) {
     return true;
 }
 
+// COUNT is how many places of the index are looked at, and in an index that is nearly empty that
+// finds nothing, call after call. So, as in Redis, up to ten times as many are looked at while
+// fewer keys than that are found.
+static int scan_some(fb_command_call *call, const scan_options *options, uint64_t *cursor,
+                     key_list *list) {
+    uint64_t count = (uint64_t)options->count;
+    int result = FB_OK;
+    for (int turn = 0; turn < SCAN_TURNS_MAX; turn++) {
+        result = fb_scan(call->node->engine, *cursor, count, options->match, add_key, list, cursor);
+        if (result < 0 || list->failed || *cursor == 0 || list->count >= count) {
+            break;
+        }
+    }
+    return result;
+}
+
 void fb_key_scan(fb_command_call *call) {
     uint64_t cursor = 0;
     scan_options options = {.count = 10};
@@ -299,8 +325,7 @@ void fb_key_scan(fb_command_call *call) {
         return;
     }
     key_list list = {0};
-    int result = fb_scan(call->node->engine, cursor, (uint64_t)options.count, options.match,
-                         add_key, &list, &cursor);
+    int result = scan_some(call, &options, &cursor, &list);
     if (result < 0 || list.failed) {
         fb_command_failed(call, result < 0 ? result : FB_ENOMEM, NULL);
     } else {
@@ -314,6 +339,68 @@ void fb_key_scan(fb_command_call *call) {
         reply_keys(call, &list);
     }
     fb_buf_release(&list.packed);
+}
+
+// ---- any
+
+typedef struct drawing {
+    fb_rng rng;
+    uint64_t seen;
+    fb_buf key;
+    bool failed;
+} drawing;
+
+// Each key seen is as likely as every other to be the one that is kept (reservoir sampling).
+static void draw(void *arg, fb_str key) {
+    drawing *one = arg;
+    one->seen++;
+    if (fb_rng_below(&one->rng, one->seen) == 0) {
+        one->key.len = 0;
+        one->failed = fb_buf_append(&one->key, key) < 0;
+    }
+}
+
+// A cursor is a place in one part of the index, the part in its lowest bits (store/scan.c). How
+// many parts there are is the store's own business, but it is a power of two, and where there is no
+// such part a scan ends at once: so the range of parts to draw from is halved until one is met.
+// Should cursors be made otherwise one day, keys would be less random, and still be keys.
+static int draw_somewhere(fb_engine *engine, drawing *one) {
+    int result = FB_OK;
+    for (int bits = RANDOM_PART_BITS; bits >= 0 && one->seen == 0 && result == FB_OK; bits--) {
+        uint64_t parts = (UINT64_C(1) << RANDOM_PART_BITS) - (UINT64_C(1) << bits);
+        uint64_t cursor = fb_rng_next(&one->rng) & ~parts;
+        result = fb_scan(engine, cursor, RANDOM_PLACES, FB_STR(""), draw, one, &cursor);
+    }
+    return result;
+}
+
+// An index with next to nothing in it: from all of it, or from enough.
+static int draw_from_all(fb_engine *engine, drawing *one) {
+    uint64_t cursor = 0;
+    int result;
+    do {
+        result = fb_scan(engine, cursor, SCAN_STEP, FB_STR(""), draw, one, &cursor);
+    } while (result == FB_OK && cursor != 0 && one->seen < RANDOM_SEEN_MAX);
+    return result;
+}
+
+void fb_key_random(fb_command_call *call) {
+    fb_engine *engine = call->node->engine;
+    drawing one = {.seen = 0};
+    uint64_t seed = (uint64_t)call->node->wall_us() ^ call->session->run_count << 40;
+    fb_rng_init(&one.rng, seed ^ call->session->id << 20);
+    int result = draw_somewhere(engine, &one);
+    if (result == FB_OK && one.seen == 0) {
+        result = draw_from_all(engine, &one);
+    }
+    if (result < 0 || one.failed) {
+        fb_command_failed(call, result < 0 ? result : FB_ENOMEM, NULL);
+    } else if (one.seen == 0) {
+        fb_reply_null(call->reply);
+    } else {
+        fb_reply_bytes(call->reply, fb_buf_str(&one.key));
+    }
+    fb_buf_release(&one.key);
 }
 
 // ---- OBJECT

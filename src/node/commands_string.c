@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "base/locale.h"
-#include "base/map.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "node/expiry.h"
 #include "node/session_state.h"
@@ -141,7 +141,7 @@ static int decide_set(void *arg, fb_edit *edit) {
         return FB_OK;
     }
     if (one->has_expiry && one->expires_ms <= one->now_ms) {
-        edit->action = edit->found ? FB_EDIT_DELETE : FB_EDIT_KEEP;  // gone the moment it is set
+        edit->action = FB_EDIT_DELETE;  // gone the moment it is set, and loads are overtaken
         return FB_OK;
     }
     edit->action = FB_EDIT_PUT;
@@ -282,8 +282,22 @@ static bool odd_pairs(fb_command_call *call) {
     return true;
 }
 
+// Whether each pair may be stored; says so where one may not. Before the first is: what is refused
+// at once should not be done in part.
+static bool pairs_fit(fb_command_call *call) {
+    uint64_t most = fb_value_max(call->node->engine);
+    for (size_t i = 1; i < call->arg_count; i += 2) {
+        if (call->args[i].len > FB_KEY_LEN_MAX ||
+            (uint64_t)call->args[i].len + call->args[i + 1].len > most) {
+            fb_command_failed(call, FB_ETOOBIG, NULL);
+            return false;
+        }
+    }
+    return true;
+}
+
 void fb_string_mset(fb_command_call *call) {
-    if (odd_pairs(call)) {
+    if (odd_pairs(call) || !pairs_fit(call)) {
         return;
     }
     for (size_t i = 1; i < call->arg_count; i += 2) {
@@ -296,55 +310,95 @@ void fb_string_mset(fb_command_call *call) {
     fb_reply_status(call->reply, "OK");
 }
 
-static bool any_exists(fb_command_call *call) {
-    for (size_t i = 1; i < call->arg_count; i += 2) {
-        if (fb_exists(call->node->engine, call->args[i]) == FB_OK) {
+// ---- MSETNX
+//
+// Each key is set only if it is absent; where one turns out to be there after all, those set before
+// it are taken back, unless somebody has changed them meanwhile. So another client may see some of
+// the keys for a moment; what it cannot see is two MSETNX that share a key both succeed. Keys are
+// set in the order of their bytes, whatever the order they were named in: of several that want the
+// same keys at the same time, the one that holds the last key wanted by another gets all of its
+// own, so they cannot all be turned away by one another.
+
+typedef struct pair {
+    fb_str key, value;
+    size_t index;
+} pair;
+
+static int compare_pairs(const void *a, const void *b) {
+    const pair *one = a;
+    const pair *two = b;
+    int order = fb_str_compare(one->key, two->key);
+    return order != 0 ? order : (one->index > two->index) - (one->index < two->index);
+}
+
+// In order, each key once: of a key named twice the last value counts. NULL: no memory.
+static pair *sort_pairs(const fb_command_call *call, size_t *count) {
+    size_t named = (call->arg_count - 1) / 2;
+    pair *pairs = fb_mem_new(named * sizeof *pairs);
+    if (pairs == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < named; i++) {
+        pairs[i] = (pair){call->args[2 * i + 1], call->args[2 * i + 2], i};
+    }
+    qsort(pairs, named, sizeof *pairs, compare_pairs);
+    *count = 0;
+    for (size_t i = 0; i < named; i++) {
+        bool again = i + 1 < named && fb_str_equal(pairs[i].key, pairs[i + 1].key);
+        if (!again) {
+            pairs[(*count)++] = pairs[i];
+        }
+    }
+    return pairs;
+}
+
+static bool any_exists(const fb_command_call *call, const pair *pairs, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (fb_exists(call->node->engine, pairs[i].key) == FB_OK) {
             return true;
         }
     }
     return false;
 }
 
-// Sets what is absent, in order; `ours` holds the keys set so far. FB_REFUSED: one is there after
-// all.
-static int set_absent(fb_command_call *call, fb_map *ours) {
-    for (size_t i = 1; i < call->arg_count; i += 2) {
-        // A key named twice: the last value counts.
-        bool again = fb_map_get(ours, call->args[i]) != NULL;
-        setting one = {.value = call->args[i + 1], .condition = again ? SET_ALWAYS : SET_IF_ABSENT};
-        int result = again ? FB_OK : fb_map_put(ours, call->args[i], call);
-        if (result == FB_OK) {
-            result = set_in_one_step(call, call->args[i], &one);
-        }
-        if (result >= 0 && one.stored) {
-            continue;
-        }
-        if (!again) {
-            (void)fb_map_remove(ours, call->args[i]);
-        }
-        return result < 0 ? result : FB_REFUSED;
+static int take_back(void *arg, fb_edit *edit) {
+    const pair *one = arg;
+    if (edit->found && fb_str_equal(edit->value.data, one->value)) {
+        edit->action = FB_EDIT_DELETE;
     }
     return FB_OK;
 }
 
-// Each key is set only if it is absent; where one turns out to be there after all (another client
-// was quicker), those set before it are taken back. Not atomic as Redis's, which has one thread.
-void fb_string_msetnx(fb_command_call *call) {
-    if (odd_pairs(call)) {
-        return;
-    }
-    if (any_exists(call)) {
-        fb_reply_integer(call->reply, 0);
-        return;
-    }
-    fb_map ours = {.seed = call->session->id};
-    int result = set_absent(call, &ours);
-    for (size_t i = 1; i < call->arg_count && result != FB_OK; i += 2) {
-        if (fb_map_remove(&ours, call->args[i]) != NULL) {
-            (void)!fb_del(call->node->engine, call->args[i]);
+// FB_OK: all are set. FB_REFUSED: none is.
+static int set_absent(fb_command_call *call, pair *pairs, size_t count) {
+    int result = FB_OK;
+    size_t set = 0;
+    for (; set < count; set++) {
+        setting one = {.value = pairs[set].value, .condition = SET_IF_ABSENT};
+        result = set_in_one_step(call, pairs[set].key, &one);
+        if (result < 0 || !one.stored) {
+            result = result < 0 ? result : FB_REFUSED;
+            break;
         }
     }
-    fb_map_release(&ours);
+    while (result != FB_OK && set > 0) {
+        set--;
+        int undone = fb_edit_key(call->node->engine, pairs[set].key, take_back, &pairs[set]);
+        (void)undone;  // a deletion needs nothing that could be short
+    }
+    return result;
+}
+
+void fb_string_msetnx(fb_command_call *call) {
+    if (odd_pairs(call) || !pairs_fit(call)) {
+        return;
+    }
+    size_t count = 0;
+    pair *pairs = sort_pairs(call, &count);
+    int result = pairs == NULL                    ? FB_ENOMEM
+                 : any_exists(call, pairs, count) ? FB_REFUSED
+                                                  : set_absent(call, pairs, count);
+    fb_mem_free(pairs);
     if (result < 0) {
         fb_command_failed(call, result, NULL);
     } else {
@@ -430,6 +484,7 @@ typedef struct patch {
     fb_str bytes;
     bool at_end;
     size_t offset;
+    size_t len_max;
     fb_buf value;
 } patch;
 
@@ -439,7 +494,7 @@ static int build(void *arg, fb_edit *edit) {
     size_t offset = one->at_end ? before.len : one->offset;
     size_t end = offset + one->bytes.len;
     size_t len = end > before.len ? end : before.len;
-    if (len > VALUE_LEN_MAX) {
+    if (len > one->len_max) {
         return FB_ETOOBIG;
     }
     one->value.len = 0;
@@ -462,8 +517,16 @@ static int build(void *arg, fb_edit *edit) {
     return FB_OK;
 }
 
+// What could never be stored is not built first, with the key locked; and room for what is known to
+// be needed is found before.
 static void patch_and_reply(fb_command_call *call, patch *one) {
-    int result = fb_edit_key(call->node->engine, call->args[1], build, one);
+    uint64_t most = fb_value_max(call->node->engine);
+    size_t least = one->offset + one->bytes.len;
+    one->len_max = most < VALUE_LEN_MAX ? (size_t)most : VALUE_LEN_MAX;
+    int result = least > one->len_max ? FB_ETOOBIG : fb_buf_reserve(&one->value, least);
+    if (result == FB_OK) {
+        result = fb_edit_key(call->node->engine, call->args[1], build, one);
+    }
     if (result < 0) {
         fb_command_failed(call, result, NULL);
     } else {

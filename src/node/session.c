@@ -9,16 +9,23 @@
 // An answer may come within the call that asked for it, also to a command before it (the engine's
 // loop is ours): then `feeding` says that nobody has to be woken.
 //
+// EXEC announces its array, and what was queued then runs as any other command does, each reply
+// behind the one before it, before anything else is read. The replies that come later keep their
+// places by the same slots; so an array whose third element is still to come needs no code at all.
+//
 // Who frees a session does not wait for its slots: they lose their session, and are freed by the
 // answer that comes to them.
 
 #include "node/session_state.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "node/command_table.h"
 
 enum { OUT_KEPT_MAX = 64 * 1024 };
 
@@ -130,7 +137,7 @@ void fb_slot_finish(fb_slot *slot) {
 
 // ---- running one command
 
-static bool mute_now(fb_session *session) {
+static bool mute_by_mode(fb_session *session) {
     switch (session->replies) {
         case FB_REPLIES_ON:
             return false;
@@ -146,6 +153,64 @@ static bool mute_now(fb_session *session) {
     return false;
 }
 
+static bool mute_now(fb_session *session) {
+    if (session->exec != FB_EXEC_RUNS) {
+        session->muted = mute_by_mode(session);
+    }
+    return session->muted;
+}
+
+static void show_queued(fb_session *session) {
+    fb_queued *queued = &session->queued;
+    int shown = queued->open && queued->count <= INT_MAX ? (int)queued->count : -1;
+    atomic_store_explicit(&session->shown_queued, shown, memory_order_relaxed);
+}
+
+static void put_by(fb_session *session, fb_command_call *call) {
+    if ((call->command->flags & FB_COMMAND_ALONE) != 0) {
+        fb_queued_spoil(&session->queued);
+        fb_reply_error(call->reply, "ERR Command not allowed inside a transaction");
+        return;
+    }
+    int result =
+        fb_queued_add(&session->queued, call->args, call->arg_count, FB_SESSION_QUEUED_LEN_MAX);
+    if (result == FB_OK) {
+        fb_reply_status(call->reply, "QUEUED");
+        return;
+    }
+    fb_queued_spoil(&session->queued);
+    if (result == FB_ETOOBIG) {
+        fb_reply_error(call->reply, "ERR transaction is larger than %d bytes",
+                       (int)FB_SESSION_QUEUED_LEN_MAX);
+    } else {
+        fb_command_failed(call, result, NULL);
+    }
+}
+
+// Runs it, or queues it, or says what is wrong with it.
+static void perform(fb_session *session, fb_command_call *call, const fb_command *found) {
+    bool queueing = session->queued.open && session->exec == FB_EXEC_NONE;
+    bool fine = fb_command_prepare(call, found);
+    if (session->exec == FB_EXEC_NONE) {
+        atomic_store_explicit(&session->last, call->command, memory_order_relaxed);
+    }
+    if (!fine && queueing) {
+        fb_queued_spoil(&session->queued);
+        if (found != NULL && found->run == fb_transaction_exec) {
+            fb_queued_close(&session->queued);
+        }
+    } else if (!fine) {
+        return;
+    } else if (queueing && (call->command->flags & FB_COMMAND_AT_ONCE) == 0) {
+        put_by(session, call);
+    } else {
+        call->command->run(call);
+    }
+    if (queueing || session->queued.open) {
+        show_queued(session);
+    }
+}
+
 // With replies before it still to come: into a slot of its own.
 static void run_behind(fb_session *session, fb_command_call *call, const fb_command *found) {
     fb_slot *slot = take_slot(session);
@@ -155,7 +220,7 @@ static void run_behind(fb_session *session, fb_command_call *call, const fb_comm
     }
     session->current = slot;
     call->reply = &slot->reply;
-    fb_command_run(call, found);
+    perform(session, call, found);
     session->current = NULL;
     slot->mute = mute_now(session);
     slot->done = slot->done || call->outcome != FB_PENDING;
@@ -172,7 +237,7 @@ static void run_first(fb_session *session, fb_command_call *call, const fb_comma
     fb_reply reply;
     fb_reply_init(&reply, session->encoding, &session->out);
     call->reply = &reply;
-    fb_command_run(call, found);
+    perform(session, call, found);
     fb_slot *slot = session->current;
     session->current = NULL;
     bool mute = mute_now(session);
@@ -192,31 +257,64 @@ static void run_first(fb_session *session, fb_command_call *call, const fb_comma
     }
 }
 
-static void run(fb_session *session, const fb_command *found) {
+static void run(fb_session *session, const fb_str *args, size_t arg_count,
+                const fb_command *found) {
     fb_command_call call = {
         .node = session->node,
         .session = session,
-        .args = session->reader.args,
-        .arg_count = session->reader.arg_count,
+        .args = args,
+        .arg_count = arg_count,
     };
     if (fb_list_empty(&session->slots)) {
         run_first(session, &call, found);
     } else {
         run_behind(session, &call, found);
     }
-    atomic_store_explicit(&session->last, call.command, memory_order_relaxed);
+    session->run_count++;
     if (call.outcome == FB_ECLOSED) {
         session->ending = true;
     }
+}
+
+// ---- transactions
+
+void fb_session_execute(fb_session *session) {
+    FB_ASSERT(session->exec == FB_EXEC_NONE && session->queued.open);
+    session->exec = FB_EXEC_BEGUN;
+}
+
+static bool slots_full(const fb_session *session) {
+    return session->slot_count >= FB_SESSION_SLOTS_MAX ||
+           session->slot_bytes >= FB_SESSION_SLOT_BYTES_MAX;
+}
+
+// FB_OK: all has run. FB_PENDING: the rest waits for replies to come.
+static int run_queued(fb_session *session) {
+    const fb_str *args;
+    size_t arg_count;
+    session->exec = FB_EXEC_RUNS;
+    while (!session->ending && !slots_full(session) &&
+           fb_queued_next(&session->queued, &args, &arg_count)) {
+        run(session, args, arg_count, fb_command_find(args[0]));
+        if (session->out.len > FB_SESSION_REPLY_LEN_MAX) {
+            session->ending = true;
+        }
+    }
+    if (!session->ending && slots_full(session)) {
+        session->held = true;
+        return FB_PENDING;
+    }
+    session->exec = FB_EXEC_NONE;
+    fb_queued_close(&session->queued);
+    show_queued(session);
+    return FB_OK;
 }
 
 // ---- feeding
 
 static bool must_wait(const fb_session *session, const fb_command *command) {
     return !fb_list_empty(&session->slots) &&
-           (command == NULL || (command->flags & FB_COMMAND_OVERLAP) == 0 ||
-            session->slot_count >= FB_SESSION_SLOTS_MAX ||
-            session->slot_bytes >= FB_SESSION_SLOT_BYTES_MAX);
+           (command == NULL || (command->flags & FB_COMMAND_OVERLAP) == 0 || slots_full(session));
 }
 
 // The last thing said before the end, behind all replies still to come.
@@ -233,10 +331,24 @@ static void say_protocol_error(fb_session *session, const fb_error *error) {
     collect(session);
 }
 
+// A browser can be made to send any text to a port of its own machine, in the body of a POST; what
+// it sends before that is these words. Redis hangs up on them, and so do we.
+static bool is_http(const fb_command *found, fb_str name) {
+    return found == NULL &&
+           (fb_str_same(name, FB_STR("POST")) || fb_str_same(name, FB_STR("Host:")));
+}
+
+static void hang_up(fb_session *session) {
+    fb_log(FB_LOG_WARN, "http_on_resp_port", "peer=%s hint=\"HTTP has a port of its own\"",
+           fb_log_quote(fb_str_of(session->peer), FB_LOG_KEY_MAX).text);
+    session->ending = true;
+}
+
 // One command: FB_OK (*used grew, or the session ends), FB_MISS (there is no whole one),
 // FB_PENDING.
-static int step(fb_session *session, fb_str rest, size_t *used) {
+static int step(fb_session *session, fb_str rest, size_t *used, bool *slow) {
     fb_error error;
+    *slow = false;
     ssize_t len = fb_resp_command_read(&session->reader, rest, &FB_RESP_LIMITS_DEFAULT, &error);
     if (len == 0) {
         return FB_MISS;
@@ -251,29 +363,50 @@ static int step(fb_session *session, fb_str rest, size_t *used) {
             session->held = true;
             return FB_PENDING;
         }
-        run(session, found);
+        if (is_http(found, session->reader.args[0])) {
+            hang_up(session);
+            return FB_OK;
+        }
+        run(session, session->reader.args, session->reader.arg_count, found);
+        *slow = found == NULL ||
+                (found->flags & (FB_COMMAND_FAST | FB_COMMAND_DENYOOM | FB_COMMAND_OVERLAP)) == 0;
     }
     *used += (size_t)len;
     return FB_OK;
 }
 
-static int feed(fb_session *session, fb_str input, size_t *used, uint64_t *command_count) {
+// One command is as long as it is, but thousands of slow ones in a pipeline must not keep the loop
+// from the other connections. Asking the clock takes longer than the quick ones do.
+static bool took_long(const fb_session *session, int64_t begun_us) {
+    int64_t took_us = session->node->wall_us() - begun_us;
+    return took_us < 0 || took_us > FB_SESSION_FEED_US;
+}
+
+static int feed(fb_session *session, fb_str input, size_t *used, int64_t begun_us) {
     size_t start = session->out.len;
+    bool slow = false;
     while (!session->ending) {
         if (session->held) {
             return FB_PENDING;
         }
+        if (session->exec != FB_EXEC_NONE) {
+            slow = true;
+            if (run_queued(session) != FB_OK) {
+                return FB_PENDING;
+            }
+            continue;
+        }
         if (*used == input.len) {
             return FB_OK;
         }
-        if (session->out.len >= start + FB_SESSION_PACE_LEN) {
+        if (session->out.len >= start + FB_SESSION_PACE_LEN ||
+            (slow && took_long(session, begun_us))) {
             return FB_REFUSED;
         }
-        int result = step(session, fb_str_make(input.ptr + *used, input.len - *used), used);
+        int result = step(session, fb_str_make(input.ptr + *used, input.len - *used), used, &slow);
         if (result != FB_OK) {
             return result == FB_MISS ? FB_OK : result;
         }
-        ++*command_count;
     }
     return fb_list_empty(&session->slots) ? FB_ECLOSED : FB_PENDING;
 }
@@ -281,14 +414,16 @@ static int feed(fb_session *session, fb_str input, size_t *used, uint64_t *comma
 int fb_session_feed(fb_session *session, fb_str input, size_t *used) {
     FB_ASSERT(!session->feeding);
     *used = 0;
-    uint64_t command_count = 0;
+    fb_node *node = session->node;
+    uint64_t before = session->run_count;
+    int64_t now_us = node->wall_us();
     session->feeding = true;
-    int result = feed(session, input, used, &command_count);
+    int result = feed(session, input, used, now_us);
     session->feeding = false;
-    if (command_count > 0) {
-        fb_node *node = session->node;
-        atomic_fetch_add_explicit(&node->commands, command_count, memory_order_relaxed);
-        atomic_store_explicit(&session->used_us, node->wall_us(), memory_order_relaxed);
+    if (session->run_count != before) {
+        atomic_fetch_add_explicit(&node->commands, session->run_count - before,
+                                  memory_order_relaxed);
+        atomic_store_explicit(&session->used_us, now_us, memory_order_relaxed);
     }
     return result;
 }
@@ -303,6 +438,10 @@ bool fb_session_waits(const fb_session *session) {
 
 size_t fb_session_wants(const fb_session *session) {
     return fb_resp_command_wants(&session->reader);
+}
+
+const char *fb_session_peer(const fb_session *session) {
+    return session->peer;
 }
 
 // ---- the node's list
@@ -374,6 +513,7 @@ int fb_session_new(fb_node *node, fb_str peer, fb_session_wake_fn wake, void *ar
     fb_list_init(&session->slots);
     session->encoding = FB_ENCODING_RESP2;
     atomic_init(&session->shown_encoding, FB_ENCODING_RESP2);
+    atomic_init(&session->shown_queued, -1);
     session->id = atomic_fetch_add_explicit(&node->next_client_id, 1, memory_order_relaxed) + 1;
     session->created_us = node->wall_us();
     atomic_init(&session->used_us, session->created_us);
@@ -405,6 +545,7 @@ void fb_session_free(fb_session *session) {
     if (session->spare != NULL) {
         free_slot(session->spare);
     }
+    fb_queued_release(&session->queued);
     fb_resp_command_release(&session->reader);
     fb_buf_release(&session->out);
     fb_buf_release(&session->name);

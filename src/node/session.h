@@ -4,6 +4,11 @@
 // leave in order. A command whose answer comes later (FB.FETCH on a miss) keeps its place: commands
 // flagged "overlap" that follow may begin before it ends (so a pipeline of fetches loads at once),
 // every other one waits for those before it.
+//
+// Commands between MULTI and EXEC are queued. EXEC runs them one after the other within one feed
+// (so no other connection of the loop gets a word in), fetches among them without waiting for what
+// they bring; only where so many are to come that FB_SESSION_SLOTS_MAX or FB_SESSION_SLOT_BYTES_MAX
+// is reached, the rest runs when these have.
 
 #ifndef FB_NODE_SESSION_H
 #define FB_NODE_SESSION_H
@@ -24,8 +29,12 @@ enum {
     // one before them.
     FB_SESSION_SLOTS_MAX = 256,
     FB_SESSION_SLOT_BYTES_MAX = 16 * 1024 * 1024,
-    // A command whose reply grows beyond this ends the connection.
-    FB_SESSION_REPLY_LEN_MAX = 1024 * 1024 * 1024
+    // A command whose reply grows beyond this ends the connection, and so does a transaction.
+    FB_SESSION_REPLY_LEN_MAX = 1024 * 1024 * 1024,
+    // What MULTI may queue.
+    FB_SESSION_QUEUED_LEN_MAX = 512 * 1024 * 1024,
+    // A feed ends after a slow command when it took so long.
+    FB_SESSION_FEED_US = 5000
 };
 
 // Called on the session's own loop when replies that were waited for have come: out may have grown,
@@ -41,7 +50,8 @@ void fb_session_free(fb_session *session);
 // Runs the commands in `input`, appending replies to fb_session_out(). *used: bytes taken; feed the
 // rest again with more behind it.
 // FB_OK: needs more input. FB_PENDING: holds back until the wake. FB_REFUSED: enough was said in
-// one go (FB_SESSION_PACE_LEN and what the last command added); feed the rest when that is written.
+// one go (FB_SESSION_PACE_LEN and what the last command added), or it took FB_SESSION_FEED_US; feed
+// the rest when what was said is written.
 // FB_ECLOSED: write what is in out, then close (QUIT, protocol error, no memory for a reply).
 FB_CHECK_RESULT int fb_session_feed(fb_session *session, fb_str input, size_t *used);
 // The owner takes bytes from its start, and may put another (empty) buffer in its place between
@@ -49,6 +59,8 @@ FB_CHECK_RESULT int fb_session_feed(fb_session *session, fb_str input, size_t *u
 fb_buf *fb_session_out(fb_session *session);
 // Replies are still to come.
 bool fb_session_waits(const fb_session *session);
+// As it was given to new().
+const char *fb_session_peer(const fb_session *session);
 // A hint: bytes the command in progress still needs at the least. What the peer announced, so take
 // it as an upper bound.
 size_t fb_session_wants(const fb_session *session);

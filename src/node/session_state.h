@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "node/command.h"
+#include "node/queued.h"
 #include "node/session.h"
 #include "wire/resp.h"
 
@@ -22,6 +23,9 @@ typedef enum fb_reply_mode {
     FB_REPLIES_SKIP,
     FB_REPLIES_SKIP_NEXT
 } fb_reply_mode;
+
+// What EXEC has begun: its reply's head is said next, then what was queued runs.
+typedef enum fb_exec { FB_EXEC_NONE, FB_EXEC_BEGUN, FB_EXEC_RUNS } fb_exec;
 
 // One reply that comes later, or waits for one that does.
 typedef struct fb_slot {
@@ -49,7 +53,11 @@ struct fb_session {
     size_t slot_bytes;  // of those that are done
     fb_encoding encoding;
     fb_reply_mode replies;
-    bool held;  // the next command waits for all before it
+    fb_queued queued;  // by MULTI, until EXEC has run it all
+    fb_exec exec;
+    bool muted;          // the last command was (EXEC: so is all that it runs)
+    uint64_t run_count;  // commands
+    bool held;           // the next command waits for all before it
     bool feeding;
     bool ending;  // no more commands; closed once the slots are empty
 
@@ -59,6 +67,7 @@ struct fb_session {
     _Atomic int64_t used_us;
     _Atomic(const fb_command *) last;
     _Atomic int shown_encoding;
+    _Atomic int shown_queued;  // -1 outside of MULTI
     char *peer;
     fb_buf name, library, library_version;
     fb_session *prev, *next;
@@ -70,6 +79,9 @@ struct fb_session {
 fb_slot *fb_session_slot(fb_command_call *call);
 // The reply is written. On the session's loop (or anywhere once the session is freed).
 void fb_slot_finish(fb_slot *slot);
+
+// EXEC, whose array is announced: runs what is queued next, in this turn; see session.c.
+void fb_session_execute(fb_session *session);
 
 // Sets one of the names above. FB_OK or FB_ENOMEM. Not for names with blanks or control bytes:
 // fb_session_name_fits() first.

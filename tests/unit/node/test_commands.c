@@ -109,6 +109,194 @@ static void test_commands__of_values(void **state) {
              {"SCAN 0 COUNT 100000", NULL}, );
 }
 
+static void test_commands__in_transactions(void **state) {
+    CONVERSE({"MULTI", "+OK"},
+             {"MULTI", "-ERR MULTI calls can not be nested"},
+             {"SET k 1", "+QUEUED"},
+             {"INCR k", "+QUEUED"},
+             {"SET s x", "+QUEUED"},
+             {"INCR s", "+QUEUED"},
+             {"CONFIG GET save", "+QUEUED"},
+             {"EXISTS k", "+QUEUED"},
+             {"EXEC",
+              "*6\r\n+OK\r\n:2\r\n+OK\r\n-ERR value is not an integer or out of range\r\n"
+              "*2\r\n$4\r\nsave\r\n$0\r\n\r\n:1"},
+             {"EXEC", "-ERR EXEC without MULTI"},
+             {"DISCARD", "-ERR DISCARD without MULTI"},
+             {"MULTI", "+OK"},
+             {"EXEC", "*0"},
+             {"MULTI", "+OK"},
+             {"SET k 5", "+QUEUED"},
+             {"DISCARD", "+OK"},
+             {"GET k", "$1\r\n2"},
+             {"WATCH k", "-ERR WATCH is not supported: what runs in other threads is not kept from "
+                         "changing the keys while EXEC runs"},
+             {"UNWATCH", "+OK"}, );
+}
+
+static void test_commands__spoil_transactions(void **state) {
+    static const char *const mistakes[][2] = {
+        {"nosuch", NULL},
+        {"GET", NULL},
+        {"CLIENT nosuch", NULL},
+        {"DISCARD x", NULL},
+        {"CLIENT REPLY OFF", "-ERR Command not allowed inside a transaction"},
+    };
+    for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
+        line lines[] = {{"DEL k", NULL},
+                        {"MULTI", "+OK"},
+                        {"SET k 1", "+QUEUED"},
+                        {mistakes[i][0], mistakes[i][1]},
+                        {"SET k 2", "+QUEUED"},
+                        {"EXEC", "-EXECABORT Transaction discarded because of previous errors."},
+                        {"EXEC", "-ERR EXEC without MULTI"},
+                        {"EXISTS k", ":0"}};
+        converse(lines, sizeof lines / sizeof lines[0]);
+    }
+    CONVERSE({"MULTI", "+OK"},
+             {"EXEC x", "-EXECABORT Transaction discarded because of: wrong number of arguments for "
+                        "'exec' command"},
+             {"EXEC", "-ERR EXEC without MULTI"},
+             {"MULTI", "+OK"},
+             {"WATCH k", "-ERR WATCH inside MULTI is not allowed"},
+             {"RESET", "+RESET"},
+             {"EXEC", "-ERR EXEC without MULTI"}, );
+}
+
+// What is sure to be refused is refused before anything is done, and not built up first.
+static void test_commands__refuse_what_is_too_large(void **state) {
+    rig_client client;
+    fb_buf said = {0};
+    int len = (int)fb_value_max(shared.engine);
+    char text[80];
+    rig_client_open(&client, &shared);
+    (void)snprintf(text, sizeof text, "SETRANGE none %d x\r\n", len);
+    rig_client_say(&client, fb_str_of(text));
+    assert_ok(fb_buf_printf(&said, "*5\r\n$4\r\nMSET\r\n$2\r\nm1\r\n$1\r\n1\r\n$2\r\nm2\r\n$%d\r\n",
+                            len));
+    assert_ok(fb_buf_reserve(&said, (size_t)len));
+    memset(said.ptr + said.len, 'x', (size_t)len);
+    said.len += (size_t)len;
+    assert_ok(fb_buf_append(&said, FB_STR("\r\nEXISTS m1 none\r\n")));
+    rig_client_say(&client, fb_buf_str(&said));
+    assert_str(fb_buf_str(&client.out), "-ERR key or value is larger than one entry may be\r\n"
+                                        "-ERR key or value is larger than one entry may be\r\n:0\r\n");
+    fb_buf_release(&said);
+    rig_client_close(&client);
+}
+
+// ---- several who want the same keys
+
+enum { RIVALS = 4, MATCHES = 300 };
+
+typedef struct rival {
+    pthread_t thread;
+    pthread_barrier_t *barrier;
+    int number;
+    _Atomic int *winners;
+} rival;
+
+static void ignore_wake(void *arg) {
+    (void)arg;
+}
+
+static void *compete(void *arg) {
+    rival *one = arg;
+    fb_session *session = NULL;
+    assert_ok(fb_session_new(&shared.node, FB_STR("rival"), ignore_wake, NULL, &session));
+    for (int match = 0; match < MATCHES; match++) {
+        char text[80];
+        size_t used = 0;
+        // Each in an order of its own.
+        (void)snprintf(text, sizeof text, "MSETNX k%d %d k%d %d k%d %d\r\n", one->number % 3,
+                       one->number, (one->number + 1) % 3, one->number, (one->number + 2) % 3,
+                       one->number);
+        pthread_barrier_wait(one->barrier);
+        assert_ok(fb_session_feed(session, fb_str_of(text), &used));
+        if (fb_str_equal(fb_buf_str(fb_session_out(session)), FB_STR(":1\r\n"))) {
+            one->winners[match]++;
+        }
+        fb_session_out(session)->len = 0;
+        pthread_barrier_wait(one->barrier);
+        if (one->number == 0) {
+            assert_ok(fb_session_feed(session, FB_STR("DEL k0 k1 k2\r\n"), &used));
+            assert_str(fb_buf_str(fb_session_out(session)), ":3\r\n");
+            fb_session_out(session)->len = 0;
+        }
+    }
+    fb_session_free(session);
+    return NULL;
+}
+
+static void test_commands__msetnx_lets_one_of_several_win(void **state) {
+    static _Atomic int winners[MATCHES];
+    pthread_barrier_t barrier;
+    rival rivals[RIVALS];
+    pthread_barrier_init(&barrier, NULL, RIVALS);
+    for (int i = 0; i < RIVALS; i++) {
+        rivals[i] = (rival){.barrier = &barrier, .number = i, .winners = winners};
+        assert_int_equal(pthread_create(&rivals[i].thread, NULL, compete, &rivals[i]), 0);
+    }
+    for (int i = 0; i < RIVALS; i++) {
+        assert_int_equal(pthread_join(rivals[i].thread, NULL), 0);
+    }
+    pthread_barrier_destroy(&barrier);
+    for (int match = 0; match < MATCHES; match++) {
+        assert_int_equal(winners[match], 1);
+    }
+}
+
+// ---- walking through
+
+static void test_commands__scan_of_next_to_nothing_is_short(void **state) {
+    rig_client client;
+    char cursor[32] = "0";
+    int calls = 0;
+    bool found = false;
+    rig_client_open(&client, &shared);
+    rig_client_say(&client, FB_STR("FLUSHALL\r\nSET only 1\r\n"));
+    do {
+        char text[64];
+        client.out.len = 0;
+        (void)snprintf(text, sizeof text, "SCAN %s\r\n", cursor);
+        rig_client_say(&client, fb_str_of(text));
+        assert_ok(fb_buf_byte(&client.out, '\0'));
+        found = found || strstr(client.out.ptr, "\r\nonly\r\n") != NULL;
+        assert_int_equal(sscanf(client.out.ptr, "*2\r\n$%*d\r\n%31s", cursor), 1);
+        calls++;
+    } while (strcmp(cursor, "0") != 0);
+    assert_true(found);
+    assert_true(calls < 100);
+    rig_client_close(&client);
+}
+
+static void test_commands__randomkey_gives_each_a_chance(void **state) {
+    enum { KEYS = 20, DRAWS = 2000 };
+    rig_client client;
+    int seen[KEYS] = {0};
+    rig_client_open(&client, &shared);
+    rig_client_say(&client, FB_STR("FLUSHALL\r\nRANDOMKEY\r\n"));
+    assert_str(fb_buf_str(&client.out), "+OK\r\n$-1\r\n");
+    for (int i = 0; i < KEYS; i++) {
+        char key[16];
+        int len = snprintf(key, sizeof key, "key:%02d", i);
+        assert_ok(fb_set(shared.engine, fb_str_make(key, (size_t)len), FB_STR("x"), NULL));
+    }
+    for (int i = 0; i < DRAWS; i++) {
+        int number = -1;
+        client.out.len = 0;
+        rig_client_say(&client, FB_STR("RANDOMKEY\r\n"));
+        assert_ok(fb_buf_byte(&client.out, '\0'));
+        assert_int_equal(sscanf(client.out.ptr, "$6\r\nkey:%d\r\n", &number), 1);
+        assert_in_range(number, 0, KEYS - 1);
+        seen[number]++;
+    }
+    for (int i = 0; i < KEYS; i++) {
+        assert_true(seen[i] >= DRAWS / KEYS / 10);
+    }
+    rig_client_close(&client);
+}
+
 static void test_commands__in_resp3(void **state) {
     CONVERSE({"HELLO 3", NULL},
              {"GET none", "_"},
@@ -250,6 +438,12 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commands__of_connections),
         cmocka_unit_test(test_commands__of_values),
+        cmocka_unit_test(test_commands__in_transactions),
+        cmocka_unit_test(test_commands__spoil_transactions),
+        cmocka_unit_test(test_commands__refuse_what_is_too_large),
+        cmocka_unit_test(test_commands__msetnx_lets_one_of_several_win),
+        cmocka_unit_test(test_commands__scan_of_next_to_nothing_is_short),
+        cmocka_unit_test(test_commands__randomkey_gives_each_a_chance),
         cmocka_unit_test(test_commands__in_resp3),
         cmocka_unit_test(test_commands__fetch_reads_through),
         cmocka_unit_test(test_commands__fetch_with_meta),
