@@ -10,11 +10,16 @@
 // An idle connection is this struct, its session and the command reader's array: 830 bytes of
 // resident memory each, measured over 5,000 that had asked once, beside what the kernel keeps.
 //
-// Who does not read what he asked for: when more than OUT_SOFT bytes wait, no more commands run and
-// no more is read until half of that is gone. That is generous, because a client may write a long
-// pipeline before it reads the first reply. While all connections together hold more than
-// UNSENT_MAX, the bound is what the session says in one go. A reply that is larger than OUT_HARD
-// ends the connection.
+// Who does not read what he asked for: when more than out_soft bytes wait to be sent, no more
+// commands run until half of that is gone. What he says meanwhile is still read, up to in_soft
+// bytes, and kept: many clients write a whole pipeline before they read the first reply, and would
+// otherwise wait for us to read while we wait for them. (Commands are short and replies are long:
+// to keep commands takes less memory than to keep their replies, which is what Redis does.) Only
+// beyond that the peer is held back by his socket; who then takes nothing for `patience`, though we
+// do nothing else for him, is waiting for us to read. Nothing but an end can help him, so that is
+// what he gets, and the log says why. While all connections together hold more than held_max bytes,
+// the bounds are out_pressed and in_pressed. A reply that is larger than OUT_HARD ends the
+// connection.
 //
 // The socket's event wants reading, writing, or both, and is only told where that changes: a
 // connection that keeps up never waits for writing. A turn that stops before all is fed (its share
@@ -28,18 +33,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "node/session.h"
 
+const fb_connection_bounds FB_CONNECTION_BOUNDS_DEFAULT = {
+    .out_soft = 16 * 1024 * 1024,
+    .in_soft = 256 * 1024 * 1024,
+    .out_pressed = FB_SESSION_PACE_LEN,
+    .in_pressed = 1024 * 1024,
+    .held_max = UINT64_C(512) << 20,
+    .patience = {60, 0},
+};
+
 enum {
-    OUT_SOFT = 16 * 1024 * 1024,
-    ROUNDS_MAX = 64,  // × FB_SESSION_PACE_LEN: replies of one turn
+    ROUNDS_MAX = 4,                  // × FB_SESSION_PACE_LEN: replies of one turn
+    SEND_LEN_MAX = 4 * 1024 * 1024,  // bytes of one turn
     SPARE_CAP_MAX = 1024 * 1024,
     READ_LEN_MAX = 1024 * 1024
 };
-#define UNSENT_MAX (UINT64_C(256) << 20)
 #define OUT_HARD ((size_t)FB_SESSION_REPLY_LEN_MAX)
 
 struct fb_connection {
@@ -49,10 +62,13 @@ struct fb_connection {
     fb_session *session;
     int fd;
     short interest;  // what the event waits for
+    bool limited;    // and not for ever
     bool eof;        // nothing more will come in
+    bool full;       // too much is unsent: no more commands run
     size_t sent;     // bytes at the start of the session's out that the socket has taken
-    size_t counted;  // unsent bytes this connection stands for in the sum
-    fb_buf in;       // what is left of a command
+    size_t counted;  // bytes this connection stands for in what all hold
+    size_t used;     // bytes at the start of `in` that are done with
+    fb_buf in;       // what is left of a command, and what came behind it
     struct event event;
 };
 
@@ -64,18 +80,32 @@ static size_t unsent(fb_connection *connection) {
     return fb_session_out(connection->session)->len - connection->sent;
 }
 
-static void count_unsent(fb_connection *connection) {
-    size_t now = unsent(connection);
+static size_t waiting(const fb_connection *connection) {
+    return connection->in.len - connection->used;
+}
+
+static void count_held(fb_connection *connection) {
+    size_t now = unsent(connection) + waiting(connection);
     if (now != connection->counted) {
-        atomic_fetch_add_explicit(connection->lane->unsent_bytes, now - connection->counted,
+        atomic_fetch_add_explicit(connection->lane->held_bytes, now - connection->counted,
                                   memory_order_relaxed);
         connection->counted = now;
     }
 }
 
-static size_t out_bound(const fb_connection *connection) {
-    uint64_t all = atomic_load_explicit(connection->lane->unsent_bytes, memory_order_relaxed);
-    return all > UNSENT_MAX ? FB_SESSION_PACE_LEN : OUT_SOFT;
+static bool pressed(const fb_connection *connection) {
+    const fb_lane_state *lane = connection->lane;
+    return atomic_load_explicit(lane->held_bytes, memory_order_relaxed) > lane->bounds->held_max;
+}
+
+// Half of the bound must be free before commands run again, or each write would be followed by a
+// little feeding.
+static bool is_full(fb_connection *connection) {
+    const fb_connection_bounds *bounds = connection->lane->bounds;
+    size_t bound = pressed(connection) ? bounds->out_pressed : bounds->out_soft;
+    size_t left = unsent(connection);
+    connection->full = connection->full ? left > bound / 2 : left >= bound;
+    return connection->full;
 }
 
 static void lend_out(fb_connection *connection) {
@@ -99,12 +129,12 @@ static void take_back_out(fb_connection *connection) {
     }
 }
 
-// What was sent is cut off when it is half of the buffer, so that each byte moves at most once or
-// so.
-static void cut_sent(fb_connection *connection, fb_buf *out) {
-    if (connection->sent >= out->len - connection->sent) {
-        fb_buf_consume(out, connection->sent);
-        connection->sent = 0;
+// What is done with at the start of a buffer is cut off when it is half of it, so that each byte
+// moves at most once or so.
+static void cut(fb_buf *buf, size_t *done) {
+    if (*done >= buf->len - *done) {
+        fb_buf_consume(buf, *done);
+        *done = 0;
     }
 }
 
@@ -112,7 +142,7 @@ static void cut_sent(fb_connection *connection, fb_buf *out) {
 static bool flush(fb_connection *connection) {
     fb_buf *out = fb_session_out(connection->session);
     size_t before = connection->sent;
-    while (connection->sent < out->len) {
+    while (connection->sent < out->len && connection->sent - before < SEND_LEN_MAX) {
         ssize_t count = send(connection->fd, out->ptr + connection->sent,
                              out->len - connection->sent, MSG_NOSIGNAL);
         if (count > 0) {
@@ -126,7 +156,7 @@ static bool flush(fb_connection *connection) {
     if (connection->sent > before) {
         atomic_fetch_add_explicit(&connection->lane->node->bytes_out, connection->sent - before,
                                   memory_order_relaxed);
-        cut_sent(connection, out);
+        cut(out, &connection->sent);
     }
     return true;
 }
@@ -135,20 +165,23 @@ static bool flush(fb_connection *connection) {
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
-static int want(fb_connection *connection, short interest) {
-    if (interest == connection->interest) {
+// With `limited`, no longer than our patience lasts: each event begins it anew.
+static int want(fb_connection *connection, short interest, bool limited) {
+    if (interest == connection->interest && limited == connection->limited) {
         return FB_OK;
     }
     if (connection->interest != 0) {
         (void)event_del(&connection->event);
     }
     connection->interest = interest;
+    connection->limited = limited;
     if (interest == 0) {
         return FB_OK;
     }
-    bool added = event_assign(&connection->event, connection->lane->base, connection->fd,
-                              (short)(interest | EV_PERSIST), on_event, connection) == 0 &&
-                 event_add(&connection->event, NULL) == 0;
+    bool added =
+        event_assign(&connection->event, connection->lane->base, connection->fd,
+                     (short)(interest | EV_PERSIST), on_event, connection) == 0 &&
+        event_add(&connection->event, limited ? &connection->lane->bounds->patience : NULL) == 0;
     return added ? FB_OK : FB_ENOMEM;
 }
 
@@ -158,12 +191,24 @@ static bool last_read(const fb_connection *connection) {
     if (connection->eof || !connection->lane->draining) {
         return connection->eof;
     }
-    return connection->in.len == 0 && recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+    return waiting(connection) == 0 && recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
-// After a turn whose last feed gave `result`.
+// Whether more input has a place: commands run, or it can be kept until they do.
+static bool may_read(const fb_connection *connection, int result) {
+    if (connection->eof || result == FB_ECLOSED || result == FB_PENDING) {
+        return false;
+    }
+    if (result == FB_OK && !connection->full) {
+        return true;
+    }
+    const fb_connection_bounds *bounds = connection->lane->bounds;
+    return waiting(connection) < (pressed(connection) ? bounds->in_pressed : bounds->in_soft);
+}
+
+// After a turn whose last feed gave `result`; FB_REFUSED also where none was made.
 static void settle(fb_connection *connection, int result) {
-    count_unsent(connection);
+    count_held(connection);
     size_t left = unsent(connection);
     bool over = result == FB_ECLOSED;
     bool waits = result == FB_PENDING || fb_session_waits(connection->session);
@@ -172,43 +217,53 @@ static void settle(fb_connection *connection, int result) {
         drop(connection);
         return;
     }
-    bool reading = result == FB_OK && !connection->eof && left < out_bound(connection);
+    (void)is_full(connection);
+    bool reading = may_read(connection, result);
     bool writing = left > 0 || result == FB_REFUSED;
+    bool limited = writing && !reading && result != FB_PENDING;
     take_back_out(connection);
-    if (want(connection, (short)((reading ? EV_READ : 0) | (writing ? EV_WRITE : 0))) < 0) {
+    if (want(connection, (short)((reading ? EV_READ : 0) | (writing ? EV_WRITE : 0)), limited) <
+        0) {
         drop(connection);
     }
 }
 
 // ---- a turn
 
-// Keeps what was not used of `input`, which is the connection's own or the loop's buffer.
+// Keeps what was not used of `input`, which is the rest of our own buffer or in the loop's.
 static int keep_rest(fb_connection *connection, fb_str input, size_t used) {
-    if (connection->in.len > 0) {
-        fb_buf_consume(&connection->in, used);
-        if (connection->in.len == 0) {
-            fb_buf_release(&connection->in);
-        }
-        return FB_OK;
+    if (connection->in.len == 0) {
+        return fb_buf_append(&connection->in, fb_str_make(input.ptr + used, input.len - used));
     }
-    return fb_buf_append(&connection->in, fb_str_make(input.ptr + used, input.len - used));
+    connection->used += used;
+    cut(&connection->in, &connection->used);
+    if (connection->in.len == 0) {
+        fb_buf_release(&connection->in);
+    }
+    return FB_OK;
+}
+
+static fb_str kept(const fb_connection *connection) {
+    return connection->in.len == 0
+               ? (fb_str){NULL, 0}
+               : fb_str_make(connection->in.ptr + connection->used, waiting(connection));
 }
 
 static void take_turn(fb_connection *connection, fb_str input) {
     size_t used = 0;
-    int result;
-    bool there;
-    unsigned rounds = 0;
+    int result = FB_REFUSED;
+    bool there = true;
     lend_out(connection);
-    do {
+    for (unsigned rounds = 0; there && result == FB_REFUSED && rounds < ROUNDS_MAX; rounds++) {
         size_t count = 0;
         fb_str rest = {input.len > 0 ? input.ptr + used : NULL, input.len - used};
+        if (is_full(connection)) {
+            break;
+        }
         result = fb_session_feed(connection->session, rest, &count);
         used += count;
         there = flush(connection);
-        rounds++;
-    } while (there && result == FB_REFUSED && rounds < ROUNDS_MAX &&
-             unsent(connection) < out_bound(connection));
+    }
     if (!there || keep_rest(connection, input, used) < 0) {
         drop(connection);
         return;
@@ -216,7 +271,7 @@ static void take_turn(fb_connection *connection, fb_str input) {
     settle(connection, result);
 }
 
-// Where bytes are read to: the loop's buffer, or behind the rest of a command.
+// Where bytes are read to: the loop's buffer, or behind what is kept.
 static char *room(fb_connection *connection, size_t *len) {
     fb_buf *in = &connection->in;
     if (in->len == 0) {
@@ -224,7 +279,7 @@ static char *room(fb_connection *connection, size_t *len) {
         return connection->lane->input;
     }
     // As much as is wanted, but in proportion to what has come.
-    size_t most = in->len < READ_LEN_MAX ? in->len : READ_LEN_MAX;
+    size_t most = waiting(connection) < READ_LEN_MAX ? waiting(connection) : READ_LEN_MAX;
     size_t wanted = fb_session_wants(connection->session);
     *len = wanted < most ? wanted : most;
     *len = *len < FB_CONNECTION_READ_LEN ? FB_CONNECTION_READ_LEN : *len;
@@ -243,30 +298,32 @@ static void take_input(fb_connection *connection) {
         fb_str input = {into, (size_t)count};
         if (connection->in.len > 0) {
             connection->in.len += (size_t)count;
-            input = fb_buf_str(&connection->in);
+            input = kept(connection);
         }
         take_turn(connection, input);
     } else if (count == 0) {
         connection->eof = true;
-        take_turn(connection, fb_buf_str(&connection->in));
+        take_turn(connection, kept(connection));
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
         drop(connection);
     }
 }
 
-// Goes on with what is kept. Half of the bound must be free, or each write would be followed by a
-// little feeding.
+// Goes on with what is kept.
 static void go_on(fb_connection *connection) {
-    if (!flush(connection)) {
-        drop(connection);
-    } else if (unsent(connection) <= out_bound(connection) / 2) {
-        take_turn(connection, fb_buf_str(&connection->in));
+    if (flush(connection)) {
+        take_turn(connection, kept(connection));
     } else {
-        count_unsent(connection);
-        if (unsent(connection) > OUT_HARD || want(connection, EV_WRITE) < 0) {
-            drop(connection);
-        }
+        drop(connection);
     }
+}
+
+static void lose_patience(fb_connection *connection) {
+    fb_log(FB_LOG_WARN, "connection_stuck",
+           "peer=%s unsent_bytes=%zu waiting_bytes=%zu hint=\"it takes none of its replies\"",
+           fb_log_quote(fb_str_of(fb_session_peer(connection->session)), FB_LOG_KEY_MAX).text,
+           unsent(connection), waiting(connection));
+    drop(connection);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg) {
@@ -274,7 +331,9 @@ static void on_event(evutil_socket_t fd, short what, void *arg) {
     fb_connection *connection = arg;
     // One or the other a turn: input is read when there is nothing to be written, which comes
     // round.
-    if ((what & EV_WRITE) != 0) {
+    if ((what & EV_TIMEOUT) != 0) {
+        lose_patience(connection);
+    } else if ((what & EV_WRITE) != 0) {
         go_on(connection);
     } else {
         take_input(connection);
@@ -316,7 +375,7 @@ static void drop(fb_connection *connection) {
         (void)event_del(&connection->event);
     }
     if (connection->session != NULL) {
-        atomic_fetch_sub_explicit(lane->unsent_bytes, connection->counted, memory_order_relaxed);
+        atomic_fetch_sub_explicit(lane->held_bytes, connection->counted, memory_order_relaxed);
         fb_session_free(connection->session);
     }
     (void)close(connection->fd);
@@ -340,7 +399,7 @@ int fb_connection_new(fb_lane_state *lane, int fd, fb_str peer) {
     fb_list_insert(&lane->connections, &connection->list);
     int result = fb_session_new(lane->node, peer, wake, connection, &connection->session);
     if (result == FB_OK) {
-        result = want(connection, EV_READ);
+        result = want(connection, EV_READ, false);
     }
     if (result < 0) {
         drop(connection);

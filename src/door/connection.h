@@ -6,6 +6,7 @@
 #define FB_DOOR_CONNECTION_H
 
 #include <event2/event.h>
+#include <sys/time.h>
 
 #include "base/buf.h"
 #include "base/list.h"
@@ -19,16 +20,28 @@ enum { FB_CONNECTION_READ_LEN = 64 * 1024 };
 
 typedef struct fb_connection fb_connection;
 
+// What may wait, in bytes; connection.c says what for.
+typedef struct fb_connection_bounds {
+    size_t out_soft;                 // unsent: no more commands run
+    size_t in_soft;                  // read meanwhile, and kept
+    size_t out_pressed, in_pressed;  // instead of these, while all hold more than
+    uint64_t held_max;
+    struct timeval patience;  // with who is held back and takes nothing
+} fb_connection_bounds;
+
+extern const fb_connection_bounds FB_CONNECTION_BOUNDS_DEFAULT;
+
 // What the connections of one loop share.
 typedef struct fb_lane_state {
     fb_node *node;
     struct event_base *base;
+    const fb_connection_bounds *bounds;
     fb_list connections;
-    fb_list ready;                   // those whose replies have come, until `resume` runs
-    struct event *resume;            // calls fb_connection_resume_all()
-    char *input;                     // FB_CONNECTION_READ_LEN bytes that all of them read into
-    fb_buf spare;                    // for the replies of the one whose turn it is
-    _Atomic uint64_t *unsent_bytes;  // of all lanes together
+    fb_list ready;                 // those whose replies have come, until `resume` runs
+    struct event *resume;          // calls fb_connection_resume_all()
+    char *input;                   // FB_CONNECTION_READ_LEN bytes that all of them read into
+    fb_buf spare;                  // for the replies of the one whose turn it is
+    _Atomic uint64_t *held_bytes;  // of all lanes together: unsent, and not yet used
     bool draining;
     // Called when one is gone.
     void (*gone)(void *arg);

@@ -52,7 +52,7 @@ struct fb_resp_door {
     uint32_t lane_count;
     uint32_t next_lane;  // of a Unix socket; the first loop's
     _Atomic uint64_t connections;
-    _Atomic uint64_t unsent_bytes;
+    _Atomic uint64_t held_bytes;
     pthread_mutex_t lock;
     pthread_cond_t change;  // `to_do` or `connections` became 0
     uint32_t to_do;         // lanes that have not done their part yet
@@ -251,7 +251,8 @@ static void open_part(lane *one) {
     struct event_base *base = fb_loop_base(door->node->engine, one->index);
     state->node = door->node;
     state->base = base;
-    state->unsent_bytes = &door->unsent_bytes;
+    state->bounds = &FB_CONNECTION_BOUNDS_DEFAULT;
+    state->held_bytes = &door->held_bytes;
     state->gone = gone;
     state->gone_arg = door;
     state->input = fb_mem_new(FB_CONNECTION_READ_LEN);
@@ -404,5 +405,6 @@ void fb_resp_close(fb_resp_door *door) {
     }
     fb_resp_stop_accepting(door);
     on_all_loops(door, close_part);
+    door->node->resp_address = "";
     free_door(door);
 }

@@ -28,7 +28,7 @@ void fb_resp_stop_accepting(fb_resp_door *door);
 // answer.
 // FB_OK: all are closed. FB_ETIMEDOUT: some are not after `timeout_ms`.
 FB_CHECK_RESULT int fb_resp_drain(fb_resp_door *door, int64_t timeout_ms);
-// Closes all that is left, and frees. NULL is fine.
+// Closes all that is left, and frees; node->resp_address is "" again. NULL is fine.
 void fb_resp_close(fb_resp_door *door);
 
 #ifdef __cplusplus

@@ -94,6 +94,77 @@ class RedisPy(TestCase):
             with server.redis() as client:
                 self.assertEqual(client.get("counter"), "2000")
 
+    def test_pipelines_as_redis_py_makes_them(self):
+        """Without transaction=False redis-py sends MULTI and EXEC around a pipeline."""
+        with Server() as server, server.redis() as client:
+            with client.pipeline() as pipeline:
+                pipeline.set("a", 1, ex=60).incr("a").get("a").ttl("a").get("none")
+                pipeline.execute_command("FB.FETCH", "fruit", "name", "plum")
+                pipeline.delete("a", "none").exists("a")
+                self.assertEqual(pipeline.execute(),
+                                 [True, 2, "2", 60, None, '{"name":"plum","price":2.25,"colour":"blue"}', 1, 0])
+                # It may be used again.
+                self.assertEqual(pipeline.mset({"b": 1, "c": "x"}).mget("b", "c").execute(),
+                                 [True, ["1", "x"]])
+            with client.pipeline() as pipeline:
+                pipeline.set("d", 1).incr("c").get("d")
+                with self.assertRaisesRegex(redis.ResponseError, "Command # 2.*not an integer"):
+                    pipeline.execute()
+                self.assertEqual(client.get("d"), "1")
+            with client.pipeline() as pipeline:
+                pipeline.set("e", 1).execute_command("NOSUCH")
+                with self.assertRaisesRegex(redis.ResponseError, "unknown command"):
+                    pipeline.execute()
+                self.assertIsNone(client.get("e"))
+            with client.pipeline() as pipeline:
+                with self.assertRaisesRegex(redis.ResponseError, "WATCH is not supported"):
+                    pipeline.watch("d")
+
+    def test_a_pipeline_of_many_fetches(self):
+        with Server() as server, server.redis() as client:
+            for transaction in (True, False):
+                with client.pipeline(transaction=transaction) as pipeline:
+                    for i in range(1500):
+                        pipeline.execute_command("FB.FETCH", "list", "colour", f"{transaction}:{i}")
+                    pipeline.get("none")
+                    self.assertEqual(pipeline.execute(), ["[]"] * 1500 + [None])
+
+    def test_a_pipeline_larger_than_all_buffers(self):
+        """redis-py writes all of a pipeline before it reads the first reply."""
+        value = "v" * 1000
+        with Server() as server, server.redis(socket_timeout=PATIENCE) as client:
+            client.set("key", value)
+            with client.pipeline(transaction=False) as pipeline:
+                for _ in range(60000):
+                    pipeline.get("key")
+                self.assertEqual(pipeline.execute(), [value] * 60000)
+            with client.pipeline() as pipeline:
+                for i in range(30000):
+                    pipeline.set(f"key:{i}", value).get(f"key:{i}")
+                self.assertEqual(pipeline.execute(), [True, value] * 30000)
+
+    def test_a_key_at_random(self):
+        with Server() as server, server.redis() as client:
+            self.assertIsNone(client.randomkey())
+            client.mset({f"key:{i}": i for i in range(50)})
+            seen = {client.randomkey() for _ in range(300)}
+            self.assertTrue(20 < len(seen) <= 50)
+            self.assertTrue(all(client.exists(key) for key in seen))
+
+    def test_what_redis_py_reads_about_the_server(self):
+        with Server() as server, server.redis() as client:
+            client.set("key", "x")
+            commands = client.command()
+            self.assertEqual(len(commands), client.command_count())
+            self.assertEqual(commands["mset"]["step_count"], 2)
+            self.assertEqual(client.command_getkeys("MSET", "a", "1", "b", "2"), ["a", "b"])
+            self.assertEqual(client.info()["redis_version"], "7.0.15")
+            self.assertEqual(client.info("keyspace")["db0"]["keys"], 1)
+            self.assertEqual(client.client_list()[0]["cmd"], "client|list")
+            self.assertEqual(client.config_get("max*")["maxmemory-policy"], "allkeys-lru")
+            self.assertEqual(client.object("encoding", "key"), "embstr")
+            self.assertGreater(client.memory_usage("key"), 4)
+
     def test_fetch_and_invalidate_are_commands_like_others(self):
         with Server() as server, server.redis() as client:
             self.assertEqual(client.execute_command("FB.FETCH", "fruit", "name", " Apple "),

@@ -1,0 +1,250 @@
+// Connections whose peers do not read: over a pair of sockets, on an event base of the test's own,
+// with bounds small enough to be met.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "door/connection.h"
+#include "node_rig.h"
+#include "support.h"
+
+enum { VALUE_LEN = 1000, PIECE_LEN = 64 * 1024 };
+
+static rig shared;
+
+// One connection, and the peer's end of it.
+typedef struct pair {
+    fb_connection_bounds bounds;
+    fb_lane_state lane;
+    _Atomic uint64_t held_bytes;
+    int peer;
+    int gone;
+} pair;
+
+static void note_gone(void *arg) {
+    ((pair *)arg)->gone++;
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg) {
+    (void)fd, (void)what;
+    fb_connection_resume_all(arg);
+}
+
+static void pair_open(pair *one) {
+    int fds[2];
+    int buffer_len = PIECE_LEN;
+    memset(one, 0, sizeof *one);
+    one->bounds = (fb_connection_bounds){.out_soft = 512 * 1024,
+                                         .in_soft = 1024 * 1024,
+                                         .out_pressed = 256 * 1024,
+                                         .in_pressed = 128 * 1024,
+                                         .held_max = 64 * 1024 * 1024,
+                                         .patience = {0, 50000}};
+    one->lane.node = &shared.node;
+    one->lane.base = event_base_new();
+    one->lane.bounds = &one->bounds;
+    one->lane.held_bytes = &one->held_bytes;
+    one->lane.gone = note_gone;
+    one->lane.gone_arg = one;
+    one->lane.input = malloc(FB_CONNECTION_READ_LEN);
+    one->lane.resume = event_new(one->lane.base, -1, 0, on_resume, &one->lane);
+    assert_non_null(one->lane.input);
+    assert_non_null(one->lane.resume);
+    fb_list_init(&one->lane.connections);
+    fb_list_init(&one->lane.ready);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    for (int i = 0; i < 2; i++) {
+        (void)setsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &buffer_len, sizeof buffer_len);
+    }
+    one->peer = fds[0];
+    assert_ok(fb_connection_new(&one->lane, fds[1], FB_STR("peer")));
+}
+
+static void pair_close(pair *one) {
+    fb_connection_close_all(&one->lane);
+    assert_int_equal(one->gone, 1);
+    assert_int_equal(one->held_bytes, 0);
+    event_free(one->lane.resume);
+    event_base_free(one->lane.base);
+    fb_buf_release(&one->lane.spare);
+    free(one->lane.input);
+    (void)close(one->peer);
+}
+
+static void turn(pair *one) {
+    assert_true(event_base_loop(one->lane.base, EVLOOP_NONBLOCK) >= 0);
+}
+
+// As much as the connection takes of it.
+static size_t say(pair *one, fb_str bytes) {
+    size_t said = 0;
+    for (int idle = 0; idle < 10 && said < bytes.len; idle++) {
+        ssize_t count = send(one->peer, bytes.ptr + said, bytes.len - said, MSG_NOSIGNAL);
+        if (count > 0) {
+            said += (size_t)count;
+            idle = 0;
+        }
+        turn(one);
+    }
+    return said;
+}
+
+// Reads until `len` bytes have come, which must be `expected` again and again.
+static void hear(pair *one, size_t len, fb_str expected) {
+    static char bytes[PIECE_LEN];
+    size_t got = 0;
+    for (int idle = 0; got < len; idle++) {
+        assert_true(idle < 100);
+        ssize_t count = recv(one->peer, bytes, sizeof bytes, 0);
+        for (ssize_t i = 0; i < count; i++) {
+            assert_int_equal(bytes[i], expected.ptr[(got + (size_t)i) % expected.len]);
+        }
+        if (count > 0) {
+            got += (size_t)count;
+            idle = 0;
+        }
+        turn(one);
+    }
+    assert_int_equal(got, len);
+}
+
+// "GET big" so often, and its reply.
+static fb_buf pipeline(size_t count) {
+    fb_buf text = {0};
+    for (size_t i = 0; i < count; i++) {
+        assert_ok(fb_buf_append(&text, FB_STR("GET big\r\n")));
+    }
+    return text;
+}
+
+static fb_str reply(void) {
+    static char text[VALUE_LEN + 9];
+    (void)snprintf(text, sizeof text, "$%d\r\n", VALUE_LEN);
+    memset(text + 7, 'x', VALUE_LEN);
+    memcpy(text + 7 + VALUE_LEN, "\r\n", 2);
+    return fb_str_make(text, sizeof text);
+}
+
+static void set_big(void) {
+    fb_str value = fb_str_make(reply().ptr + 7, VALUE_LEN);
+    assert_ok(fb_set(shared.engine, FB_STR("big"), value, NULL));
+}
+
+// Who writes everything before he reads anything is heard to the end, and answered.
+static void test_connection__takes_a_pipeline_before_its_replies_are_read(void **state) {
+    enum { COUNT = 100000 };  // 0.9 MB of commands, 100 MB of replies
+    pair one;
+    pair_open(&one);
+    fb_buf said = pipeline(COUNT);
+    assert_int_equal(say(&one, fb_buf_str(&said)), said.len);
+    // What is kept is commands, and not their replies.
+    assert_true(one.held_bytes < said.len + one.bounds.out_soft + FB_CONNECTION_READ_LEN * 40);
+    hear(&one, COUNT * reply().len, reply());
+    assert_int_equal(one.held_bytes, 0);
+    fb_buf_release(&said);
+    pair_close(&one);
+}
+
+// The same where the end of what he says comes with it.
+static void test_connection__answers_who_has_said_all_and_reads_late(void **state) {
+    enum { COUNT = 20000 };
+    pair one;
+    pair_open(&one);
+    fb_buf said = pipeline(COUNT);
+    assert_int_equal(say(&one, fb_buf_str(&said)), said.len);
+    assert_int_equal(shutdown(one.peer, SHUT_WR), 0);
+    hear(&one, COUNT * reply().len, reply());
+    turn(&one);
+    assert_int_equal(one.gone, 1);
+    fb_buf_release(&said);
+    pair_close(&one);
+}
+
+// Beyond the bounds he is held back, and after a while it is over.
+static void test_connection__ends_who_only_writes(void **state) {
+    pair one;
+    pair_open(&one);
+    fb_buf said = pipeline(400000);  // 3.6 MB
+    size_t taken = say(&one, fb_buf_str(&said));
+    assert_true(taken < said.len);
+    assert_true(taken > one.bounds.in_soft);
+    assert_true(one.held_bytes < 4 * one.bounds.in_soft);
+    while (one.gone == 0) {
+        assert_true(event_base_loop(one.lane.base, EVLOOP_ONCE) >= 0);
+    }
+    fb_buf_release(&said);
+    pair_close(&one);
+}
+
+// Who reads, however slowly, is waited for.
+static void test_connection__waits_for_who_reads_slowly(void **state) {
+    pair one;
+    pair_open(&one);
+    fb_buf said = pipeline(400000);
+    size_t taken = say(&one, fb_buf_str(&said));
+    assert_true(taken < said.len);
+    hear(&one, taken / 9 * reply().len, reply());
+    assert_int_equal(one.gone, 0);
+    fb_str rest = fb_str_make(said.ptr + taken, 9 - taken % 9);  // to the end of a command
+    assert_int_equal(say(&one, rest), rest.len);
+    hear(&one, reply().len, reply());
+    fb_buf_release(&said);
+    pair_close(&one);
+}
+
+// While all together hold too much, each may hold less.
+static void test_connection__holds_less_under_pressure(void **state) {
+    pair one;
+    pair_open(&one);
+    one.bounds.held_max = 1;
+    fb_buf said = pipeline(400000);
+    size_t taken = say(&one, fb_buf_str(&said));
+    assert_true(taken < one.bounds.in_soft);
+    hear(&one, taken / 9 * reply().len, reply());
+    fb_buf_release(&said);
+    pair_close(&one);
+}
+
+// A command that is larger than what may be kept is not what is held back.
+static void test_connection__takes_a_large_command(void **state) {
+    enum { LEN = 700000 };
+    pair one;
+    fb_buf said = {0};
+    pair_open(&one);
+    one.bounds.in_soft = one.bounds.in_pressed = 1000;
+    assert_ok(fb_buf_printf(&said, "*3\r\n$3\r\nSET\r\n$5\r\nlarge\r\n$%d\r\n", LEN));
+    assert_ok(fb_buf_reserve(&said, LEN + 2));
+    memset(said.ptr + said.len, 'y', LEN);
+    said.len += LEN;
+    assert_ok(fb_buf_append(&said, FB_STR("\r\n")));
+    assert_int_equal(say(&one, fb_buf_str(&said)), said.len);
+    hear(&one, 5, FB_STR("+OK\r\n"));
+    fb_buf_release(&said);
+    pair_close(&one);
+}
+
+static int open_rig(void **state) {
+    (void)state;
+    rig_open(&shared);
+    set_big();
+    return 0;
+}
+
+static int close_rig(void **state) {
+    (void)state;
+    rig_close(&shared);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_connection__takes_a_pipeline_before_its_replies_are_read),
+        cmocka_unit_test(test_connection__answers_who_has_said_all_and_reads_late),
+        cmocka_unit_test(test_connection__ends_who_only_writes),
+        cmocka_unit_test(test_connection__waits_for_who_reads_slowly),
+        cmocka_unit_test(test_connection__holds_less_under_pressure),
+        cmocka_unit_test(test_connection__takes_a_large_command),
+    };
+    return cmocka_run_group_tests(tests, open_rig, close_rig);
+}
