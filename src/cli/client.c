@@ -98,8 +98,10 @@ static int parse_url(const char *url, target *to, fb_error *error) {
         fine = fine && take_host(at == rest.len ? rest : rest_after(rest, at + 1), to);
     }
     return fine ? FB_OK
-                : fb_error_set(error, FB_EINVAL,
-                               "'%s' is no address: expected redis://host:port, host:port or unix:/path", url);
+                : fb_error_set(
+                      error, FB_EINVAL,
+                      "'%s' is no address: expected redis://host:port, host:port or unix:/path",
+                      url);
 }
 
 // ---- connecting
@@ -156,16 +158,20 @@ static int connect_host(const target *to, int64_t until_ns, int *fd, fb_error *e
     }
     int reason = errno;
     freeaddrinfo(list);
-    return *fd >= 0 ? FB_OK
-                    : fb_error_set(error, FB_EIO, "cannot connect to %s:%s: %s; is forebay running? (forebay serve)",
-                                   to->host, to->port, strerror(reason));
+    return *fd >= 0
+               ? FB_OK
+               : fb_error_set(error, FB_EIO,
+                              "cannot connect to %s:%s: %s; is forebay running? (forebay serve)",
+                              to->host, to->port, strerror(reason));
 }
 
 static int connect_path(const target *to, int64_t until_ns, int *fd, fb_error *error) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, to->path, strlen(to->path) + 1);
     *fd = connect_to((struct sockaddr *)&address, sizeof address, until_ns);
-    return *fd >= 0 ? FB_OK : fb_error_set(error, FB_EIO, "cannot connect to %s: %s", to->path, strerror(errno));
+    return *fd >= 0
+               ? FB_OK
+               : fb_error_set(error, FB_EIO, "cannot connect to %s: %s", to->path, strerror(errno));
 }
 
 static int greet(fb_client *client, const target *to, fb_error *error) {
@@ -175,7 +181,8 @@ static int greet(fb_client *client, const target *to, fb_error *error) {
     const fb_resp_value *reply;
     int result = fb_client_call(client, args, to->password[0] != '\0' ? 5 : 2, &reply, error);
     if (result == FB_OK && reply->type == FB_RESP_ERROR) {
-        result = fb_error_set(error, FB_EIO, "%s does not let us in: %.*s", client->name, FB_STR_ARG(reply->text));
+        result = fb_error_set(error, FB_EIO, "%s does not let us in: %.*s", client->name,
+                              FB_STR_ARG(reply->text));
     }
     return result;
 }
@@ -228,7 +235,8 @@ static int say_failure(const fb_client *client, int result, fb_error *error) {
         return fb_error_set(error, result, "%s did not answer within %lld ms", client->name,
                             (long long)client->timeout_ms);
     }
-    return fb_error_set(error, FB_EIO, "the connection to %s failed: %s", client->name, strerror(errno));
+    return fb_error_set(error, FB_EIO, "the connection to %s failed: %s", client->name,
+                        strerror(errno));
 }
 
 static int send_all(fb_client *client, int64_t until_ns, fb_error *error) {
@@ -267,8 +275,8 @@ static int read_more(fb_client *client, int64_t until_ns, fb_error *error) {
     return FB_OK;
 }
 
-int fb_client_call(fb_client *client, const fb_str *args, size_t arg_count, const fb_resp_value **reply,
-                   fb_error *error) {
+int fb_client_call(fb_client *client, const fb_str *args, size_t arg_count,
+                   const fb_resp_value **reply, fb_error *error) {
     int64_t until_ns = fb_clock_now_ns() + client->timeout_ms * 1000000;
     fb_buf_consume(&client->in, client->used);
     client->used = 0;

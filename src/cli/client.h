@@ -13,12 +13,14 @@ extern "C" {
 
 typedef struct fb_client fb_client;
 
-// `url`: redis://[user:password@]host[:port], host:port, or unix:/path. Speaks RESP3. Every call waits at
-// most `timeout_ms`. FB_EIO with what went wrong, FB_EINVAL (a malformed url), FB_ENOMEM.
-FB_CHECK_RESULT int fb_client_open(const char *url, int64_t timeout_ms, fb_client **client, fb_error *error);
+// `url`: redis://[user:password@]host[:port], host:port, or unix:/path. Speaks RESP3. Every call
+// waits at most `timeout_ms`. FB_EIO with what went wrong, FB_EINVAL (a malformed url), FB_ENOMEM.
+FB_CHECK_RESULT int fb_client_open(const char *url, int64_t timeout_ms, fb_client **client,
+                                   fb_error *error);
 void fb_client_close(fb_client *client);
-// Sends one command and reads its reply; *reply is good until the next call. An error reply is FB_OK with type
-// FB_RESP_ERROR. FB_EIO, FB_ETIMEDOUT, FB_ESYNTAX: the connection is of no more use.
+// Sends one command and reads its reply; *reply is good until the next call. An error reply is
+// FB_OK with type FB_RESP_ERROR. FB_EIO, FB_ETIMEDOUT, FB_ESYNTAX: the connection is of no more
+// use.
 FB_CHECK_RESULT int fb_client_call(fb_client *client, const fb_str *args, size_t arg_count,
                                    const fb_resp_value **reply, fb_error *error);
 

@@ -14,23 +14,28 @@ static const char *const DEFAULT_URL = "127.0.0.1:6380";
 enum { TIMEOUT_MS = 30000, SAMPLES = 5 };
 
 const fb_subcommand FB_SUBCOMMANDS[] = {
-    {"serve", "", 0, 0, " config set ", "Runs the server in the foreground until SIGTERM or SIGINT; SIGHUP reloads.",
-     fb_cli_serve},
-    {"check", "[FILE]", 0, 1, " config set json ", "Validates a configuration: options, classes, and every query with its database.",
+    {"serve", "", 0, 0, " config set ",
+     "Runs the server in the foreground until SIGTERM or SIGINT; SIGHUP reloads.", fb_cli_serve},
+    {"check", "[FILE]", 0, 1, " config set json ",
+     "Validates a configuration: options, classes, and every query with its database.",
      fb_cli_check},
     {"get", "KEY", 1, 1, " json ", "Prints the value of a key.", fb_cli_get},
-    {"set", "KEY VALUE", 2, 2, " ttl json ", "Stores a value; --ttl 5m limits its life.", fb_cli_set},
-    {"del", "KEY...", 1, FB_LINE_WORDS_MAX, " json ", "Deletes keys; prints how many there were.", fb_cli_del},
+    {"set", "KEY VALUE", 2, 2, " ttl json ", "Stores a value; --ttl 5m limits its life.",
+     fb_cli_set},
+    {"del", "KEY...", 1, FB_LINE_WORDS_MAX, " json ", "Deletes keys; prints how many there were.",
+     fb_cli_del},
     {"fetch", "CLASS [NAME=VALUE]...", 1, FB_LINE_WORDS_MAX, " refresh json ",
      "Reads through the cache: from memory, else from the source of the class.", fb_cli_fetch},
-    {"invalidate", "key|pattern|tag|class|namespace NAME..., or all", 1, FB_LINE_WORDS_MAX, " soft json ",
-     "Makes entries gone, or with --soft stale.", fb_cli_invalidate},
+    {"invalidate", "key|pattern|tag|class|namespace NAME..., or all", 1, FB_LINE_WORDS_MAX,
+     " soft json ", "Makes entries gone, or with --soft stale.", fb_cli_invalidate},
     {"warm", "CLASS [NAME=VALUE]...", 1, FB_LINE_WORDS_MAX, " json ",
      "Loads in the background what the class declares, or what is named.", fb_cli_warm},
     {"stats", "[CLASS]", 0, 1, " json ", "The live figures, of all or of one class.", fb_cli_stats},
-    {"explain", "KEY", 1, 1, " json ", "Tells what is known about a key, and why its last read missed.", fb_cli_explain},
+    {"explain", "KEY", 1, 1, " json ",
+     "Tells what is known about a key, and why its last read missed.", fb_cli_explain},
     {"bench", "report CLASS [NAME=VALUE]...", 1, FB_LINE_WORDS_MAX, " samples output json ",
-     "Measures a class: asked for anew, then from the cache; writes cache_performance_report.txt.", fb_cli_bench},
+     "Measures a class: asked for anew, then from the cache; writes cache_performance_report.txt.",
+     fb_cli_bench},
     {"version", "", 0, 0, " json ", "Prints the version.", fb_cli_version},
     {"help", "[COMMAND]", 0, 1, " ", "This text, or more about one command.", fb_cli_help},
     {.name = NULL},
@@ -52,7 +57,9 @@ static const option_row OPTIONS[] = {
     {"samples", "COUNT", "requests of each kind; 5 unless set"},
     {"output", "FILE", "where the report goes; cache_performance_report.txt unless set"},
     {"json", NULL, "print JSON"},
-    {"url", "ADDRESS", "the server: redis://[user:password@]host:port, host:port or unix:/path; else FOREBAY_URL, else 127.0.0.1:6380"},
+    {"url", "ADDRESS",
+     "the server: redis://[user:password@]host:port, host:port or unix:/path; else FOREBAY_URL, "
+     "else 127.0.0.1:6380"},
     {"timeout", "TIME", "how long to wait for an answer; 30s unless set"},
     {"help", NULL, "help about the command"},
 };
@@ -60,7 +67,8 @@ enum { OPTION_COUNT = sizeof OPTIONS / sizeof OPTIONS[0] };
 
 void fb_cli_complain(const fb_line *line, const char *format, ...) {
     va_list list;
-    fprintf(stderr, "forebay%s%s: ", line->command != NULL ? " " : "", line->command != NULL ? line->command : "");
+    fprintf(stderr, "forebay%s%s: ", line->command != NULL ? " " : "",
+            line->command != NULL ? line->command : "");
     va_start(list, format);
     vfprintf(stderr, format, list);
     va_end(list);
@@ -71,8 +79,8 @@ void fb_cli_complain(const fb_line *line, const char *format, ...) {
 
 static bool takes(const fb_subcommand *command, const char *option) {
     char wanted[40];
-    bool local = command->run == fb_cli_serve || command->run == fb_cli_check || command->run == fb_cli_version ||
-                 command->run == fb_cli_help;
+    bool local = command->run == fb_cli_serve || command->run == fb_cli_check ||
+                 command->run == fb_cli_version || command->run == fb_cli_help;
     if (strcmp(option, "help") == 0) {
         return true;
     }
@@ -91,17 +99,21 @@ static void help_all(void) {
         snprintf(usage, sizeof usage, "%s %s", one->name, one->arguments);
         printf("  %-56s %s\n", usage, one->help);
     }
-    puts("\n`forebay help COMMAND` tells a command's options. Exit status: 0 done, 1 nothing there,\n"
-         "2 wrong usage or configuration, 3 no connection or address taken, 4 refused by the server.");
+    puts(
+        "\n`forebay help COMMAND` tells a command's options. Exit status: 0 done, 1 nothing "
+        "there,\n"
+        "2 wrong usage or configuration, 3 no connection or address taken, 4 refused by the "
+        "server.");
 }
 
 static void help_one(const fb_subcommand *command) {
-    printf("Usage: forebay %s%s%s\n\n%s\n\n", command->name, command->arguments[0] != '\0' ? " " : "",
-           command->arguments, command->help);
+    printf("Usage: forebay %s%s%s\n\n%s\n\n", command->name,
+           command->arguments[0] != '\0' ? " " : "", command->arguments, command->help);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         if (takes(command, OPTIONS[i].name)) {
             char shape[60];
-            snprintf(shape, sizeof shape, "--%s %s", OPTIONS[i].name, OPTIONS[i].value ? OPTIONS[i].value : "");
+            snprintf(shape, sizeof shape, "--%s %s", OPTIONS[i].name,
+                     OPTIONS[i].value ? OPTIONS[i].value : "");
             printf("  %-22s %s\n", shape, OPTIONS[i].help);
         }
     }
@@ -131,7 +143,8 @@ static const char *nearest_command(const char *name) {
 static int complain_of_command(const char *name) {
     const char *near = nearest_command(name);
     fprintf(stderr, "forebay: there is no command '%s'%s%s%s; `forebay help` lists them\n", name,
-            near != NULL ? "; did you mean '" : "", near != NULL ? near : "", near != NULL ? "'" : "");
+            near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+            near != NULL ? "'" : "");
     return FB_EXIT_USAGE;
 }
 
@@ -170,10 +183,11 @@ static bool store_option(fb_line *line, const char *name, const char *value) {
         line->help = true;
     } else if (strcmp(name, "set") == 0 && line->set_count < FB_LINE_SETS_MAX) {
         line->sets[line->set_count++] = value;
-    } else if (strcmp(name, "timeout") == 0 && fb_units_duration(fb_str_of(value), &ns) == FB_OK && ns > 0) {
+    } else if (strcmp(name, "timeout") == 0 && fb_units_duration(fb_str_of(value), &ns) == FB_OK &&
+               ns > 0) {
         line->timeout_ms = ns / 1000000;
-    } else if (strcmp(name, "samples") == 0 && fb_str_int(fb_str_of(value), &number) == FB_OK && number > 0 &&
-               number <= 100000) {
+    } else if (strcmp(name, "samples") == 0 && fb_str_int(fb_str_of(value), &number) == FB_OK &&
+               number > 0 && number <= 100000) {
         line->samples = (uint32_t)number;
     } else {
         fb_cli_complain(line, "--%s: '%s' is not what it takes", name, value);
@@ -192,7 +206,8 @@ static const option_row *find_option(const fb_subcommand *command, fb_str name) 
 }
 
 // One "--name", "--name=value" or "--name value" at argv[*place]; moves *place past it.
-static bool take_option(fb_line *line, const fb_subcommand *command, char **argv, int argc, int *place) {
+static bool take_option(fb_line *line, const fb_subcommand *command, char **argv, int argc,
+                        int *place) {
     fb_str whole = fb_str_of(argv[*place]);
     bool brief = fb_str_equal(whole, FB_STR("-c"));
     fb_str name = brief ? FB_STR("config") : fb_str_make(whole.ptr + 2, whole.len - 2);
@@ -201,7 +216,8 @@ static bool take_option(fb_line *line, const fb_subcommand *command, char **argv
     const option_row *row = find_option(command, fb_str_make(name.ptr, equals));
     (*place)++;
     if (row == NULL) {
-        fb_cli_complain(line, "there is no option '%s'; `forebay help %s` lists them", argv[*place - 1], command->name);
+        fb_cli_complain(line, "there is no option '%s'; `forebay help %s` lists them",
+                        argv[*place - 1], command->name);
         return false;
     }
     if (row->value == NULL && value != NULL) {

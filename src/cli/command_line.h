@@ -12,26 +12,26 @@ extern "C" {
 // Exit statuses, for scripts; `forebay help` lists them.
 enum {
     FB_EXIT_OK = 0,
-    FB_EXIT_NOT_FOUND = 1,    // get, fetch: there is nothing; del: nothing was there
-    FB_EXIT_USAGE = 2,        // wrong words, or a configuration that is refused
-    FB_EXIT_CONNECTION = 3,   // no connection, or lost; serve: an address is taken
-    FB_EXIT_REFUSED = 4       // the server answered with an error
+    FB_EXIT_NOT_FOUND = 1,   // get, fetch: there is nothing; del: nothing was there
+    FB_EXIT_USAGE = 2,       // wrong words, or a configuration that is refused
+    FB_EXIT_CONNECTION = 3,  // no connection, or lost; serve: an address is taken
+    FB_EXIT_REFUSED = 4      // the server answered with an error
 };
 
 enum { FB_LINE_WORDS_MAX = 1024, FB_LINE_SETS_MAX = 64 };
 
 typedef struct fb_line {
     const char *command;
-    const char *words[FB_LINE_WORDS_MAX];   // what is no option
+    const char *words[FB_LINE_WORDS_MAX];  // what is no option
     size_t word_count;
-    const char *sets[FB_LINE_SETS_MAX];     // --set
+    const char *sets[FB_LINE_SETS_MAX];  // --set
     size_t set_count;
-    const char *config;      // -c, --config
-    const char *url;         // --url, FOREBAY_URL, or the default address
-    const char *ttl;         // --ttl
-    const char *output;      // --output
-    int64_t timeout_ms;      // --timeout
-    uint32_t samples;        // --samples
+    const char *config;  // -c, --config
+    const char *url;     // --url, FOREBAY_URL, or the default address
+    const char *ttl;     // --ttl
+    const char *output;  // --output
+    int64_t timeout_ms;  // --timeout
+    uint32_t samples;    // --samples
     bool json, soft, refresh, help;
 } fb_line;
 
@@ -39,7 +39,7 @@ typedef struct fb_subcommand {
     const char *name;
     const char *arguments;
     size_t words_min, words_max;
-    const char *options;     // those it takes, by name, with spaces around: " ttl json "
+    const char *options;  // those it takes, by name, with spaces around: " ttl json "
     const char *help;
     int (*run)(const fb_line *line);
 } fb_subcommand;
@@ -52,10 +52,10 @@ int fb_cli_main(int argc, char **argv);
 FB_PRINTF(2, 3) void fb_cli_complain(const fb_line *line, const char *format, ...);
 
 // The runners, by file.
-int fb_cli_serve(const fb_line *line);       // local.c
+int fb_cli_serve(const fb_line *line);  // local.c
 int fb_cli_check(const fb_line *line);
 int fb_cli_version(const fb_line *line);
-int fb_cli_get(const fb_line *line);         // remote.c
+int fb_cli_get(const fb_line *line);  // remote.c
 int fb_cli_set(const fb_line *line);
 int fb_cli_del(const fb_line *line);
 int fb_cli_fetch(const fb_line *line);
@@ -63,8 +63,8 @@ int fb_cli_invalidate(const fb_line *line);
 int fb_cli_warm(const fb_line *line);
 int fb_cli_stats(const fb_line *line);
 int fb_cli_explain(const fb_line *line);
-int fb_cli_bench(const fb_line *line);       // bench.c
-int fb_cli_help(const fb_line *line);        // command_line.c
+int fb_cli_bench(const fb_line *line);  // bench.c
+int fb_cli_help(const fb_line *line);   // command_line.c
 
 #ifdef __cplusplus
 }

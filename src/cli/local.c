@@ -15,7 +15,8 @@ _Static_assert((int)FB_SERVE_ADDRESS == (int)FB_EXIT_CONNECTION, "one meaning fo
 
 static fb_configure configure(const fb_line *line) {
     return (fb_configure){.path = line->word_count > 0 ? line->words[0] : line->config,
-                          .settings = line->sets, .setting_count = line->set_count};
+                          .settings = line->sets,
+                          .setting_count = line->set_count};
 }
 
 int fb_cli_serve(const fb_line *line) {

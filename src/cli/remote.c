@@ -95,7 +95,8 @@ int fb_cli_set(const fb_line *line) {
     add_words(&what, line, 0);
     if (line->ttl != NULL) {
         if (fb_units_duration(fb_str_of(line->ttl), &ns) < 0 || ns < 1000000) {
-            fb_cli_complain(line, "--ttl %s: expected a time of at least 1ms, such as 30s or 1h", line->ttl);
+            fb_cli_complain(line, "--ttl %s: expected a time of at least 1ms, such as 30s or 1h",
+                            line->ttl);
             return FB_EXIT_USAGE;
         }
         snprintf(ttl_ms, sizeof ttl_ms, "%lld", (long long)(ns / 1000000));
