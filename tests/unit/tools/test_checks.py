@@ -206,6 +206,11 @@ class Style(Tree):
         self.compile("src/base/str.c", "int fb_str_hidden(void) { return 1; }\n")
         self.assert_style_finding("fb_str_hidden is not static, and no header of src/base/ declares it")
 
+    def test_style__leaves_the_object_of_a_removed_source_alone(self):
+        self.compile("src/base/old.c", "int fb_old_hidden(void) { return 1; }\n")
+        (self.root / "src/base/old.c").unlink()
+        self.assertEqual(self.style().returncode, 0, self.style().stdout)
+
     def test_style__finds_an_exported_symbol_that_no_public_header_declares(self):
         self.compile("src/base/str.c", '#include "base/str.h"\n__attribute__((visibility("default")))'
                                        " int fb_str_len(void) { return 1; }\n")
