@@ -311,13 +311,13 @@ static bool report(run *self) {
         return fail(self, FB_EXIT_REFUSED, "out of memory", strlen("out of memory"));
     }
     fb_clock_iso(bench->time, sizeof bench->time);
-    snprintf(bench->address, sizeof bench->address, "%s", self->line->url);
     int result =
         fb_client_open(self->line->url, self->line->timeout_ms, &self->client, &self->error);
     if (result < 0) {
         return fail(self, result == FB_EINVAL ? FB_EXIT_USAGE : FB_EXIT_CONNECTION,
                     self->error.text, strlen(self->error.text));
     }
+    snprintf(bench->address, sizeof bench->address, "%s", fb_client_name(self->client));
     return read_figures(self, &bench->before) && measure_ping(self) && take_samples(self) &&
            read_figures(self, &bench->after) && read_whole(self) && write_report(self);
 }

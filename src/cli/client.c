@@ -3,13 +3,10 @@
 #include "cli/client.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -18,9 +15,11 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cli/address.h"
+#include "cli/print.h"
 #include "os/clock.h"
 
-enum { DEPTH_MAX = 32, READ_LEN = 65536 };
+enum { READ_LEN = 65536, POLL_MS_MAX = 3600000 };
 static const uint64_t REPLY_MAX = UINT64_C(1) << 30;
 
 struct fb_client {
@@ -29,95 +28,24 @@ struct fb_client {
     fb_buf out, in;
     size_t used;  // bytes of `in` that the last reply took
     fb_resp_reply *reply;
-    char name[300];
+    char name[FB_ADDRESS_NAME_SIZE];
 };
-
-// ---- addresses
-
-typedef struct target {
-    char user[128], password[256], host[256], port[8], path[108];
-} target;
-
-static bool copy(char *to, size_t to_size, fb_str from) {
-    if (from.len >= to_size) {
-        return false;
-    }
-    if (from.len > 0) {
-        memcpy(to, from.ptr, from.len);
-    }
-    to[from.len] = '\0';
-    return true;
-}
-
-static fb_str rest_after(fb_str str, size_t count) {
-    return fb_str_make(str.ptr + count, str.len - count);
-}
-
-static bool take_login(fb_str login, target *to) {
-    size_t colon = fb_str_find(login, ':');
-    if (colon == login.len) {
-        return copy(to->password, sizeof to->password, login);
-    }
-    return copy(to->user, sizeof to->user, fb_str_make(login.ptr, colon)) &&
-           copy(to->password, sizeof to->password, rest_after(login, colon + 1));
-}
-
-// "[::1]:6380", "localhost:6380", "localhost".
-static bool take_host(fb_str where, target *to) {
-    bool bracket = where.len > 0 && where.ptr[0] == '[';
-    size_t end = bracket ? fb_str_find(where, ']') : 0;
-    if (bracket && end == where.len) {
-        return false;
-    }
-    fb_str tail = rest_after(where, bracket ? end + 1 : 0);
-    size_t colon = fb_str_find(tail, ':');
-    fb_str host = bracket ? fb_str_make(where.ptr + 1, end - 1) : fb_str_make(where.ptr, colon);
-    if (!copy(to->host, sizeof to->host, host.len > 0 ? host : FB_STR("127.0.0.1"))) {
-        return false;
-    }
-    fb_str port = colon < tail.len ? rest_after(tail, colon + 1) : FB_STR("6380");
-    int64_t number;
-    return fb_str_int(port, &number) == FB_OK && number > 0 && number < 65536 &&
-           copy(to->port, sizeof to->port, port);
-}
-
-static int parse_url(const char *url, target *to, fb_error *error) {
-    fb_str rest = fb_str_of(url);
-    *to = (target){0};
-    bool fine;
-    if (fb_str_starts(rest, FB_STR("unix:"))) {
-        fine = copy(to->path, sizeof to->path, rest_after(rest, 5)) && to->path[0] != '\0';
-    } else {
-        if (fb_str_starts(rest, FB_STR("redis://"))) {
-            rest = rest_after(rest, 8);
-        }
-        size_t slash = fb_str_find(rest, '/');
-        rest.len = slash;  // a database number says nothing here
-        size_t at = fb_str_find(rest, '@');
-        fine = at == rest.len || take_login(fb_str_make(rest.ptr, at), to);
-        fine = fine && take_host(at == rest.len ? rest : rest_after(rest, at + 1), to);
-    }
-    return fine ? FB_OK
-                : fb_error_set(
-                      error, FB_EINVAL,
-                      "'%s' is no address: expected redis://host:port, host:port or unix:/path",
-                      url);
-}
 
 // ---- connecting
 
 static int wait_for(int fd, short events, int64_t until_ns) {
     for (;;) {
-        int64_t left_ms = (until_ns - fb_clock_now_ns()) / 1000000;
+        int64_t left_ns = until_ns - fb_clock_now_ns();
+        int64_t left_ms = left_ns > 0 ? (left_ns - 1) / 1000000 + 1 : 0;
         struct pollfd one = {.fd = fd, .events = events};
-        int ready = poll(&one, 1, left_ms > 0 ? (int)(left_ms < 3600000 ? left_ms : 3600000) : 0);
+        int ready = poll(&one, 1, (int)(left_ms < POLL_MS_MAX ? left_ms : POLL_MS_MAX));
         if (ready > 0) {
             return FB_OK;
         }
-        if (ready == 0) {
+        if (ready == 0 && left_ms == 0) {
             return FB_ETIMEDOUT;
         }
-        if (errno != EINTR) {
+        if (ready < 0 && errno != EINTR) {
             return FB_EIO;
         }
     }
@@ -146,7 +74,7 @@ static int connect_to(const struct sockaddr *address, socklen_t len, int64_t unt
     return fd;
 }
 
-static int connect_host(const target *to, int64_t until_ns, int *fd, fb_error *error) {
+static int connect_host(const fb_address *to, int64_t until_ns, int *fd, fb_error *error) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
     int failed = getaddrinfo(to->host, to->port, &hints, &list);
     if (failed != 0) {
@@ -158,49 +86,60 @@ static int connect_host(const target *to, int64_t until_ns, int *fd, fb_error *e
     }
     int reason = errno;
     freeaddrinfo(list);
-    return *fd >= 0
-               ? FB_OK
-               : fb_error_set(error, FB_EIO,
-                              "cannot connect to %s:%s: %s; is forebay running? (forebay serve)",
-                              to->host, to->port, strerror(reason));
+    return *fd >= 0 ? FB_OK
+                    : fb_error_set(error, FB_EIO,
+                                   "cannot connect to %s: %s; is forebay running? (forebay serve)",
+                                   to->name, strerror(reason));
 }
 
-static int connect_path(const target *to, int64_t until_ns, int *fd, fb_error *error) {
+static int connect_path(const fb_address *to, int64_t until_ns, int *fd, fb_error *error) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, to->path, strlen(to->path) + 1);
     *fd = connect_to((struct sockaddr *)&address, sizeof address, until_ns);
     return *fd >= 0
                ? FB_OK
-               : fb_error_set(error, FB_EIO, "cannot connect to %s: %s", to->path, strerror(errno));
+               : fb_error_set(error, FB_EIO, "cannot connect to %s: %s", to->name, strerror(errno));
 }
 
-static int greet(fb_client *client, const target *to, fb_error *error) {
+// A server that does not know HELLO says its words back, the password among them: of such an error
+// the code word alone is shown.
+static fb_str without_password(fb_str text, const char *password) {
+    size_t len = strlen(password);
+    bool there = len > 0 && text.len >= len && memmem(text.ptr, text.len, password, len) != NULL;
+    return there ? fb_str_make(text.ptr, fb_str_find(text, ' ')) : text;
+}
+
+static int greet(fb_client *client, const fb_address *to, fb_error *error) {
     const fb_str args[] = {FB_STR("HELLO"), FB_STR("3"), FB_STR("AUTH"),
                            to->user[0] != '\0' ? fb_str_of(to->user) : FB_STR("default"),
                            fb_str_of(to->password)};
     const fb_resp_value *reply;
     int result = fb_client_call(client, args, to->password[0] != '\0' ? 5 : 2, &reply, error);
     if (result == FB_OK && reply->type == FB_RESP_ERROR) {
-        result = fb_error_set(error, FB_EIO, "%s does not let us in: %.*s", client->name,
-                              FB_STR_ARG(reply->text));
+        fb_str text = without_password(reply->text, to->password);
+        result =
+            fb_error_set(error, FB_EIO, "%s does not let us in: %.*s", to->name, FB_STR_ARG(text));
+    }
+    if (result == FB_ESYNTAX) {
+        result = fb_error_set(error, FB_EIO, "what listens at %s is no RESP server", to->name);
     }
     return result;
 }
 
 int fb_client_open(const char *url, int64_t timeout_ms, fb_client **out, fb_error *error) {
-    target to;
-    int result = parse_url(url, &to, error);
+    fb_address to;
+    int result = fb_address_read(fb_str_of(url), &to, error);
     if (result < 0) {
         return result;
     }
     fb_client *client = fb_mem_zero(1, sizeof *client);
-    if (client == NULL || fb_resp_reply_new(DEPTH_MAX, REPLY_MAX, &client->reply) < 0) {
+    if (client == NULL || fb_resp_reply_new(FB_PRINT_DEPTH_MAX, REPLY_MAX, &client->reply) < 0) {
         fb_mem_free(client);
         return fb_error_set(error, FB_ENOMEM, "out of memory");
     }
     client->fd = -1;
     client->timeout_ms = timeout_ms;
-    snprintf(client->name, sizeof client->name, "%s", to.path[0] != '\0' ? to.path : to.host);
+    memcpy(client->name, to.name, sizeof client->name);
     int64_t until_ns = fb_clock_now_ns() + timeout_ms * 1000000;
     result = to.path[0] != '\0' ? connect_path(&to, until_ns, &client->fd, error)
                                 : connect_host(&to, until_ns, &client->fd, error);
@@ -228,6 +167,10 @@ void fb_client_close(fb_client *client) {
     fb_mem_free(client);
 }
 
+const char *fb_client_name(const fb_client *client) {
+    return client->name;
+}
+
 // ---- calling
 
 static int say_failure(const fb_client *client, int result, fb_error *error) {
@@ -240,10 +183,12 @@ static int say_failure(const fb_client *client, int result, fb_error *error) {
 }
 
 static int send_all(fb_client *client, int64_t until_ns, fb_error *error) {
-    while (client->out.len > 0) {
-        ssize_t put = send(client->fd, client->out.ptr, client->out.len, MSG_NOSIGNAL);
+    size_t sent = 0;
+    while (sent < client->out.len) {
+        ssize_t put =
+            send(client->fd, client->out.ptr + sent, client->out.len - sent, MSG_NOSIGNAL);
         if (put > 0) {
-            fb_buf_consume(&client->out, (size_t)put);
+            sent += (size_t)put;
         } else if (errno == EAGAIN) {
             int result = wait_for(client->fd, POLLOUT, until_ns);
             if (result < 0) {
@@ -253,6 +198,7 @@ static int send_all(fb_client *client, int64_t until_ns, fb_error *error) {
             return say_failure(client, FB_EIO, error);
         }
     }
+    client->out.len = 0;
     return FB_OK;
 }
 

@@ -2,6 +2,7 @@
 
 #include "cli/command_line.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include "base/units.h"
 
 static const char *const DEFAULT_URL = "127.0.0.1:6380";
-enum { TIMEOUT_MS = 30000, SAMPLES = 5 };
+enum { TIMEOUT_MS = 30000, SAMPLES = 5, SAMPLES_MAX = 100000 };
 
 const fb_subcommand FB_SUBCOMMANDS[] = {
     {"serve", "", 0, 0, " config set ",
@@ -19,12 +20,12 @@ const fb_subcommand FB_SUBCOMMANDS[] = {
     {"check", "[FILE]", 0, 1, " config set json ",
      "Validates a configuration: options, classes, and every query with its database.",
      fb_cli_check},
-    {"get", "KEY", 1, 1, " json ", "Prints the value of a key.", fb_cli_get},
-    {"set", "KEY VALUE", 2, 2, " ttl json ", "Stores a value; --ttl 5m limits its life.",
-     fb_cli_set},
+    {"get", "KEY", 1, 1, " raw json ", "Prints the value of a key.", fb_cli_get},
+    {"set", "KEY VALUE", 2, 2, " ttl json ",
+     "Stores a value (- for standard input); --ttl 5m limits its life.", fb_cli_set},
     {"del", "KEY...", 1, FB_LINE_WORDS_MAX, " json ", "Deletes keys; prints how many there were.",
      fb_cli_del},
-    {"fetch", "CLASS [NAME=VALUE]...", 1, FB_LINE_WORDS_MAX, " refresh json ",
+    {"fetch", "CLASS [NAME=VALUE]...", 1, FB_LINE_WORDS_MAX, " refresh raw json ",
      "Reads through the cache: from memory, else from the source of the class.", fb_cli_fetch},
     {"invalidate", "key|pattern|tag|class|namespace NAME..., or all", 1, FB_LINE_WORDS_MAX,
      " soft json ", "Makes entries gone, or with --soft stale.", fb_cli_invalidate},
@@ -56,11 +57,12 @@ static const option_row OPTIONS[] = {
     {"soft", NULL, "stale instead of gone"},
     {"samples", "COUNT", "requests of each kind; 5 unless set"},
     {"output", "FILE", "where the report goes; cache_performance_report.txt unless set"},
+    {"raw", NULL, "print the bytes alone, without a line end"},
     {"json", NULL, "print JSON"},
     {"url", "ADDRESS",
      "the server: redis://[user:password@]host:port, host:port or unix:/path; else FOREBAY_URL, "
      "else 127.0.0.1:6380"},
-    {"timeout", "TIME", "how long to wait for an answer; 30s unless set"},
+    {"timeout", "TIME", "how long to wait for an answer, from 1ms; 30s unless set"},
     {"help", NULL, "help about the command"},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof OPTIONS[0] };
@@ -103,7 +105,8 @@ static void help_all(void) {
         "\n`forebay help COMMAND` tells a command's options. Exit status: 0 done, 1 nothing "
         "there,\n"
         "2 wrong usage or configuration, 3 no connection or address taken, 4 refused by the "
-        "server.");
+        "server,\n"
+        "5 the answer could not be written.");
 }
 
 static void help_one(const fb_subcommand *command) {
@@ -163,16 +166,9 @@ int fb_cli_help(const fb_line *line) {
 
 // ---- options
 
-static bool store_option(fb_line *line, const char *name, const char *value) {
-    int64_t ns, number;
-    if (strcmp(name, "config") == 0) {
-        line->config = value;
-    } else if (strcmp(name, "url") == 0) {
-        line->url = value;
-    } else if (strcmp(name, "ttl") == 0) {
-        line->ttl = value;
-    } else if (strcmp(name, "output") == 0) {
-        line->output = value;
+static void store_switch(fb_line *line, const char *name) {
+    if (strcmp(name, "raw") == 0) {
+        line->raw = true;
     } else if (strcmp(name, "json") == 0) {
         line->json = true;
     } else if (strcmp(name, "soft") == 0) {
@@ -181,17 +177,54 @@ static bool store_option(fb_line *line, const char *name, const char *value) {
         line->refresh = true;
     } else if (strcmp(name, "help") == 0) {
         line->help = true;
-    } else if (strcmp(name, "set") == 0 && line->set_count < FB_LINE_SETS_MAX) {
-        line->sets[line->set_count++] = value;
-    } else if (strcmp(name, "timeout") == 0 && fb_units_duration(fb_str_of(value), &ns) == FB_OK &&
-               ns > 0) {
-        line->timeout_ms = ns / 1000000;
-    } else if (strcmp(name, "samples") == 0 && fb_str_int(fb_str_of(value), &number) == FB_OK &&
-               number > 0 && number <= 100000) {
-        line->samples = (uint32_t)number;
-    } else {
-        fb_cli_complain(line, "--%s: '%s' is not what it takes", name, value);
+    }
+}
+
+static bool store_timeout(fb_line *line, const char *value) {
+    int64_t ns;
+    if (fb_units_duration(fb_str_of(value), &ns) < 0 || ns < 1000000) {
+        fb_cli_complain(line, "--timeout %s: expected a time of at least 1ms, such as 5s", value);
         return false;
+    }
+    line->timeout_ms = ns / 1000000;
+    return true;
+}
+
+static bool store_samples(fb_line *line, const char *value) {
+    int64_t number;
+    if (fb_str_int(fb_str_of(value), &number) < 0 || number < 1 || number > SAMPLES_MAX) {
+        fb_cli_complain(line, "--samples %s: expected a number from 1 to %d", value, SAMPLES_MAX);
+        return false;
+    }
+    line->samples = (uint32_t)number;
+    return true;
+}
+
+// A setting may be a password: it is not said back.
+static bool store_setting(fb_line *line, const char *value) {
+    if (line->set_count == FB_LINE_SETS_MAX) {
+        fb_cli_complain(line, "--set may be given %d times, no more", FB_LINE_SETS_MAX);
+        return false;
+    }
+    line->sets[line->set_count++] = value;
+    return true;
+}
+
+static bool store_option(fb_line *line, const char *name, const char *value) {
+    if (strcmp(name, "config") == 0) {
+        line->config = value;
+    } else if (strcmp(name, "url") == 0) {
+        line->url = value;
+    } else if (strcmp(name, "ttl") == 0) {
+        line->ttl = value;
+    } else if (strcmp(name, "output") == 0) {
+        line->output = value;
+    } else if (strcmp(name, "set") == 0) {
+        return store_setting(line, value);
+    } else if (strcmp(name, "timeout") == 0) {
+        return store_timeout(line, value);
+    } else if (strcmp(name, "samples") == 0) {
+        return store_samples(line, value);
     }
     return true;
 }
@@ -209,15 +242,16 @@ static const option_row *find_option(const fb_subcommand *command, fb_str name) 
 static bool take_option(fb_line *line, const fb_subcommand *command, char **argv, int argc,
                         int *place) {
     fb_str whole = fb_str_of(argv[*place]);
-    bool brief = fb_str_equal(whole, FB_STR("-c"));
-    fb_str name = brief ? FB_STR("config") : fb_str_make(whole.ptr + 2, whole.len - 2);
+    fb_str name = fb_str_equal(whole, FB_STR("-c"))   ? FB_STR("config")
+                  : fb_str_equal(whole, FB_STR("-h")) ? FB_STR("help")
+                                                      : fb_str_make(whole.ptr + 2, whole.len - 2);
     size_t equals = fb_str_find(name, '=');
     const char *value = equals < name.len ? name.ptr + equals + 1 : NULL;
     const option_row *row = find_option(command, fb_str_make(name.ptr, equals));
     (*place)++;
     if (row == NULL) {
-        fb_cli_complain(line, "there is no option '%s'; `forebay help %s` lists them",
-                        argv[*place - 1], command->name);
+        fb_cli_complain(line, "there is no option '--%.*s'; `forebay help %s` lists them",
+                        (int)equals, name.ptr, command->name);
         return false;
     }
     if (row->value == NULL && value != NULL) {
@@ -231,7 +265,15 @@ static bool take_option(fb_line *line, const fb_subcommand *command, char **argv
         }
         value = argv[(*place)++];
     }
+    if (row->value == NULL) {
+        store_switch(line, row->name);
+        return true;
+    }
     return store_option(line, row->name, value);
+}
+
+static bool is_option(const char *word) {
+    return strncmp(word, "--", 2) == 0 || strcmp(word, "-c") == 0 || strcmp(word, "-h") == 0;
 }
 
 static bool read_words(fb_line *line, const fb_subcommand *command, int argc, char **argv) {
@@ -241,7 +283,7 @@ static bool read_words(fb_line *line, const fb_subcommand *command, int argc, ch
         if (!only_words && strcmp(word, "--") == 0) {
             only_words = true;
             i++;
-        } else if (!only_words && (strncmp(word, "--", 2) == 0 || strcmp(word, "-c") == 0)) {
+        } else if (!only_words && is_option(word)) {
             if (!take_option(line, command, argv, argc, &i)) {
                 return false;
             }
@@ -254,6 +296,20 @@ static bool read_words(fb_line *line, const fb_subcommand *command, int argc, ch
         }
     }
     return true;
+}
+
+// What was printed lies in a buffer: that all of it got out is known only now. A reader who has
+// gone ("| head -1") has what he wanted; he needs no words. (He usually ends us by SIGPIPE.)
+static int finish(const fb_line *line, int status) {
+    bool failed = fflush(stdout) != 0;
+    int number = errno;
+    if (!failed && !ferror(stdout)) {
+        return status;
+    }
+    if (number != EPIPE) {
+        fb_cli_complain(line, "cannot write the answer: %s", strerror(number));
+    }
+    return FB_EXIT_OUTPUT;
 }
 
 int fb_cli_main(int argc, char **argv) {
@@ -276,11 +332,11 @@ int fb_cli_main(int argc, char **argv) {
     }
     if (line.help) {
         help_one(command);
-        return FB_EXIT_OK;
+        return finish(&line, FB_EXIT_OK);
     }
     if (line.word_count < command->words_min || line.word_count > command->words_max) {
         fb_cli_complain(&line, "usage: forebay %s %s", command->name, command->arguments);
         return FB_EXIT_USAGE;
     }
-    return command->run(&line);
+    return finish(&line, command->run(&line));
 }

@@ -15,7 +15,8 @@ enum {
     FB_EXIT_NOT_FOUND = 1,   // get, fetch: there is nothing; del: nothing was there
     FB_EXIT_USAGE = 2,       // wrong words, or a configuration that is refused
     FB_EXIT_CONNECTION = 3,  // no connection, or lost; serve: an address is taken
-    FB_EXIT_REFUSED = 4      // the server answered with an error
+    FB_EXIT_REFUSED = 4,     // the server answered with an error
+    FB_EXIT_OUTPUT = 5       // the answer could not be written
 };
 
 enum { FB_LINE_WORDS_MAX = 1024, FB_LINE_SETS_MAX = 64 };
@@ -32,7 +33,7 @@ typedef struct fb_line {
     const char *output;  // --output
     int64_t timeout_ms;  // --timeout
     uint32_t samples;    // --samples
-    bool json, soft, refresh, help;
+    bool json, raw, soft, refresh, help;
 } fb_line;
 
 typedef struct fb_subcommand {

@@ -1,4 +1,6 @@
-// Printing goes by recursion: replies are at most 32 deep (cli/client.c).
+// Printing goes by recursion: replies are at most FB_PRINT_DEPTH_MAX deep, which cli/client.c sees
+// to. In JSON a level may become two (a map whose names are no scalars, and its pairs), and the
+// encoder has FB_REPLY_DEPTH_MAX.
 
 #include "cli/print.h"
 
@@ -7,6 +9,8 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "node/reply.h"
+
+_Static_assert(2 * FB_PRINT_DEPTH_MAX <= FB_REPLY_DEPTH_MAX, "pairs double the depth");
 
 // ---- for people
 
@@ -84,6 +88,14 @@ void fb_print_text(const fb_resp_value *value) {
     print_at(value, 0);
 }
 
+void fb_print_raw(const fb_resp_value *value) {
+    if (!is_scalar(value)) {
+        fb_print_text(value);
+    } else if (value->type != FB_RESP_NULL) {
+        print_scalar(value);
+    }
+}
+
 // ---- JSON: by the encoder that also answers HTTP
 
 static void encode_text(fb_reply *reply, fb_str text) {
@@ -92,6 +104,33 @@ static void encode_text(fb_reply *reply, fb_str text) {
         fb_reply_json(reply, text);
     } else {
         fb_reply_bytes(reply, text);
+    }
+}
+
+static bool has_plain_names(const fb_resp_value *map) {
+    for (size_t i = 0; i + 1 < map->child_count; i += 2) {
+        if (!is_scalar(&map->children[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void encode(fb_reply *reply, const fb_resp_value *value);
+
+static void encode_map(fb_reply *reply, const fb_resp_value *map) {
+    bool plain = has_plain_names(map);
+    if (plain) {
+        fb_reply_map(reply, map->child_count / 2);
+    } else {
+        fb_reply_array(reply, map->child_count / 2);
+    }
+    for (size_t i = 0; i + 1 < map->child_count; i += 2) {
+        if (!plain) {
+            fb_reply_array(reply, 2);
+        }
+        encode(reply, &map->children[i]);
+        encode(reply, &map->children[i + 1]);
     }
 }
 
@@ -110,27 +149,31 @@ static void encode(fb_reply *reply, const fb_resp_value *value) {
             fb_reply_double(reply, value->number);
             break;
         case FB_RESP_MAP:
-            fb_reply_map(reply, value->child_count / 2);
+            encode_map(reply, value);
             break;
         case FB_RESP_ARRAY:
         case FB_RESP_SET:
         case FB_RESP_PUSH:
             fb_reply_array(reply, value->child_count);
+            for (size_t i = 0; i < value->child_count; i++) {
+                encode(reply, &value->children[i]);
+            }
             break;
         default:
             encode_text(reply, value->text);
     }
-    for (size_t i = 0; i < value->child_count; i++) {
-        encode(reply, &value->children[i]);
-    }
+}
+
+int fb_print_encode(const fb_resp_value *value, fb_buf *out) {
+    fb_reply reply;
+    fb_reply_init(&reply, FB_ENCODING_JSON, out);
+    encode(&reply, value);
+    return fb_reply_failed(&reply) ? FB_ENOMEM : FB_OK;
 }
 
 int fb_print_json(const fb_resp_value *value) {
     fb_buf out = {0};
-    fb_reply reply;
-    fb_reply_init(&reply, FB_ENCODING_JSON, &out);
-    encode(&reply, value);
-    int result = fb_reply_failed(&reply) ? FB_ENOMEM : FB_OK;
+    int result = fb_print_encode(value, &out);
     if (result == FB_OK) {
         fwrite(out.ptr, 1, out.len, stdout);
         putchar('\n');

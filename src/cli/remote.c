@@ -2,6 +2,7 @@
 
 #include "cli/command_line.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +11,12 @@
 #include "cli/client.h"
 #include "cli/print.h"
 
-enum { ARGS_MAX = 2 * FB_LINE_WORDS_MAX + 8 };
+enum {
+    ARGS_MAX = 2 * FB_LINE_WORDS_MAX + 8,
+    NUMBER_SIZE = 32,
+    INPUT_STEP = 1 << 20,
+    INPUT_MAX = 512 << 20  // the largest argument there is
+};
 
 typedef struct question {
     fb_str args[ARGS_MAX];
@@ -45,10 +51,11 @@ static int run(const fb_line *line, const question *what, bool nothing_is_failur
         status = FB_EXIT_REFUSED;
     } else {
         status = nothing_is_failure && is_nothing(reply) ? FB_EXIT_NOT_FOUND : FB_EXIT_OK;
-        if (!line->json) {
-            fb_print_text(reply);
-        } else if (fb_print_json(reply) < 0) {
+        if (line->json && fb_print_json(reply) < 0) {
+            fb_cli_complain(line, "out of memory");
             status = FB_EXIT_REFUSED;
+        } else if (!line->json) {
+            (line->raw ? fb_print_raw : fb_print_text)(reply);
         }
     }
     fb_client_close(client);
@@ -88,22 +95,50 @@ int fb_cli_get(const fb_line *line) {
     return run(line, &what, true);
 }
 
+// All of standard input. Says so and returns false where that fails.
+static bool read_input(const fb_line *line, fb_buf *value) {
+    bool room = true;
+    while (room && !feof(stdin) && !ferror(stdin) && value->len <= INPUT_MAX) {
+        room = fb_buf_reserve(value, INPUT_STEP) == FB_OK;
+        value->len += room ? fread(value->ptr + value->len, 1, INPUT_STEP, stdin) : 0;
+    }
+    if (!room) {
+        fb_cli_complain(line, "out of memory");
+    } else if (ferror(stdin)) {
+        fb_cli_complain(line, "cannot read standard input: %s", strerror(errno));
+    } else if (value->len > INPUT_MAX) {
+        fb_cli_complain(line, "standard input is larger than %d MiB", INPUT_MAX >> 20);
+    }
+    return room && !ferror(stdin) && value->len <= INPUT_MAX;
+}
+
+static bool read_ttl(const fb_line *line, char ttl_ms[NUMBER_SIZE]) {
+    int64_t ns;
+    if (fb_units_duration(fb_str_of(line->ttl), &ns) < 0 || ns < 1000000) {
+        fb_cli_complain(line, "--ttl %s: expected a time of at least 1ms, such as 30s or 1h",
+                        line->ttl);
+        return false;
+    }
+    snprintf(ttl_ms, NUMBER_SIZE, "%lld", (long long)(ns / 1000000));
+    return true;
+}
+
 int fb_cli_set(const fb_line *line) {
     question what = begin("SET");
-    char ttl_ms[32];
-    int64_t ns;
-    add_words(&what, line, 0);
+    char ttl_ms[NUMBER_SIZE];
+    fb_buf value = {0};
+    bool from_input = strcmp(line->words[1], "-") == 0;
+    bool fine =
+        (line->ttl == NULL || read_ttl(line, ttl_ms)) && (!from_input || read_input(line, &value));
+    add(&what, fb_str_of(line->words[0]));
+    add(&what, from_input ? fb_buf_str(&value) : fb_str_of(line->words[1]));
     if (line->ttl != NULL) {
-        if (fb_units_duration(fb_str_of(line->ttl), &ns) < 0 || ns < 1000000) {
-            fb_cli_complain(line, "--ttl %s: expected a time of at least 1ms, such as 30s or 1h",
-                            line->ttl);
-            return FB_EXIT_USAGE;
-        }
-        snprintf(ttl_ms, sizeof ttl_ms, "%lld", (long long)(ns / 1000000));
         add(&what, FB_STR("PX"));
         add(&what, fb_str_of(ttl_ms));
     }
-    return run(line, &what, false);
+    int status = fine ? run(line, &what, false) : FB_EXIT_USAGE;
+    fb_buf_release(&value);
+    return status;
 }
 
 int fb_cli_del(const fb_line *line) {

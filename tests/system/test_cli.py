@@ -6,7 +6,8 @@ import pathlib
 import subprocess
 import tempfile
 
-from forebay import CONFIG, ROOT, Server, TestCase, main, make_shop, run
+from forebay import (CONFIG, PATIENCE, PROGRAM, ROOT, Server, TestCase, clean_environment, main,
+                     make_shop, run)
 
 APPLE = '{"name":"apple","price":1.5,"colour":"red"}'
 
@@ -37,6 +38,13 @@ class Talking(TestCase):
         self.assertEqual(self.ask("get", "a", status=1), "(nothing)\n")
         self.assertEqual(self.ask("del", "a", status=1), "0\n")
 
+    def test_set_takes_standard_input(self):
+        for value in ("", "a b\n", "x" * 3000000):
+            done = self.server.cli("set", "in", "-", "--ttl", "1h", stdin=value)
+            self.assertEqual((done.returncode, done.stdout), (0, "OK\n"), done.stderr)
+            self.assertEqual(self.ask("get", "in", "--raw"), value)
+        self.assertEqual(self.ask("get", "nothing", "--raw", status=1), "")
+
     def test_set_get_del_in_json(self):
         self.assertEqual(self.ask_json("set", "a", '{"b": [1, 2]}'), "OK")
         self.assertEqual(self.ask_json("get", "a"), {"b": [1, 2]})
@@ -63,6 +71,46 @@ class Talking(TestCase):
                          ["apple", "cherry"])
         self.assertEqual(self.ask_json("fetch", "list", "colour=none"), [])
         self.assertIsNone(self.ask_json("fetch", "fruit", "name=stone", status=1))
+
+    def test_whatever_is_a_value_its_json_parses(self):
+        with self.server.redis() as client:
+            for value in (b"", b"{", b'{"a":1}', b"[1,", b'"x"', b"\xff\x00", b"a\r\nb", b"1e999", b"\xed\xa0\x80"):
+                client.set("any", value)
+                told = self.ask_json("get", "any")
+                self.assertIn(type(told), (str, dict))
+        self.assertIsInstance(self.ask_json("stats"), dict)
+
+    def test_whoever_reads_a_line_and_goes_is_no_trouble(self):
+        done = subprocess.run(["/bin/sh", "-c", '"$0" stats --url "$1" | head -n 1', PROGRAM, self.server.url],
+                              capture_output=True, text=True, timeout=PATIENCE, env=clean_environment())
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, r"\Aname +\S+\n\Z")
+
+    def test_an_answer_that_cannot_be_written(self):
+        for words in (("stats",), ("stats", "--json"), ("get", "none", "--json")):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([PROGRAM, *words, "--url", self.server.url], stdout=full,
+                                      stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
+                                      env=clean_environment())
+            self.assertEqual(done.returncode, 5, done)
+            self.assertIn("cannot write the answer", done.stderr)
+
+    def test_passwords_are_not_shown(self):
+        done = self.server.cli("get", "a", "--url", f"redis://me:s3cret@{self.server.url}")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("WRONGPASS", done.stderr)
+        self.assertNotIn("s3cret", done.stdout + done.stderr)
+        url = f"redis://default:s3cr%40et@{self.server.url}/0"
+        done = self.server.cli("bench", "report", "fruit", "name=apple", "--url", url, "--json",
+                               cwd=self.server.folder)
+        self.assertEqual(json.loads(done.stdout)["server"], self.server.url)
+        report = (self.server.folder / "cache_performance_report.txt").read_text()
+        self.assertNotIn("s3cr", done.stdout + done.stderr + report)
+
+    def test_the_wrong_port(self):
+        done = self.server.cli("get", "a", "--url", f"127.0.0.1:{self.server.http_port}")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("no RESP server", done.stderr)
 
     def test_fetch_refresh_asks_the_source_again(self):
         before = self.server.stats("fruit")["loads"]
@@ -222,11 +270,15 @@ class Alone(TestCase):
             self.assertRegex(text, rf"(?m)^  {name}\b")
             self.assertIn("Usage: forebay " + name, run("help", name).stdout)
             self.assertIn("Usage: forebay " + name, run(name, "--help").stdout)
+            self.assertIn("Usage: forebay " + name, run(name, "-h").stdout)
 
     def test_wrong_words_are_answered_with_a_hint(self):
         for words, said in ((("ftch",), "fetch"), (("get",), "usage: forebay get KEY"),
                             (("get", "a", "--jsn"), "--jsn"), (("get", "a", "--json=1"), "takes no value"),
-                            (("get", "a", "--timeout"), "needs a value"), (("help", "ftch"), "fetch")):
+                            (("get", "a", "--timeout"), "needs a value"), (("help", "ftch"), "fetch"),
+                            (("get", "a", "--timeout", "0.1ms"), "at least 1ms"),
+                            (("bench", "report", "x", "--samples", "many"), "from 1 to"),
+                            (("set", "a", "b", "--ttl", "soon"), "such as 30s")):
             done = run(*words)
             self.assertEqual((done.returncode, done.stdout), (2, ""))
             self.assertIn(said, done.stderr)
@@ -236,6 +288,11 @@ class Alone(TestCase):
         self.assertEqual((done.returncode, done.stdout), (3, ""))
         self.assertIn("127.0.0.1:1", done.stderr)
         self.assertEqual(run("get", "a", "--url", "http://x").returncode, 2)
+        for words in (("--url", "redis://:s3cret@127.0.0.1:x"), ("--ulr=redis://:s3cret@x",),
+                      ("--url", "redis://:s3cret@127.0.0.1:1"), ("--url", "rediss://:s3cret@x")):
+            done = run("get", "a", *words)
+            self.assertIn(done.returncode, (2, 3))
+            self.assertNotIn("s3cret", done.stderr)
         self.assertEqual(run("get", "a", env={"FOREBAY_URL": "127.0.0.1:1"}).returncode, 3)
 
     def test_the_example_is_valid(self):

@@ -1,0 +1,31 @@
+// cli/address.h -- where a server is, as people write it. No I/O.
+//
+// "redis://user:password@host:port/0", "host:port", "host", "unix:/path". In user and password %xx
+// stands for a byte. What is shown of an address never has the user or the password in it.
+
+#ifndef FB_CLI_ADDRESS_H
+#define FB_CLI_ADDRESS_H
+
+#include <forebay/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { FB_ADDRESS_NAME_SIZE = 300 };
+
+typedef struct fb_address {
+    char user[128], password[256];  // "" where there is none
+    char host[256], port[8];        // "" where there is a path
+    char path[108];
+    char name[FB_ADDRESS_NAME_SIZE];  // "127.0.0.1:6380", "unix:/path"
+} fb_address;
+
+// FB_OK or FB_EINVAL.
+FB_CHECK_RESULT int fb_address_read(fb_str text, fb_address *address, fb_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,30 @@
+// Any text as an address: what is read fits, and what is told of a mistake has no password in it.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/str.h"
+#include "cli/address.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    fb_str text = {(const char *)data, size};
+    fb_address address;
+    fb_error error = {0};
+    int result = fb_address_read(text, &address, &error);
+    if (result == FB_OK) {
+        FB_ASSERT((address.path[0] == '\0') == (address.host[0] != '\0'));
+        FB_ASSERT(strlen(address.name) > strlen(address.host));
+        FB_ASSERT(strlen(address.user) < sizeof address.user);
+        FB_ASSERT(strlen(address.password) < sizeof address.password);
+    } else {
+        // Where there is a login, no more of it than the scheme is said back.
+        FB_ASSERT(result == FB_EINVAL && error.text[0] == '\'');
+        bool login = fb_str_find(text, '@') < size && memchr(data, '\0', size) == NULL;
+        FB_ASSERT(!login || strncmp(error.text, "'***", 4) == 0 ||
+                  strncmp(error.text, "'redis://***", 12) == 0);
+    }
+    return 0;
+}

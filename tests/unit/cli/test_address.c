@@ -1,0 +1,68 @@
+// Addresses as people write them, and mistakes in them, told without the password.
+
+#include "cli/address.h"
+#include "support.h"
+
+typedef struct row {
+    const char *text, *name, *user, *password;
+} row;
+
+static void test_address__is_read(void **state) {
+    static const row rows[] = {
+        {"127.0.0.1:6380", "127.0.0.1:6380", "", ""},
+        {"localhost", "localhost:6380", "", ""},
+        {":7000", "127.0.0.1:7000", "", ""},
+        {"", "127.0.0.1:6380", "", ""},
+        {"redis://cache.example/0", "cache.example:6380", "", ""},
+        {"redis://cache.example:1/", "cache.example:1", "", ""},
+        {"[::1]", "[::1]:6380", "", ""},
+        {"redis://[::1]:99", "[::1]:99", "", ""},
+        {"unix:/run/forebay.sock", "unix:/run/forebay.sock", "", ""},
+        {"redis://:secret@host:1", "host:1", "", "secret"},
+        {"redis://secret@host:1", "host:1", "", "secret"},
+        {"redis://me:secret@host:1", "host:1", "me", "secret"},
+        {"me:p@ss:w@host", "host:6380", "me", "p@ss:w"},
+        {"redis://m%65:p%40%3a%2F%25@host", "host:6380", "me", "p@:/%"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        fb_address address;
+        fb_error error = {0};
+        assert_ok(fb_address_read(fb_str_of(rows[i].text), &address, &error));
+        assert_string_equal(address.name, rows[i].name);
+        assert_string_equal(address.user, rows[i].user);
+        assert_string_equal(address.password, rows[i].password);
+    }
+}
+
+static void test_address__mistakes_are_told_without_secrets(void **state) {
+    static const char *const rows[][2] = {
+        {"http://x", "'http://x' is no address: the scheme is not redis"},
+        {"host:", "the port is no"},
+        {"host:0", "the port is no"},
+        {"host:65536", "the port is no"},
+        {"[::1", "no ']'"},
+        {"[::1]6380", "begins with ':'"},
+        {"unix:", "the path must"},
+        {"redis://host/3", "database 0 alone"},
+        {"rediss://me:secret@host", "no TLS"},
+        {"redis://me:secret@host:x", "'redis://***@host:x' is no address"},
+        {"me:secret@host:x", "'***@host:x' is no address"},
+        {"redis://:secret%4@host", "hexadecimal"},
+        {"redis://:secret%00@host", "hexadecimal"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        fb_address address;
+        fb_error error = {0};
+        assert_result(fb_address_read(fb_str_of(rows[i][0]), &address, &error), FB_EINVAL);
+        assert_non_null(strstr(error.text, rows[i][1]));
+        assert_null(strstr(error.text, "secret"));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_address__is_read),
+        cmocka_unit_test(test_address__mistakes_are_told_without_secrets),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
