@@ -153,16 +153,31 @@ void fb_command_how_many(fb_command_call *call) {
 
 // ---- COMMAND DOCS
 
+// One argument whose name is all of the syntax: redis-cli shows it as the hint behind the cursor.
+static void reply_syntax(fb_reply *reply, const char *syntax) {
+    fb_reply_text(reply, "arguments");
+    fb_reply_array(reply, 1);
+    fb_reply_map(reply, 2);
+    fb_reply_text(reply, "name");
+    fb_reply_text(reply, syntax);
+    fb_reply_text(reply, "type");
+    fb_reply_text(reply, "string");
+}
+
 static void reply_docs(fb_reply *reply, const fb_command *parent, const fb_command *command) {
     size_t subs = sub_count(command);
+    bool bare = command->syntax[0] == '\0';
     reply_name(reply, parent, command);
-    fb_reply_map(reply, subs > 0 ? 4 : 3);
+    fb_reply_map(reply, 3 + (bare ? 0u : 1u) + (subs > 0 ? 1u : 0u));
     fb_reply_text(reply, "summary");
     fb_reply_text(reply, command->summary);
     fb_reply_text(reply, "since");
     fb_reply_text(reply, command->since);
     fb_reply_text(reply, "group");
     fb_reply_text(reply, command->group);
+    if (!bare) {
+        reply_syntax(reply, command->syntax);
+    }
     if (subs > 0) {
         fb_reply_text(reply, "subcommands");
         fb_reply_map(reply, subs);

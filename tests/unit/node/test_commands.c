@@ -304,6 +304,11 @@ static void test_commands__in_resp3(void **state) {
              {"MGET a none", "*2\r\n$1\r\n1\r\n_"},
              {"CONFIG GET save", "%1\r\n$4\r\nsave\r\n$0\r\n"},
              {"COMMAND DOCS nosuch", "%0"},
+             {"COMMAND DOCS ttl",
+              "%1\r\n$3\r\nttl\r\n%4\r\n$7\r\nsummary\r\n$35\r\nHow many seconds a key still "
+              "lives.\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n$5\r\ngroup\r\n$7\r\ngeneric\r\n"
+              "$9\r\narguments\r\n*1\r\n%2\r\n$4\r\nname\r\n$3\r\nkey\r\n$4\r\ntype\r\n"
+              "$6\r\nstring"},
              {"CLIENT LIST TYPE pubsub", "=4\r\ntxt:"},
              {"COMMAND INFO get",
               "*1\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n"
