@@ -127,9 +127,11 @@ class QuickStart(TestCase):
             "FOREBAY_LISTEN_RESP": "127.0.0.1:0", "FOREBAY_LISTEN_HTTP": "127.0.0.1:0"})
 
     def start(self, **env):
+        # Where the tests themselves run behind an ampersand SIGINT is ignored, and a shell cannot undo that.
         process = subprocess.Popen([ROOT / "tools/quickstart"], env={**self.env, **env}, text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT)
+                                   stderr=subprocess.STDOUT,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.addCleanup(self.end, process)
         return process, Log(process.stdout)
 
