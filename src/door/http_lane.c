@@ -312,14 +312,24 @@ static void split_target(const char *uri, fb_str *path, fb_str *query) {
     *query = mark < all.len ? fb_str_make(uri + mark + 1, all.len - mark - 1) : fb_str_make("", 0);
 }
 
+static bool comes_twice(const struct evkeyvalq *headers, const char *name) {
+    unsigned count = 0;
+    for (const struct evkeyval *one = headers->tqh_first; one != NULL; one = one->next.tqe_next) {
+        count += strcasecmp(one->key, name) == 0;
+    }
+    return count > 1;
+}
+
 // The server takes no body for some methods, and reads one that is there as the next request; and
-// where it does take one, a coding it does not know makes the same mistake possible.
+// where it does take one, a coding it does not know, or a second length, of which it believes the
+// first, makes the same mistake possible.
 static bool body_is_unread(struct evhttp_request *request) {
     struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
     const char *len = evhttp_find_header(headers, "Content-Length");
     const char *coding = evhttp_find_header(headers, "Transfer-Encoding");
     if ((evhttp_request_get_command(request) & WITH_BODY) != 0) {
-        return coding != NULL && (len != NULL || strcasecmp(coding, "chunked") != 0);
+        return comes_twice(headers, "Content-Length") || comes_twice(headers, "Transfer-Encoding") ||
+               (coding != NULL && (len != NULL || strcasecmp(coding, "chunked") != 0));
     }
     return coding != NULL || (len != NULL && strcmp(len, "0") != 0);
 }

@@ -304,6 +304,8 @@ static void test_door__never_takes_a_body_for_a_request(void **state) {
         "0\r\n\r\nPUT /v1/keys/evil HTTP/1.1\r\n\r\n",
         "POST /v1/invalidate HTTP/1.1\r\nTransfer-Encoding: gzip, chunked" H
         "PUT /v1/keys/evil HTTP/1.1\r\n\r\n",
+        "POST /v1/invalidate HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 51" H
+        "{}PUT /v1/keys/evil HTTP/1.1\r\nContent-Length: 1\r\n\r\nx",
     };
     fb_http *door = open_with(NULL);
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
