@@ -147,7 +147,21 @@ int fb_http_json_end(fb_reply *reply) {
     return fb_reply_failed(reply) ? FB_ENOMEM : fb_buf_byte(reply->out, '\n');
 }
 
+// A detail quotes what was asked, which may be any bytes; it is a string all the same.
+static fb_str readable(fb_str text, char copy[DETAIL_SIZE]) {
+    size_t len = text.len < DETAIL_SIZE ? text.len : fb_utf8_cut(text.ptr, DETAIL_SIZE);
+    for (size_t i = 0; i < len;) {
+        size_t used;
+        bool valid = fb_utf8_next(fb_str_make(text.ptr + i, len - i), &used) >= 0;
+        for (size_t k = 0; k < used; k++, i++) {
+            copy[i] = valid ? text.ptr[i] : '?';
+        }
+    }
+    return fb_str_make(copy, len);
+}
+
 static void write_problem(fb_http_response *response, int status, const char *code, fb_str detail) {
+    char copy[DETAIL_SIZE];
     fb_reply reply;
     begin(response, status);
     fb_http_header_add(response, "Content-Type", "application/problem+json");
@@ -158,7 +172,7 @@ static void write_problem(fb_http_response *response, int status, const char *co
     fb_reply_text(&reply, "status");
     fb_reply_integer(&reply, status);
     fb_reply_text(&reply, "detail");
-    fb_reply_bytes(&reply, detail);
+    fb_reply_bytes(&reply, readable(detail, copy));
     if (code != NULL) {
         fb_reply_text(&reply, "code");
         fb_reply_text(&reply, code);

@@ -72,8 +72,9 @@ static const char *nearest(const fb_stats *stats, fb_str name) {
     const char *near = NULL;
     size_t best = NEAR;
     for (size_t i = 1; i < stats->class_count; i++) {
-        size_t distance = fb_str_distance(name, fb_str_of(stats->classes[i].name), NEAR);
-        if (distance < best) {
+        fb_str known = fb_str_of(stats->classes[i].name);
+        size_t distance = fb_str_distance(name, known, NEAR);
+        if (distance < best && distance < known.len) {
             best = distance;
             near = stats->classes[i].name;
         }

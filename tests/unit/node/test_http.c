@@ -108,6 +108,14 @@ static void test_routes__say_404_and_405_and_options(void **state) {
     assert_status(405);
 }
 
+static void test_routes__problems_are_text_whatever_was_asked(void **state) {
+    (void)state;
+    get("/v1/fetch/%ff%0a?id=1");
+    assert_problem(404, "there is no class '?\n'");
+    get("/v1/fetch/item?i%c3%a9%c3=1");
+    assert_problem(400, "no parameter 'i\xc3\xa9?'");
+}
+
 static void test_routes__serve_head_like_get(void **state) {
     (void)state;
     get("/v1/fetch/item?id=1");
@@ -731,6 +739,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_routes__are_listed_and_stand_where_they_are_listed),
         cmocka_unit_test(test_routes__say_404_and_405_and_options),
+        cmocka_unit_test(test_routes__problems_are_text_whatever_was_asked),
         cmocka_unit_test(test_routes__serve_head_like_get),
         cmocka_unit_test(test_routes__refuse_parameters_they_do_not_know),
         cmocka_unit_test(test_routes__of_monitoring_stand_under_the_prefix_too),
