@@ -21,6 +21,10 @@
 // the bounds are out_pressed and in_pressed. A reply that is larger than OUT_HARD ends the
 // connection.
 //
+// Who is told goodbye may still be sending: to close then would make his system throw away what he
+// has not read yet, the last reply, which says what was wrong. So only our side is closed, and what
+// he sends is thrown away until he closes his, or sends nothing for a moment.
+//
 // The socket's event wants reading, writing, or both, and is only told where that changes: a
 // connection that keeps up never waits for writing. A turn that stops before all is fed (its share
 // is used up) asks for writing, which is true at once in the next round.
@@ -45,13 +49,15 @@ const fb_connection_bounds FB_CONNECTION_BOUNDS_DEFAULT = {
     .in_pressed = 1024 * 1024,
     .held_max = UINT64_C(512) << 20,
     .patience = {60, 0},
+    .farewell = {1, 0},
 };
 
 enum {
     ROUNDS_MAX = 4,                  // × FB_SESSION_PACE_LEN: replies of one turn
     SEND_LEN_MAX = 4 * 1024 * 1024,  // bytes of one turn
     SPARE_CAP_MAX = 1024 * 1024,
-    READ_LEN_MAX = 1024 * 1024
+    READ_LEN_MAX = 1024 * 1024,
+    FAREWELL_LEN_MAX = 64 * 1024 * 1024
 };
 #define OUT_HARD ((size_t)FB_SESSION_REPLY_LEN_MAX)
 
@@ -61,13 +67,15 @@ struct fb_connection {
     fb_lane_state *lane;
     fb_session *session;
     int fd;
-    short interest;  // what the event waits for
-    bool limited;    // and not for ever
-    bool eof;        // nothing more will come in
-    bool full;       // too much is unsent: no more commands run
+    short interest;               // what the event waits for
+    const struct timeval *limit;  // and how long; NULL: for ever
+    bool eof;                     // nothing more will come in
+    bool leaving;                 // our side is closed
+    bool full;                    // too much is unsent: no more commands run
     size_t sent;     // bytes at the start of the session's out that the socket has taken
     size_t counted;  // bytes this connection stands for in what all hold
     size_t used;     // bytes at the start of `in` that are done with
+    size_t ignored;  // bytes that came while leaving
     fb_buf in;       // what is left of a command, and what came behind it
     struct event event;
 };
@@ -165,23 +173,22 @@ static bool flush(fb_connection *connection) {
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
-// With `limited`, no longer than our patience lasts: each event begins it anew.
-static int want(fb_connection *connection, short interest, bool limited) {
-    if (interest == connection->interest && limited == connection->limited) {
+// Each event begins the limit anew.
+static int want(fb_connection *connection, short interest, const struct timeval *limit) {
+    if (interest == connection->interest && limit == connection->limit) {
         return FB_OK;
     }
     if (connection->interest != 0) {
         (void)event_del(&connection->event);
     }
     connection->interest = interest;
-    connection->limited = limited;
+    connection->limit = limit;
     if (interest == 0) {
         return FB_OK;
     }
-    bool added =
-        event_assign(&connection->event, connection->lane->base, connection->fd,
-                     (short)(interest | EV_PERSIST), on_event, connection) == 0 &&
-        event_add(&connection->event, limited ? &connection->lane->bounds->patience : NULL) == 0;
+    bool added = event_assign(&connection->event, connection->lane->base, connection->fd,
+                              (short)(interest | EV_PERSIST), on_event, connection) == 0 &&
+                 event_add(&connection->event, limit) == 0;
     return added ? FB_OK : FB_ENOMEM;
 }
 
@@ -206,6 +213,28 @@ static bool may_read(const fb_connection *connection, int result) {
     return waiting(connection) < (pressed(connection) ? bounds->in_pressed : bounds->in_soft);
 }
 
+static void say_goodbye(fb_connection *connection) {
+    connection->leaving = true;
+    fb_list_remove(&connection->ready);
+    fb_buf_release(&connection->in);
+    connection->used = 0;
+    count_held(connection);
+    take_back_out(connection);
+    if (connection->eof || shutdown(connection->fd, SHUT_WR) != 0 ||
+        want(connection, EV_READ, &connection->lane->bounds->farewell) < 0) {
+        drop(connection);
+    }
+}
+
+static void ignore_input(fb_connection *connection) {
+    ssize_t count = recv(connection->fd, connection->lane->input, FB_CONNECTION_READ_LEN, 0);
+    connection->ignored += count > 0 ? (size_t)count : 0;
+    bool later = count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+    if ((count <= 0 && !later) || connection->ignored > FAREWELL_LEN_MAX) {
+        drop(connection);
+    }
+}
+
 // After a turn whose last feed gave `result`; FB_REFUSED also where none was made.
 static void settle(fb_connection *connection, int result) {
     count_held(connection);
@@ -213,17 +242,21 @@ static void settle(fb_connection *connection, int result) {
     bool over = result == FB_ECLOSED;
     bool waits = result == FB_PENDING || fb_session_waits(connection->session);
     bool idle = result == FB_OK && !waits && left == 0;
-    if ((over && left == 0) || (idle && last_read(connection)) || left > OUT_HARD) {
+    if (over && left == 0) {
+        say_goodbye(connection);
+        return;
+    }
+    if ((idle && last_read(connection)) || left > OUT_HARD) {
         drop(connection);
         return;
     }
     (void)is_full(connection);
     bool reading = may_read(connection, result);
     bool writing = left > 0 || result == FB_REFUSED;
-    bool limited = writing && !reading && result != FB_PENDING;
+    bool stuck = writing && !reading && result != FB_PENDING;
     take_back_out(connection);
-    if (want(connection, (short)((reading ? EV_READ : 0) | (writing ? EV_WRITE : 0)), limited) <
-        0) {
+    short interest = (short)((reading ? EV_READ : 0) | (writing ? EV_WRITE : 0));
+    if (want(connection, interest, stuck ? &connection->lane->bounds->patience : NULL) < 0) {
         drop(connection);
     }
 }
@@ -331,7 +364,11 @@ static void on_event(evutil_socket_t fd, short what, void *arg) {
     fb_connection *connection = arg;
     // One or the other a turn: input is read when there is nothing to be written, which comes
     // round.
-    if ((what & EV_TIMEOUT) != 0) {
+    if (connection->leaving && (what & EV_TIMEOUT) == 0) {
+        ignore_input(connection);
+    } else if (connection->leaving) {
+        drop(connection);
+    } else if ((what & EV_TIMEOUT) != 0) {
         lose_patience(connection);
     } else if ((what & EV_WRITE) != 0) {
         go_on(connection);
@@ -399,7 +436,7 @@ int fb_connection_new(fb_lane_state *lane, int fd, fb_str peer) {
     fb_list_insert(&lane->connections, &connection->list);
     int result = fb_session_new(lane->node, peer, wake, connection, &connection->session);
     if (result == FB_OK) {
-        result = want(connection, EV_READ, false);
+        result = want(connection, EV_READ, NULL);
     }
     if (result < 0) {
         drop(connection);
@@ -412,7 +449,7 @@ void fb_connection_drain_all(fb_lane_state *lane) {
     FB_LIST_EACH_SAFE(node, after, &lane->connections) {
         fb_connection *connection = FB_LIST_OF(node, fb_connection, list);
         bool busy = unsent(connection) > 0 || fb_session_waits(connection->session);
-        if (busy || (connection->interest & EV_READ) == 0) {
+        if (busy || connection->leaving || (connection->interest & EV_READ) == 0) {
             continue;  // settle() sees to it later
         }
         if (last_read(connection)) {

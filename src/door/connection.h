@@ -27,6 +27,7 @@ typedef struct fb_connection_bounds {
     size_t out_pressed, in_pressed;  // instead of these, while all hold more than
     uint64_t held_max;
     struct timeval patience;  // with who is held back and takes nothing
+    struct timeval farewell;  // for what somebody still sends when he has been told it is over
 } fb_connection_bounds;
 
 extern const fb_connection_bounds FB_CONNECTION_BOUNDS_DEFAULT;

@@ -40,7 +40,8 @@ static void pair_open(pair *one) {
                                          .out_pressed = 256 * 1024,
                                          .in_pressed = 128 * 1024,
                                          .held_max = 64 * 1024 * 1024,
-                                         .patience = {0, 50000}};
+                                         .patience = {60, 0},
+                                         .farewell = {0, 50000}};
     one->lane.node = &shared.node;
     one->lane.base = event_base_new();
     one->lane.bounds = &one->bounds;
@@ -165,6 +166,7 @@ static void test_connection__answers_who_has_said_all_and_reads_late(void **stat
 static void test_connection__ends_who_only_writes(void **state) {
     pair one;
     pair_open(&one);
+    one.bounds.patience = (struct timeval){0, 50000};
     fb_buf said = pipeline(400000);  // 3.6 MB
     size_t taken = say(&one, fb_buf_str(&said));
     assert_true(taken < said.len);
@@ -224,6 +226,38 @@ static void test_connection__takes_a_large_command(void **state) {
     pair_close(&one);
 }
 
+// The last word is heard also by who is in the middle of saying something.
+static void test_connection__last_reply_is_not_lost(void **state) {
+    pair one;
+    char text[64];
+    pair_open(&one);
+    fb_buf said = {0};
+    assert_ok(fb_buf_append(&said, FB_STR("*1\r\n+")));
+    assert_ok(fb_buf_reserve(&said, 3000000));
+    memset(said.ptr + said.len, 'z', 3000000);
+    said.len += 3000000;
+    assert_int_equal(say(&one, fb_buf_str(&said)), said.len);
+    assert_int_equal(recv(one.peer, text, sizeof text, 0), 44);
+    assert_memory_equal(text, "-ERR Protocol error: expected '$', got '+'\r\n", 44);
+    fb_buf_release(&said);
+    pair_close(&one);
+}
+
+// Who does not go by himself is shown out.
+static void test_connection__leaves_though_the_peer_stays(void **state) {
+    pair one;
+    char byte;
+    pair_open(&one);
+    assert_int_equal(say(&one, FB_STR("QUIT\r\n")), 6);
+    hear(&one, 5, FB_STR("+OK\r\n"));
+    assert_int_equal(recv(one.peer, &byte, 1, 0), 0);
+    assert_int_equal(one.gone, 0);
+    while (one.gone == 0) {
+        assert_true(event_base_loop(one.lane.base, EVLOOP_ONCE) >= 0);
+    }
+    pair_close(&one);
+}
+
 static int open_rig(void **state) {
     (void)state;
     rig_open(&shared);
@@ -245,6 +279,8 @@ int main(void) {
         cmocka_unit_test(test_connection__waits_for_who_reads_slowly),
         cmocka_unit_test(test_connection__holds_less_under_pressure),
         cmocka_unit_test(test_connection__takes_a_large_command),
+        cmocka_unit_test(test_connection__last_reply_is_not_lost),
+        cmocka_unit_test(test_connection__leaves_though_the_peer_stays),
     };
     return cmocka_run_group_tests(tests, open_rig, close_rig);
 }
