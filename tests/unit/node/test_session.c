@@ -146,6 +146,48 @@ static void test_session__lists_who_is_connected(void **state) {
     fb_session_free(two);
 }
 
+enum { GUESTS = 4, VISITS = 100 };
+
+static void *come_and_go(void *arg) {
+    fb_str said = FB_STR("CLIENT SETNAME guest\r\nMULTI\r\nPING\r\nCLIENT LIST\r\nEXEC\r\n"
+                         "CONFIG GET *\r\nCLIENT SETNAME other\r\nCLIENT LIST\r\n");
+    (void)arg;
+    for (int i = 0; i < VISITS; i++) {
+        fb_session *session = begin();
+        size_t start = 0;
+        size_t used = 0;
+        do {
+            fb_str rest = {said.ptr + start, said.len - start};
+            FB_ASSERT(fb_session_feed(session, rest, &used) >= FB_OK);
+            start += used;
+        } while (start < said.len);
+        FB_ASSERT(fb_buf_byte(fb_session_out(session), '\0') == FB_OK);
+        FB_ASSERT(strstr(fb_session_out(session)->ptr, " cmd=client|list ") != NULL);
+        FB_ASSERT(strstr(fb_session_out(session)->ptr, " flags=x ") != NULL);
+        fb_session_free(session);
+    }
+    return NULL;
+}
+
+// Under TSan: names, list and configuration are looked at while they change.
+static void test_session__lists_while_others_come_and_go(void **state) {
+    pthread_t guests[GUESTS];
+    fb_config *other = NULL;
+    const fb_config *before = shared.node.config;
+    assert_ok(fb_config_new(&other));
+    for (int i = 0; i < GUESTS; i++) {
+        assert_int_equal(pthread_create(&guests[i], NULL, come_and_go, NULL), 0);
+    }
+    for (int i = 0; i < VISITS; i++) {
+        (void)fb_node_config_swap(&shared.node, i % 2 == 0 ? other : before);
+    }
+    for (int i = 0; i < GUESTS; i++) {
+        assert_int_equal(pthread_join(guests[i], NULL), 0);
+    }
+    (void)fb_node_config_swap(&shared.node, before);
+    fb_config_free(other);
+}
+
 // In the body of what a browser posts to a port of its own machine there may be anything.
 static void test_session__hangs_up_on_http(void **state) {
     static const char *const said[] = {
@@ -455,6 +497,7 @@ int main(void) {
         cmocka_unit_test(test_session__protocol_error_ends_it),
         cmocka_unit_test(test_session__says_a_bounded_amount_in_one_go),
         cmocka_unit_test(test_session__lists_who_is_connected),
+        cmocka_unit_test(test_session__lists_while_others_come_and_go),
         cmocka_unit_test(test_session__hangs_up_on_http),
         cmocka_unit_test(test_session__takes_a_breath_among_slow_commands),
         cmocka_unit_test(test_session__fetches_load_at_once_and_keep_their_order),
