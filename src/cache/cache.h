@@ -19,7 +19,7 @@
 #include "base/rng.h"
 #include "cache/class.h"
 #include "cache/loaded.h"
-#include "store/store.h"
+#include <forebay/store.h>
 
 #ifdef __cplusplus
 extern "C" {

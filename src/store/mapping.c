@@ -119,6 +119,13 @@ static void start(fb_store *store, const fb_store_options *options, const layout
     store->seed = options->seed;
     store->segment_size = plan->segment_size;
     store->segment_shift = (uint32_t)__builtin_ctz(plan->segment_size);
+    store->size = plan->size;
+    store->log_at = plan->log_at;
+    store->zones_at = plan->zones_at;
+    store->zones_stride = plan->buckets_size + plan->overflow_size + plan->ghosts_size;
+    store->buckets_size = plan->buckets_size;
+    store->overflow_size = plan->overflow_size;
+    store->fd = -1;
     region->magic = FB_REGION_MAGIC;
     region->format = FB_REGION_FORMAT;
     region->page_size = (uint32_t)plan->page;

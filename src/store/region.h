@@ -12,7 +12,7 @@
 #ifndef FB_STORE_REGION_H
 #define FB_STORE_REGION_H
 
-#include "store/store.h"
+#include <forebay/store.h>
 
 #include "base/check.h"
 
@@ -79,9 +79,11 @@ typedef struct fb_queue {
 } fb_queue;
 
 typedef struct fb_shard {
+    // Buckets in the low half; the high half counts every change of them. In a line of its own:
+    // every reader needs it, and it rarely changes.
+    _Alignas(2 * FB_LINE) _Atomic uint64_t geometry;
     _Alignas(2 * FB_LINE) pthread_mutex_t lock;
-    // Buckets in the low half; the high half counts every change of them.
-    _Atomic uint64_t geometry;
+    _Atomic uint32_t busy;   // not 0 while a writer holds the lock: if it died so, the shard is torn
     fb_zone buckets, overflow, ghosts;
     uint64_t items;
     uint64_t version;        // of the newest store
@@ -106,9 +108,16 @@ typedef struct fb_region {
     uint32_t shard_count, shard_bits;
     uint32_t segment_shift, segment_count;  // ids are 1 … segment_count
     uint64_t shards_at, log_at;
-    pthread_mutex_t resize_lock;  // one resize at a time; taken before any other lock
+    uint64_t app_at, app_bytes, app_format;  // the room of the layer above
+    uint64_t boot;                           // of the machine, for times mean nothing after another
+    // What readers of other processes look at each time.
+    _Alignas(2 * FB_LINE) _Atomic int64_t beat_ns;  // the writer's last sign of life
+    _Atomic uint32_t retired;                       // nobody writes here any more
+    // One resize at a time; taken before any other lock.
+    _Alignas(2 * FB_LINE) pthread_mutex_t resize_lock;
     // Under pool_lock; the atomic ones are read without it too.
-    _Alignas(FB_LINE) pthread_mutex_t pool_lock;
+    _Alignas(2 * FB_LINE) pthread_mutex_t pool_lock;
+    _Atomic uint32_t pool_busy;  // as fb_shard.busy
     _Atomic uint64_t limit, committed;
     fb_zone segments, used_map;
     uint32_t warm;        // free segments that are resident
@@ -119,7 +128,9 @@ typedef struct fb_region {
     _Atomic uint32_t sweep_shard;  // where the next sweep goes on
 } fb_region;
 
-// What one process knows of a region: no more than where it is mapped.
+// What one process knows of a region: where it is mapped, and how it is laid out. The layout is
+// copied (after a check, where somebody else made the region), so that nothing in the region can
+// lead a reader out of it.
 struct fb_store {
     uint8_t *base;
     fb_region *region;
@@ -127,6 +138,12 @@ struct fb_store {
     fb_segment *segments;
     uint64_t seed;
     uint32_t segment_size, segment_shift, shard_shift;
+    uint64_t size;                                // of the mapping
+    uint64_t log_at;
+    uint64_t zones_at, zones_stride;              // of the first shard's zones; to the next one's
+    uint64_t buckets_size, overflow_size;         // of each shard's; ghosts follow
+    bool read_only;                               // attached to somebody else's region
+    int fd;                                       // of the file; -1: private memory
     fb_item_alive_fn alive;
     void *alive_arg;
 };
@@ -140,15 +157,22 @@ static inline fb_shard *fb_shard_of(const fb_store *store, uint64_t hash) {
 static inline fb_segment *fb_segment_at(const fb_store *store, uint32_t id) {
     return &store->segments[id];
 }
+// Where a shard's buckets and overflow buckets lie, by the layout alone.
+static inline uint64_t fb_shard_buckets_at(const fb_store *store, uint64_t shard) {
+    return store->zones_at + shard * store->zones_stride;
+}
+static inline uint64_t fb_shard_overflow_at(const fb_store *store, uint64_t shard) {
+    return fb_shard_buckets_at(store, shard) + store->buckets_size;
+}
 // Records larger than this lie in runs of their own.
 static inline uint32_t fb_record_small_max(const fb_store *store) {
     return store->segment_size / 4;
 }
 static inline uint64_t fb_segment_offset(const fb_store *store, uint32_t id) {
-    return store->region->log_at + ((uint64_t)(id - 1) << store->segment_shift);
+    return store->log_at + ((uint64_t)(id - 1) << store->segment_shift);
 }
 static inline uint32_t fb_segment_of(const fb_store *store, uint64_t offset) {
-    return (uint32_t)((offset - store->region->log_at) >> store->segment_shift) + 1;
+    return (uint32_t)((offset - store->log_at) >> store->segment_shift) + 1;
 }
 static inline uint64_t fb_shard_buckets(const fb_shard *shard) {
     return atomic_load_explicit(&shard->geometry, memory_order_relaxed) & UINT32_MAX;

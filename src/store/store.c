@@ -9,7 +9,7 @@
 // while one is held. Where trying is not enough the call lets go of its own lock, makes room, and
 // starts over. That is why an edit's function may be called twice.
 
-#include "store/store.h"
+#include <forebay/store.h>
 
 #include "store/bucket.h"
 #include "store/budget.h"

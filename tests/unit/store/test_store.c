@@ -1,6 +1,6 @@
 // What the store promises call by call.
 
-#include "store/store.h"
+#include <forebay/store.h>
 
 #include "base/rng.h"
 #include "base/str.h"

@@ -2,7 +2,7 @@
 // may have evicted some of it, but then it must have counted that, and with room for everything it
 // must not.
 
-#include "store/store.h"
+#include <forebay/store.h>
 
 #include "support.h"
 

@@ -1,7 +1,7 @@
 // How the store uses its memory: what it evicts, that the limit holds, what resizing does, and what
 // a scan sees while everything moves.
 
-#include "store/store.h"
+#include <forebay/store.h>
 
 #include "support.h"
 

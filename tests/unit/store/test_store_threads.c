@@ -1,6 +1,6 @@
 // Many threads on one store. Run under ThreadSanitizer too.
 
-#include "store/store.h"
+#include <forebay/store.h>
 
 #include "base/hash.h"
 #include "support.h"
