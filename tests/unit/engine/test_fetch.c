@@ -1,6 +1,8 @@
 // fb_fetch, fb_fetch_start and fb_dedupe with loaders of the caller's own.
 
+#include "base/units.h"
 #include "engine_rig.h"
+#include "os/clock.h"
 
 static const char *const YAML =
     "memory: 8MiB\n"
