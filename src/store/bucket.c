@@ -17,12 +17,12 @@
 #include "store/bucket.h"
 
 #include "store/budget.h"
+#include "store/ghost.h"
 #include "store/record.h"
 
 enum {
     LOAD_MAX = 5,    // items a bucket, above it the index grows
-    LOAD_MIN = 2,    // below it the index shrinks
-    GHOST_SHARE = 4  // buckets to a line of ghosts
+    LOAD_MIN = 2     // below it the index shrinks
 };
 
 static uint64_t load(const fb_bucket *bucket, unsigned slot) {
@@ -68,7 +68,7 @@ static void set_geometry(fb_shard *shard, uint64_t buckets) {
 }
 
 bool fb_bucket_reset(fb_store *store, fb_shard *shard) {
-    uint64_t ghost_bytes = FB_BUCKETS_MIN / GHOST_SHARE * FB_LINE;
+    uint64_t ghost_bytes = fb_ghost_bytes(FB_BUCKETS_MIN);
     uint64_t bucket_bytes = FB_BUCKETS_MIN * FB_LINE;
     fb_budget_shrink(store, &shard->buckets, bucket_bytes);
     fb_budget_shrink(store, &shard->overflow, 0);
@@ -86,7 +86,7 @@ bool fb_bucket_reset(fb_store *store, fb_shard *shard) {
         }
         fb_bucket_end(bucket);
     }
-    memset(store->base + shard->ghosts.offset, 0, ghost_bytes);
+    fb_ghost_reset(store, shard);
     shard->items = 0;
     shard->overflow_free = 0;
     shard->overflow_high = 0;
@@ -313,10 +313,6 @@ static void redistribute(fb_store *store, fb_shard *shard, fb_bucket *head, bool
     }
 }
 
-static uint8_t *ghost_line(const fb_store *store, const fb_shard *shard, uint64_t number) {
-    return store->base + shard->ghosts.offset + number * FB_LINE;
-}
-
 // The bucket that `number` was split from, or will be merged with.
 static uint64_t parent_of(uint64_t number) {
     return number & ~(UINT64_C(1) << (63 - __builtin_clzll(number)));
@@ -324,9 +320,8 @@ static uint64_t parent_of(uint64_t number) {
 
 bool fb_bucket_split(fb_store *store, fb_shard *shard) {
     uint64_t count = fb_shard_buckets(shard);
-    uint64_t lines = (count + 1) / GHOST_SHARE;
     if (!fb_budget_grow(store, &shard->buckets, (count + 1) * FB_LINE) ||
-        !fb_budget_grow(store, &shard->ghosts, lines * FB_LINE)) {
+        !fb_budget_grow(store, &shard->ghosts, fb_ghost_bytes(count + 1))) {
         return false;
     }
     fb_bucket *old = fb_bucket_at(store, shard, parent_of(count));
@@ -345,11 +340,7 @@ bool fb_bucket_split(fb_store *store, fb_shard *shard) {
     redistribute(store, shard, old, false, NULL);
     fb_bucket_end(new);
     fb_bucket_end(old);
-    if (lines > count / GHOST_SHARE) {
-        // Each half is half false, and ages out; nothing true is lost.
-        memcpy(ghost_line(store, shard, lines - 1),
-               ghost_line(store, shard, parent_of(lines - 1)), FB_LINE);
-    }
+    fb_ghost_split(store, shard);
     return true;
 }
 
@@ -370,7 +361,7 @@ bool fb_bucket_merge(fb_store *store, fb_shard *shard) {
     fb_bucket_end(last);
     fb_bucket_end(into);
     fb_budget_shrink(store, &shard->buckets, (count - 1) * FB_LINE);
-    fb_budget_shrink(store, &shard->ghosts, (count - 1) / GHOST_SHARE * FB_LINE);
+    fb_budget_shrink(store, &shard->ghosts, fb_ghost_bytes(count - 1));
     return true;
 }
 
@@ -410,31 +401,4 @@ void fb_bucket_trim(fb_store *store, fb_shard *shard) {
     shard->overflow_high = shard->overflow_live;
     shard->overflow_free = 0;
     fb_budget_shrink(store, &shard->overflow, (uint64_t)shard->overflow_high * FB_LINE);
-}
-
-static uint32_t fingerprint(uint64_t hash) {
-    return (uint32_t)(hash >> 32) | 1U;
-}
-
-static uint32_t *ghosts_of(const fb_store *store, const fb_shard *shard, uint64_t hash) {
-    uint64_t lines = fb_shard_buckets(shard) / GHOST_SHARE;
-    return (uint32_t *)(void *)ghost_line(store, shard, fb_split_address(hash, lines));
-}
-
-void fb_ghost_add(fb_store *store, fb_shard *shard, uint64_t hash) {
-    uint32_t *line = ghosts_of(store, shard, hash);
-    memmove(line + 1, line, (FB_GHOST_LINE - 1) * sizeof(*line));
-    line[0] = fingerprint(hash);
-}
-
-bool fb_ghost_take(fb_store *store, fb_shard *shard, uint64_t hash) {
-    uint32_t *line = ghosts_of(store, shard, hash);
-    for (unsigned i = 0; i < FB_GHOST_LINE; i++) {
-        if (line[i] == fingerprint(hash)) {
-            memmove(line + i, line + i + 1, (FB_GHOST_LINE - 1 - i) * sizeof(*line));
-            line[FB_GHOST_LINE - 1] = 0;
-            return true;
-        }
-    }
-    return false;
 }

@@ -60,9 +60,4 @@ bool fb_bucket_merge(fb_store *store, fb_shard *shard);
 // Moves overflow buckets together and gives back the memory beyond them.
 void fb_bucket_trim(fb_store *store, fb_shard *shard);
 
-// Fingerprints of what was evicted from probation, 16 to every 4 buckets.
-void fb_ghost_add(fb_store *store, fb_shard *shard, uint64_t hash);
-// Whether it is remembered; forgets it.
-bool fb_ghost_take(fb_store *store, fb_shard *shard, uint64_t hash);
-
 #endif

@@ -3,6 +3,7 @@
 
 #include "store/bucket.h"
 #include "store/budget.h"
+#include "store/ghost.h"
 #include "store/record.h"
 #include "store/segment.h"
 
@@ -53,7 +54,7 @@ static void check_index(const fb_store *store, const fb_shard *shard) {
     FB_ASSERT(items == shard->items);
     FB_ASSERT(overflow == shard->overflow_live && overflow <= shard->overflow_high);
     FB_ASSERT(shard->buckets.committed >= buckets * FB_LINE);
-    FB_ASSERT(shard->ghosts.committed >= buckets / 4 * FB_LINE);
+    FB_ASSERT(shard->ghosts.committed >= fb_ghost_bytes(buckets));
 }
 
 static uint64_t check_segment(const fb_store *store, const fb_shard *shard, uint32_t id,

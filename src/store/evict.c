@@ -20,6 +20,7 @@
 #include "store/evict.h"
 
 #include "store/budget.h"
+#include "store/ghost.h"
 #include "store/segment.h"
 
 enum {

@@ -14,6 +14,7 @@
 #include "store/bucket.h"
 #include "store/budget.h"
 #include "store/evict.h"
+#include "store/ghost.h"
 #include "store/mapping.h"
 #include "store/record.h"
 #include "store/segment.h"

@@ -10,6 +10,7 @@
 #include "store/bucket.h"
 #include "store/budget.h"
 #include "store/evict.h"
+#include "store/ghost.h"
 #include "store/mapping.h"
 #include "store/segment.h"
 
@@ -29,7 +30,7 @@ static bool grow_by_force(fb_store *store, fb_shard *shard) {
     }
     // As large as both zones could need for one bucket more.
     return fb_evict_grow(store, shard, &shard->buckets, (buckets + 1) * FB_LINE) &&
-           fb_evict_grow(store, shard, &shard->ghosts, (buckets / 4 + 1) * FB_LINE) &&
+           fb_evict_grow(store, shard, &shard->ghosts, fb_ghost_bytes(buckets + 1)) &&
            fb_bucket_split(store, shard);
 }
 
