@@ -10,14 +10,17 @@
 // Chains are dense: only the last bucket of a chain has empty slots, and an overflow bucket is
 // never empty. Splitting therefore never needs more overflow buckets than it frees.
 //
-// A reader without the lock would read the geometry, then the head's version, search, and check
-// both again; so writers change slots only between begin and end, and the geometry's upper half
-// with every split and merge. (Readers take the lock for now.)
+// Readers without the lock (store/read.c, which has the whole argument) read the geometry, then the
+// head's version, search, and check both again. So: what is in a chain changes only between begin
+// and end of its head; an overflow bucket leaves its chain before it can come into another; the
+// geometry's upper half changes with every split, merge and reset, before a page of the index can
+// be given back; and while the shard is being reset it says that there are no buckets at all.
 
 #include "store/bucket.h"
 
 #include "store/budget.h"
 #include "store/ghost.h"
+#include "store/race.h"
 #include "store/record.h"
 
 enum {
@@ -33,6 +36,21 @@ static void set(fb_bucket *bucket, unsigned slot, uint64_t word) {
     atomic_store_explicit(&bucket->slots[slot], word, memory_order_relaxed);
 }
 
+static uint32_t next_of(const fb_bucket *bucket) {
+    return atomic_load_explicit(&bucket->next, memory_order_relaxed);
+}
+
+static void set_next(fb_bucket *bucket, uint32_t number) {
+    atomic_store_explicit(&bucket->next, number, memory_order_relaxed);
+}
+
+static void empty(fb_bucket *bucket) {
+    set_next(bucket, 0);
+    for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
+        set(bucket, slot, 0);
+    }
+}
+
 static fb_bucket *overflow_at(const fb_store *store, const fb_shard *shard, uint32_t number) {
     return (fb_bucket *)(void *)(store->base + shard->overflow.offset) + (number - 1);
 }
@@ -42,7 +60,8 @@ fb_bucket *fb_bucket_at(const fb_store *store, const fb_shard *shard, uint64_t n
 }
 
 fb_bucket *fb_bucket_next(const fb_store *store, const fb_shard *shard, const fb_bucket *bucket) {
-    return bucket->next != 0 ? overflow_at(store, shard, bucket->next) : NULL;
+    uint32_t next = next_of(bucket);
+    return next != 0 ? overflow_at(store, shard, next) : NULL;
 }
 
 static fb_bucket *head_of(const fb_store *store, const fb_shard *shard, uint64_t hash) {
@@ -53,7 +72,7 @@ void fb_bucket_begin(fb_bucket *head) {
     uint32_t version = atomic_load_explicit(&head->version, memory_order_relaxed);
     FB_ASSERT(version % 2 == 0);
     atomic_store_explicit(&head->version, version + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
+    fb_race_before_writes();
 }
 
 void fb_bucket_end(fb_bucket *head) {
@@ -70,6 +89,8 @@ static void set_geometry(fb_shard *shard, uint64_t buckets) {
 bool fb_bucket_reset(fb_store *store, fb_shard *shard) {
     uint64_t ghost_bytes = fb_ghost_bytes(FB_BUCKETS_MIN);
     uint64_t bucket_bytes = FB_BUCKETS_MIN * FB_LINE;
+    set_geometry(shard, 0);
+    fb_race_before_writes();
     fb_budget_shrink(store, &shard->buckets, bucket_bytes);
     fb_budget_shrink(store, &shard->overflow, 0);
     fb_budget_shrink(store, &shard->ghosts, ghost_bytes);
@@ -80,10 +101,7 @@ bool fb_bucket_reset(fb_store *store, fb_shard *shard) {
     for (unsigned i = 0; i < FB_BUCKETS_MIN; i++) {
         fb_bucket *bucket = fb_bucket_at(store, shard, i);
         fb_bucket_begin(bucket);
-        bucket->next = 0;
-        for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
-            set(bucket, slot, 0);
-        }
+        empty(bucket);
         fb_bucket_end(bucket);
     }
     fb_ghost_reset(store, shard);
@@ -100,9 +118,10 @@ bool fb_bucket_find(const fb_store *store, const fb_shard *shard, uint64_t hash,
     uint64_t tag = fb_slot_make(hash, 0, 0);
     fb_bucket *head = head_of(store, shard, hash);
     for (fb_bucket *bucket = head; bucket != NULL; bucket = fb_bucket_next(store, shard, bucket)) {
-        for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
+        for (uint32_t match = fb_bucket_match(bucket, tag); match != 0; match &= match - 1) {
+            unsigned slot = fb_bucket_slot(match);
             uint64_t word = load(bucket, slot);
-            if ((word ^ tag) >> FB_SLOT_TAG_SHIFT != 0 || word == 0) {
+            if (word == 0) {
                 continue;
             }
             const fb_record *record = fb_record_at(store, fb_slot_offset(word));
@@ -135,15 +154,13 @@ void fb_bucket_fetch(const fb_store *store, const fb_shard *shard, uint64_t hash
 }
 
 void fb_bucket_fetch_record(const fb_store *store, const fb_shard *shard, uint64_t hash) {
-    uint64_t tag = fb_slot_make(hash, 0, 0);
     const fb_bucket *bucket = head_of(store, shard, hash);
-    for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
-        uint64_t word = load(bucket, slot);
-        if ((word ^ tag) >> FB_SLOT_TAG_SHIFT == 0 && word != 0) {
-            const char *record = (const char *)fb_record_at(store, fb_slot_offset(word));
-            __builtin_prefetch(record);
-            __builtin_prefetch(record + FB_LINE);
-        }
+    for (uint32_t match = fb_bucket_match(bucket, fb_slot_make(hash, 0, 0)); match != 0;
+         match &= match - 1) {
+        const char *record =
+            (const char *)fb_record_at(store, fb_slot_offset(load(bucket, fb_bucket_slot(match))));
+        __builtin_prefetch(record);
+        __builtin_prefetch(record + FB_LINE);
     }
 }
 
@@ -181,17 +198,13 @@ void fb_bucket_touch(const fb_place *place) {
 static uint32_t overflow_take(fb_store *store, fb_shard *shard) {
     uint32_t number = shard->overflow_free;
     if (number != 0) {
-        shard->overflow_free = overflow_at(store, shard, number)->next;
+        shard->overflow_free = next_of(overflow_at(store, shard, number));
     } else if ((shard->overflow_high + UINT64_C(1)) * FB_LINE <= shard->overflow.committed) {
         number = ++shard->overflow_high;
     } else {
         return 0;
     }
-    fb_bucket *bucket = overflow_at(store, shard, number);
-    bucket->next = 0;
-    for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
-        set(bucket, slot, 0);
-    }
+    empty(overflow_at(store, shard, number));
     shard->overflow_live++;
     return number;
 }
@@ -199,7 +212,7 @@ static uint32_t overflow_take(fb_store *store, fb_shard *shard) {
 static void overflow_give(fb_store *store, fb_shard *shard, uint32_t number) {
     fb_bucket *bucket = overflow_at(store, shard, number);
     set(bucket, 0, 0);
-    bucket->next = shard->overflow_free;
+    set_next(bucket, shard->overflow_free);
     shard->overflow_free = number;
     shard->overflow_live--;
 }
@@ -214,8 +227,8 @@ uint64_t fb_bucket_overflow_bytes(const fb_shard *shard) {
 // Into the first empty slot, which is in the last bucket of the chain or in a new one.
 static bool append(fb_store *store, fb_shard *shard, fb_bucket *head, uint64_t word) {
     fb_bucket *bucket = head;
-    while (bucket->next != 0) {
-        bucket = overflow_at(store, shard, bucket->next);
+    for (fb_bucket *next = bucket; next != NULL; next = fb_bucket_next(store, shard, next)) {
+        bucket = next;
     }
     for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
         if (load(bucket, slot) == 0) {
@@ -228,7 +241,7 @@ static bool append(fb_store *store, fb_shard *shard, fb_bucket *head, uint64_t w
         return false;
     }
     set(overflow_at(store, shard, number), 0, word);
-    bucket->next = number;
+    set_next(bucket, number);
     return true;
 }
 
@@ -252,9 +265,8 @@ static unsigned fill(const fb_bucket *bucket) {
 void fb_bucket_remove(fb_store *store, fb_shard *shard, const fb_place *place) {
     fb_bucket *before = NULL;
     fb_bucket *last = place->head;
-    while (last->next != 0) {
+    for (fb_bucket *next; (next = fb_bucket_next(store, shard, last)) != NULL; last = next) {
         before = last;
-        last = overflow_at(store, shard, last->next);
     }
     unsigned count = fill(last);
     FB_ASSERT(count > 0);
@@ -262,8 +274,8 @@ void fb_bucket_remove(fb_store *store, fb_shard *shard, const fb_place *place) {
     set(place->bucket, place->slot, load(last, count - 1));
     set(last, count - 1, 0);
     if (count == 1 && before != NULL) {
-        uint32_t number = before->next;
-        before->next = 0;
+        uint32_t number = next_of(before);
+        set_next(before, 0);
         overflow_give(store, shard, number);
     }
     fb_bucket_end(place->head);
@@ -284,12 +296,12 @@ bool fb_bucket_sparse(const fb_shard *shard) {
 static void redistribute(fb_store *store, fb_shard *shard, fb_bucket *head, bool all_to_one,
                          fb_bucket *one) {
     uint64_t words[FB_BUCKET_SLOTS];
-    uint32_t next = head->next;
+    uint32_t next = next_of(head);
     for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
         words[slot] = load(head, slot);
         set(head, slot, 0);
     }
-    head->next = 0;
+    set_next(head, 0);
     for (;;) {
         for (unsigned slot = 0; slot < FB_BUCKET_SLOTS && words[slot] != 0; slot++) {
             fb_bucket *target = one;
@@ -308,7 +320,7 @@ static void redistribute(fb_store *store, fb_shard *shard, fb_bucket *head, bool
             words[slot] = load(bucket, slot);
         }
         uint32_t number = next;
-        next = bucket->next;
+        next = next_of(bucket);
         overflow_give(store, shard, number);
     }
 }
@@ -326,14 +338,13 @@ bool fb_bucket_split(fb_store *store, fb_shard *shard) {
     }
     fb_bucket *old = fb_bucket_at(store, shard, parent_of(count));
     fb_bucket *new = fb_bucket_at(store, shard, count);
+    empty(new);
     for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
-        set(new, slot, 0);
         uint64_t word = load(old, slot);
         if (word != 0) {
             __builtin_prefetch(fb_record_at(store, fb_slot_offset(word)));
         }
     }
-    new->next = 0;
     fb_bucket_begin(old);
     fb_bucket_begin(new);
     set_geometry(shard, count + 1);
@@ -350,7 +361,8 @@ bool fb_bucket_merge(fb_store *store, fb_shard *shard) {
                  (shard->overflow_high + UINT64_C(1)) * FB_LINE <= shard->overflow.committed;
     fb_bucket *last = fb_bucket_at(store, shard, count - 1);
     fb_bucket *into = fb_bucket_at(store, shard, parent_of(count - 1));
-    bool fits = last->next == 0 && into->next == 0 && fill(last) + fill(into) <= FB_BUCKET_SLOTS;
+    bool fits = next_of(last) == 0 && next_of(into) == 0 &&
+                fill(last) + fill(into) <= FB_BUCKET_SLOTS;
     if (count <= FB_BUCKETS_MIN || (!spare && !fits)) {
         return false;
     }
@@ -371,17 +383,17 @@ static void move_overflow(fb_store *store, fb_shard *shard, uint32_t from, uint3
     uint64_t offset = fb_slot_offset(load(bucket, 0));
     fb_bucket *head = head_of(store, shard, fb_record_hash(store, fb_record_at(store, offset)));
     fb_bucket *before = head;
-    while (before->next != from) {
-        FB_ASSERT(before->next != 0);
-        before = overflow_at(store, shard, before->next);
+    while (next_of(before) != from) {
+        before = fb_bucket_next(store, shard, before);
+        FB_ASSERT(before != NULL);
     }
     fb_bucket_begin(head);
     fb_bucket *target = overflow_at(store, shard, to);
     for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
         set(target, slot, load(bucket, slot));
     }
-    target->next = bucket->next;
-    before->next = to;
+    set_next(target, next_of(bucket));
+    set_next(before, to);
     set(bucket, 0, 0);
     fb_bucket_end(head);
 }

@@ -64,7 +64,7 @@ static void move(fb_store *store, fb_shard *shard, const fb_place *place, uint32
     uint64_t from = fb_slot_offset(word);
     fb_record *record = fb_record_at(store, from);
     uint64_t offset = fb_segment_offset(store, to) + fb_segment_at(store, to)->used;
-    memcpy(fb_record_at(store, offset), record, fb_record_size(record));
+    fb_record_copy(fb_record_at(store, offset), record);
     fb_segment_settle(store, shard, offset);
     uint64_t tag = word >> FB_SLOT_TAG_SHIFT << FB_SLOT_TAG_SHIFT;
     fb_bucket_set(place, tag | fb_slot_make(0, frequency, offset));
@@ -298,7 +298,7 @@ static fb_shard *largest_shard(fb_store *store, const fb_shard *but) {
 }
 
 static bool make_others_room(fb_store *store, fb_shard *shard, fb_shard *other, unsigned rounds) {
-    if (other == NULL || other == shard || pthread_mutex_trylock(&other->lock) != 0) {
+    if (other == NULL || other == shard || !fb_shard_trylock(other)) {
         return false;
     }
     fb_shard_see(other, shard->now_ns);

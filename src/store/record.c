@@ -3,6 +3,8 @@
 
 #include "store/record.h"
 
+#include "store/race.h"
+
 void fb_record_read(const fb_record *record, fb_item *item) {
     const char *bytes = fb_record_bytes(record);
     item->key = (fb_str){bytes, record->key_len};
@@ -16,38 +18,56 @@ void fb_record_read(const fb_record *record, fb_item *item) {
 
 static char *place(char *to, fb_str bytes) {
     if (bytes.len > 0 && bytes.ptr != to) {
-        memcpy(to, bytes.ptr, bytes.len);
+        fb_race_store(to, bytes.ptr, bytes.len);
     }
     return to + bytes.len;
 }
 
 void fb_record_write(fb_record *record, const fb_item *item, uint64_t version) {
-    uint32_t expires = item->expires_ns != 0 ? FB_RECORD_EXPIRES : 0;
-    record->value_word = (uint32_t)item->value.len | expires;
-    record->key_len = (uint16_t)item->key.len;
-    record->class_id = item->class_id;
-    record->version_low = (uint32_t)version;
-    record->version_high = (uint16_t)(version >> 32);
-    record->extra_len = (uint8_t)item->extra.len;
-    record->flags = item->flags;
+    fb_record made = {
+        .value_word = (uint32_t)item->value.len | (item->expires_ns != 0 ? FB_RECORD_EXPIRES : 0),
+        .key_len = (uint16_t)item->key.len,
+        .class_id = item->class_id,
+        .version_low = (uint32_t)version,
+        .version_high = (uint16_t)(version >> 32),
+        .extra_len = (uint8_t)item->extra.len,
+        .flags = item->flags,
+    };
+    // A reader that is late may still look at what was here when these bytes were another record.
+    fb_race_before_writes();
+    fb_race_store(record, &made, sizeof(made));
     if (item->expires_ns != 0) {
-        memcpy(record + 1, &item->expires_ns, sizeof(item->expires_ns));
+        fb_race_store(record + 1, &item->expires_ns, sizeof(item->expires_ns));
     }
-    char *to = (char *)record + fb_record_head(record);
+    char *to = (char *)record + fb_record_head(&made);
     place(place(place(to, item->key), item->extra), item->value);
 }
 
 void fb_record_change(fb_record *record, const fb_item *item) {
-    if ((record->value_word & FB_RECORD_EXPIRES) != 0) {
-        memcpy(record + 1, &item->expires_ns, sizeof(item->expires_ns));
+    fb_record made = *record;
+    made.class_id = item->class_id;
+    made.flags = item->flags;
+    if ((made.value_word & FB_RECORD_EXPIRES) != 0) {
+        fb_race_store(record + 1, &item->expires_ns, sizeof(item->expires_ns));
     }
-    record->class_id = item->class_id;
-    record->flags = item->flags;
+    fb_race_store(record, &made, sizeof(made));
     if (item->extra.len > 0) {
         // It may point at what it is written over.
-        memmove((char *)record + fb_record_head(record) + record->key_len, item->extra.ptr,
-                item->extra.len);
+        char extra[FB_STORE_EXTRA_MAX];
+        memcpy(extra, item->extra.ptr, item->extra.len);
+        fb_race_store((char *)record + fb_record_head(&made) + made.key_len, extra,
+                      item->extra.len);
     }
+}
+
+void fb_record_copy(fb_record *to, const fb_record *from) {
+    fb_race_before_writes();
+    fb_race_store(to, from, fb_record_size(from));
+}
+
+void fb_record_kill(fb_record *record) {
+    uint32_t word = record->value_word | FB_RECORD_DEAD;
+    fb_race_store(&record->value_word, &word, sizeof(word));
 }
 
 static bool lies_well(const fb_record *record, fb_str bytes, const char *to) {

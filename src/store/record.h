@@ -86,6 +86,10 @@ void fb_record_read(const fb_record *record, fb_item *item);
 void fb_record_write(fb_record *record, const fb_item *item, uint64_t version);
 // Only expiry (which must have its place), class, flags and extra of the same length.
 void fb_record_change(fb_record *record, const fb_item *item);
+// The record to a place that no slot leads to.
+void fb_record_copy(fb_record *to, const fb_record *from);
+// No slot leads to it any more.
+void fb_record_kill(fb_record *record);
 // Whether `item` can be written over the record that is there.
 bool fb_record_fits(const fb_record *record, const fb_item *item);
 // Whether the layer above, too, still wants it at now_ns.

@@ -33,7 +33,7 @@ typedef enum fb_queue_id { FB_PROBATION, FB_MAIN, FB_QUEUES } fb_queue_id;
 // Empty slots are 0; only the last bucket of a chain has any.
 typedef struct fb_bucket {
     _Atomic uint32_t version;
-    uint32_t next;  // overflow bucket, from 1; 0: the last
+    _Atomic uint32_t next;  // overflow bucket, from 1; 0: the last
     _Atomic uint64_t slots[FB_BUCKET_SLOTS];
 } fb_bucket;
 _Static_assert(sizeof(fb_bucket) == FB_LINE, "a bucket is one cache line");
@@ -189,11 +189,26 @@ static inline void fb_shard_see(fb_shard *shard, int64_t now_ns) {
         shard->now_ns = now_ns;
     }
 }
+// `busy` says to whoever finds the region after this process was killed whether the shard was being
+// changed. A process is killed between two instructions, so it is the compiler's order that counts.
+static inline void fb_shard_enter(fb_shard *shard) {
+    atomic_store_explicit(&shard->busy, 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
 static inline void fb_shard_lock(fb_shard *shard) {
     int result = pthread_mutex_lock(&shard->lock);
     FB_ASSERT(result == 0);
+    fb_shard_enter(shard);
+}
+static inline bool fb_shard_trylock(fb_shard *shard) {
+    if (pthread_mutex_trylock(&shard->lock) != 0) {
+        return false;
+    }
+    fb_shard_enter(shard);
+    return true;
 }
 static inline void fb_shard_unlock(fb_shard *shard) {
+    atomic_store_explicit(&shard->busy, 0, memory_order_release);
     int result = pthread_mutex_unlock(&shard->lock);
     FB_ASSERT(result == 0);
 }

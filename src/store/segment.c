@@ -127,7 +127,7 @@ void fb_segment_kill(fb_store *store, fb_shard *shard, uint64_t offset) {
     fb_record *record = fb_record_at(store, offset);
     uint32_t size = fb_record_size(record);
     FB_ASSERT(!fb_record_dead(record) && segment->live >= size);
-    record->value_word |= FB_RECORD_DEAD;
+    fb_record_kill(record);
     segment->live -= size;
     shard->live_bytes -= weight(segment, size);
 }

@@ -188,6 +188,9 @@ int fb_store_resize(fb_store *store, uint64_t limit_bytes) {
 
 static uint64_t clear_shard(fb_store *store, fb_shard *shard) {
     uint64_t items = shard->items;
+    // First the index: no reader may find a record whose memory is somebody else's.
+    bool room = fb_bucket_reset(store, shard);
+    FB_ASSERT(room);
     for (unsigned queue = 0; queue < FB_QUEUES; queue++) {
         while (shard->queues[queue].oldest != 0) {
             fb_segment_free(store, shard, shard->queues[queue].oldest);
@@ -197,8 +200,6 @@ static uint64_t clear_shard(fb_store *store, fb_shard *shard) {
         }
     }
     shard->live_bytes = 0;
-    bool room = fb_bucket_reset(store, shard);
-    FB_ASSERT(room);
     return items;
 }
 
