@@ -59,7 +59,11 @@ typedef struct fb_store_options {
     uint64_t app_bytes;
     uint64_t app_format;  // what the layer above keeps in items and there: adopt() and attach()
                           // refuse a region with another
+    // Of the machine's present boot, such as a hash of its boot id: adopt() and attach() refuse a
+    // region of another, whose times mean nothing now.
+    uint64_t boot;
     // The file that the region lies in, open for reading and writing; the store keeps a duplicate.
+    // It must be on a file system that can reserve and give back parts of a file (tmpfs, memfd).
     // Only with `in_file`: a zeroed struct means private memory.
     bool in_file;
     int fd;
@@ -68,7 +72,9 @@ typedef struct fb_store_options {
 #define FB_STORE_LIMIT_MIN (UINT64_C(1) << 20)
 
 // FB_OK; FB_ENOMEM; FB_EINVAL (a limit too small, a shard count that is no power of two); FB_EIO:
-// the file cannot be sized or mapped. With `in_file` what was in the file is lost.
+// the file cannot be sized or mapped, or parts of it cannot be reserved or given back. With
+// `in_file` what was in the file is lost; a file that others have attached must not be used again
+// (they would touch what is no longer there): a new region is a new file.
 FB_API FB_CHECK_RESULT int fb_store_new(const fb_store_options *options, fb_store **store);
 FB_API void fb_store_free(fb_store *store);
 
@@ -79,23 +85,27 @@ typedef struct fb_store_adopted {
     uint32_t shards_dropped;  // whose writer was killed in the middle of a change
 } fb_store_adopted;
 
-// As new(), with the items that are in the file already. The file must be of this machine's present
-// boot (items' times are of its monotonic clock), of this format and app_format, and made with the
-// same shard count and a limit from which this one can be reached; nobody else may be writing to
-// it, which is the caller's to see to. FB_EINVAL: refused, and `error` says why (then the file is
-// untouched: make a new one); FB_ENOMEM; FB_EIO.
+// As new(), with the items that are in the file already; also after fb_store_retire(), which is
+// taken back. The file must be of the present boot (items' times are of its monotonic clock), of
+// this format, app_format and app_bytes, and made with the same shard count (0: any) and a
+// limit_max_bytes that this limit is within; nobody else may be writing to it, which is the
+// caller's to see to. Its seed and limit_max_bytes stay as they were made. Those attached may go on
+// reading meanwhile. O(items): some 100 ns each. FB_EINVAL: refused, and `error` says why (then the
+// file is untouched: make a new one); FB_ENOMEM; FB_EIO.
 FB_API FB_CHECK_RESULT int fb_store_adopt(const fb_store_options *options, fb_store **store,
                                           fb_store_adopted *adopted, fb_error *error);
 // Another process's region, for reading alone: get(), peek(), get_copy(), get_many(), hash(),
 // app(), alive_at(), stats of the limit, free(). Uses are not counted there. A reader that finds no
 // consistent state within a few tries reports a miss. A region that is no region, of another
 // version or cut short is FB_EINVAL with the reason in `error`, and nothing outside of it is ever
-// read, whatever it holds. FB_ENOMEM, FB_EIO.
-FB_API FB_CHECK_RESULT int fb_store_attach(int fd, uint64_t app_format, fb_store **store,
-                                           fb_error *error);
+// read, whatever it holds. FB_ENOMEM, FB_EIO. `fd`, open for reading, is needed only during the
+// call. The store never makes a file shorter; whoever else can write to it could, and then reading
+// is a SIGBUS: whether its owner is to be trusted is the caller's to see to.
+FB_API FB_CHECK_RESULT int fb_store_attach(int fd, uint64_t app_format, uint64_t boot,
+                                           fb_store **store, fb_error *error);
 // The writer's sign of life, for those attached, at least every few hundred milliseconds.
 FB_API void fb_store_beat(fb_store *store, int64_t now_ns);
-// Says for ever that nobody writes here any more: readers turn away at once. (Also through an
+// Says that nobody writes here any more, until it is adopted: readers turn away at once. (Also through an
 // adopted or attached-for-writing handle of a writer that died.)
 FB_API void fb_store_retire(fb_store *store);
 // Whether the region has a writer: not retired, and it beat within patience_ns before now_ns.
