@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/bench_report.h"
-#include "cli/client.h"
+#include "client/link.h"
 #include "cli/command_line.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -34,7 +34,7 @@ typedef struct param {
 
 typedef struct run {
     const fb_line *line;
-    fb_client *client;
+    fb_link *link;
     param params[PARAMS_MAX];
     size_t param_count;
     fb_str values[FB_LINE_WORDS_MAX];
@@ -125,7 +125,7 @@ static void show_params(const run *self, size_t sample, char *text, size_t text_
 static bool ask(run *self, const fb_str *args, size_t arg_count, const fb_resp_value **reply,
                 double *took_ms) {
     int64_t begun_ns = fb_clock_now_ns();
-    int result = fb_client_call(self->client, args, arg_count, reply, &self->error);
+    int result = fb_link_call(self->link, args, arg_count, reply, &self->error);
     int64_t took_ns = fb_clock_now_ns() - begun_ns;
     if (result < 0) {
         return fail(self, FB_EXIT_CONNECTION, self->error.text, strlen(self->error.text));
@@ -312,12 +312,12 @@ static bool report(run *self) {
     }
     fb_clock_iso(bench->time, sizeof bench->time);
     int result =
-        fb_client_open(self->line->url, self->line->timeout_ms, &self->client, &self->error);
+        fb_link_open(self->line->url, self->line->timeout_ms, &self->link, &self->error);
     if (result < 0) {
         return fail(self, result == FB_EINVAL ? FB_EXIT_USAGE : FB_EXIT_CONNECTION,
                     self->error.text, strlen(self->error.text));
     }
-    snprintf(bench->address, sizeof bench->address, "%s", fb_client_name(self->client));
+    snprintf(bench->address, sizeof bench->address, "%s", fb_link_name(self->link));
     return read_figures(self, &bench->before) && measure_ping(self) && take_samples(self) &&
            read_figures(self, &bench->after) && read_whole(self) && write_report(self);
 }
@@ -338,7 +338,7 @@ int fb_cli_bench(const fb_line *line) {
         (void)report(self);  // it says in `status` how it went
     }
     int status = self->status;
-    fb_client_close(self->client);
+    fb_link_close(self->link);
     fb_mem_free(self->bench.samples);
     fb_mem_free(self);
     return status;

@@ -60,7 +60,7 @@ static const option_row OPTIONS[] = {
     {"raw", NULL, "print the bytes alone, without a line end"},
     {"json", NULL, "print JSON"},
     {"url", "ADDRESS",
-     "the server: redis://[user:password@]host:port, host:port or unix:/path; else FOREBAY_URL, "
+     "the server: forebay://[user:password@]host:port, host:port or unix:/path; else FOREBAY_URL, "
      "else 127.0.0.1:6380"},
     {"timeout", "TIME", "how long to wait for an answer, from 1ms; 30s unless set"},
     {"help", NULL, "help about the command"},

@@ -1,4 +1,4 @@
-// Printing goes by recursion: replies are at most FB_PRINT_DEPTH_MAX deep, which cli/client.c sees
+// Printing goes by recursion: replies are at most FB_PRINT_DEPTH_MAX deep, which client/link.c sees
 // to. In JSON a level may become two (a map whose names are no scalars, and its pairs), and the
 // encoder has FB_REPLY_DEPTH_MAX.
 

@@ -8,7 +8,7 @@
 
 #include "base/str.h"
 #include "base/units.h"
-#include "cli/client.h"
+#include "client/link.h"
 #include "cli/print.h"
 
 enum {
@@ -35,13 +35,13 @@ static bool is_nothing(const fb_resp_value *reply) {
 
 // Asks, prints, and says how it went. `nothing_is_failure`: null and 0 mean FB_EXIT_NOT_FOUND.
 static int run(const fb_line *line, const question *what, bool nothing_is_failure) {
-    fb_client *client = NULL;
+    fb_link *link = NULL;
     const fb_resp_value *reply = NULL;
     fb_error error;
     int status = FB_EXIT_OK;
-    int result = fb_client_open(line->url, line->timeout_ms, &client, &error);
+    int result = fb_link_open(line->url, line->timeout_ms, &link, &error);
     if (result == FB_OK) {
-        result = fb_client_call(client, what->args, what->count, &reply, &error);
+        result = fb_link_call(link, what->args, what->count, &reply, &error);
     }
     if (result < 0) {
         fb_cli_complain(line, "%s", error.text);
@@ -58,7 +58,7 @@ static int run(const fb_line *line, const question *what, bool nothing_is_failur
             (line->raw ? fb_print_raw : fb_print_text)(reply);
         }
     }
-    fb_client_close(client);
+    fb_link_close(link);
     return status;
 }
 

@@ -105,11 +105,6 @@ int fb_get_copy(fb_engine *engine, fb_str key, fb_value *value) {
     return result == FB_OK ? FB_ENOMEM : result;
 }
 
-void fb_value_release(fb_value *value) {
-    fb_blob_drop(value->owner);
-    *value = (fb_value){0};
-}
-
 int fb_exists(fb_engine *engine, fb_str key) {
     fb_found found;
     fb_find find = fb_cache_peek(engine->cache, key, fb_clock_now_ns(), &found);

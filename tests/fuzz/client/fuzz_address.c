@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/str.h"
-#include "cli/address.h"
+#include "client/address.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         FB_ASSERT(result == FB_EINVAL && error.text[0] == '\'');
         bool login = fb_str_find(text, '@') < size && memchr(data, '\0', size) == NULL;
         FB_ASSERT(!login || strncmp(error.text, "'***", 4) == 0 ||
-                  strncmp(error.text, "'redis://***", 12) == 0);
+                  strncmp(error.text, "'redis://***", 12) == 0 ||
+                  strncmp(error.text, "'forebay://***", 14) == 0);
     }
     return 0;
 }

@@ -1,10 +1,11 @@
-// cli/address.h -- where a server is, as people write it. No I/O.
+// client/address.h -- where a server is, as people write it. No I/O.
 //
-// "redis://user:password@host:port/0", "host:port", "host", "unix:/path". In user and password %xx
-// stands for a byte. What is shown of an address never has the user or the password in it.
+// "forebay://user:password@host:port", "redis://…" for the same, "host:port", "host",
+// "unix:/path". In user and password %xx stands for a byte. What is shown of an address never has
+// the user or the password in it.
 
-#ifndef FB_CLI_ADDRESS_H
-#define FB_CLI_ADDRESS_H
+#ifndef FB_CLIENT_ADDRESS_H
+#define FB_CLIENT_ADDRESS_H
 
 #include <forebay/base.h>
 

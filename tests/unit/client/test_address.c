@@ -1,6 +1,6 @@
 // Addresses as people write them, and mistakes in them, told without the password.
 
-#include "cli/address.h"
+#include "client/address.h"
 #include "support.h"
 
 typedef struct row {
@@ -11,6 +11,7 @@ static void test_address__is_read(void **state) {
     static const row rows[] = {
         {"127.0.0.1:6380", "127.0.0.1:6380", "", ""},
         {"localhost", "localhost:6380", "", ""},
+        {"forebay://me:secret@host:1", "host:1", "me", "secret"},
         {":7000", "127.0.0.1:7000", "", ""},
         {"", "127.0.0.1:6380", "", ""},
         {"redis://cache.example/0", "cache.example:6380", "", ""},
@@ -36,7 +37,7 @@ static void test_address__is_read(void **state) {
 
 static void test_address__mistakes_are_told_without_secrets(void **state) {
     static const char *const rows[][2] = {
-        {"http://x", "'http://x' is no address: the scheme is not redis"},
+        {"http://x", "'http://x' is no address: the scheme is not forebay"},
         {"host:", "the port is no"},
         {"host:0", "the port is no"},
         {"host:65536", "the port is no"},
@@ -44,6 +45,7 @@ static void test_address__mistakes_are_told_without_secrets(void **state) {
         {"[::1]6380", "begins with ':'"},
         {"unix:", "the path must"},
         {"redis://host/3", "database 0 alone"},
+        {"forebay://me:secret@host:x", "'forebay://***@host:x' is no address"},
         {"rediss://me:secret@host", "no TLS"},
         {"redis://me:secret@host:x", "'redis://***@host:x' is no address"},
         {"me:secret@host:x", "'***@host:x' is no address"},

@@ -2,7 +2,7 @@
 // password may have one in it), the host and its port. A mistake is told with the text it is in,
 // but without what stands before the '@': it goes to logs and screens.
 
-#include "cli/address.h"
+#include "client/address.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,15 +27,26 @@ static size_t find_at(fb_str text) {
     return text.len;
 }
 
+// Of "forebay://", and of "redis://", as other clients of the same server have it; 0: none.
+static size_t scheme_len(fb_str text) {
+    static const fb_str schemes[] = {FB_STR_INIT("forebay://"), FB_STR_INIT("redis://")};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        if (fb_str_starts(text, schemes[i])) {
+            return schemes[i].len;
+        }
+    }
+    return 0;
+}
+
 static int refuse(fb_str text, fb_error *error, const char *why) {
     size_t at = find_at(text);
-    size_t scheme = fb_str_starts(text, FB_STR("redis://")) ? strlen("redis://") : 0;
+    size_t scheme = scheme_len(text);
     bool secret = at < text.len;
     fb_str head = {text.ptr, secret ? scheme : 0};
     fb_str tail = secret ? rest_after(text, at) : text;
     return fb_error_set(error, FB_EINVAL,
-                        "'%.*s%s%.*s' is no address: %s; expected redis://host:port, host:port or "
-                        "unix:/path",
+                        "'%.*s%s%.*s' is no address: %s; expected forebay://host:port, host:port "
+                        "or unix:/path",
                         FB_STR_ARG(head), secret ? "***" : "", FB_STR_ARG(tail), why);
 }
 
@@ -123,7 +134,7 @@ static const char *read_path(fb_str path, fb_address *to) {
     return NULL;
 }
 
-static const char *read_redis(fb_str rest, fb_address *to) {
+static const char *read_server(fb_str rest, fb_address *to) {
     size_t at = find_at(rest);
     if (at < rest.len) {
         if (!read_login(fb_str_make(rest.ptr, at), to)) {
@@ -146,12 +157,12 @@ int fb_address_read(fb_str text, fb_address *address, fb_error *error) {
         wrong = read_path(rest_after(text, strlen("unix:")), address);
     } else if (fb_str_starts(text, FB_STR("rediss:"))) {
         wrong = "this version has no TLS";
-    } else if (fb_str_starts(text, FB_STR("redis://"))) {
-        wrong = read_redis(rest_after(text, strlen("redis://")), address);
+    } else if (scheme_len(text) > 0) {
+        wrong = read_server(rest_after(text, scheme_len(text)), address);
     } else if (memmem(text.ptr, text.len, "://", 3) != NULL && find_at(text) == text.len) {
-        wrong = "the scheme is not redis";
+        wrong = "the scheme is not forebay";
     } else {
-        wrong = read_redis(text, address);
+        wrong = read_server(text, address);
     }
     return wrong == NULL ? FB_OK : refuse(text, error, wrong);
 }
