@@ -153,17 +153,6 @@ void fb_bucket_fetch(const fb_store *store, const fb_shard *shard, uint64_t hash
     __builtin_prefetch(head_of(store, shard, hash));
 }
 
-void fb_bucket_fetch_record(const fb_store *store, const fb_shard *shard, uint64_t hash) {
-    const fb_bucket *bucket = head_of(store, shard, hash);
-    for (uint32_t match = fb_bucket_match(bucket, fb_slot_make(hash, 0, 0)); match != 0;
-         match &= match - 1) {
-        const char *record =
-            (const char *)fb_record_at(store, fb_slot_offset(load(bucket, fb_bucket_slot(match))));
-        __builtin_prefetch(record);
-        __builtin_prefetch(record + FB_LINE);
-    }
-}
-
 bool fb_bucket_least(const fb_store *store, const fb_shard *shard, uint64_t hash, fb_place *place) {
     fb_bucket *head = head_of(store, shard, hash);
     unsigned least = UINT32_MAX;
@@ -183,16 +172,6 @@ void fb_bucket_set(const fb_place *place, uint64_t word) {
     fb_bucket_begin(place->head);
     set(place->bucket, place->slot, word);
     fb_bucket_end(place->head);
-}
-
-void fb_bucket_touch(const fb_place *place) {
-    _Atomic uint64_t *slot = &place->bucket->slots[place->slot];
-    uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
-    if (fb_slot_frequency(word) < FB_SLOT_FREQUENCY_MAX) {
-        // Lost to another reader or to a writer: one use less is no harm.
-        (void)atomic_compare_exchange_strong_explicit(slot, &word, word + FB_SLOT_FREQUENCY_ONE,
-                                                      memory_order_relaxed, memory_order_relaxed);
-    }
 }
 
 static uint32_t overflow_take(fb_store *store, fb_shard *shard) {

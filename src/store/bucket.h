@@ -68,6 +68,19 @@ static inline unsigned fb_bucket_slot(uint32_t match) {
     return (unsigned)__builtin_ctz(match) / 4 - 1;
 }
 
+// A use of the item in a slot in which `word` was just read: raises its frequency until that is
+// full. Needs no lock.
+static inline void fb_bucket_use(_Atomic uint64_t *slot, uint64_t word) {
+    if ((word >> FB_SLOT_FREQUENCY_SHIFT & FB_SLOT_FREQUENCY_MAX) < FB_SLOT_FREQUENCY_MAX) {
+        // Lost to another reader or to a writer: one use less is no harm.
+        (void)atomic_compare_exchange_strong_explicit(slot, &word, word + FB_SLOT_FREQUENCY_ONE,
+                                                      memory_order_relaxed, memory_order_relaxed);
+    }
+}
+static inline void fb_bucket_touch(const fb_place *place) {
+    fb_bucket_use(&place->bucket->slots[place->slot], fb_place_word(place));
+}
+
 // Back to FB_BUCKETS_MIN empty buckets and no ghosts. From then on no reader believes what it finds
 // in the shard's records, so they may be freed after that, and not before. False: no room (only for
 // a shard that has none).
@@ -81,9 +94,8 @@ bool fb_bucket_find(const fb_store *store, const fb_shard *shard, uint64_t hash,
 // The slot that leads to the record at `offset`.
 bool fb_bucket_find_offset(const fb_store *store, const fb_shard *shard, uint64_t hash,
                            uint64_t offset, fb_place *place);
-// Ask the processor for the key's index line; for the records that line may lead to. Needs no lock.
+// Asks the processor for the key's index line. Needs no lock.
 void fb_bucket_fetch(const fb_store *store, const fb_shard *shard, uint64_t hash);
-void fb_bucket_fetch_record(const fb_store *store, const fb_shard *shard, uint64_t hash);
 // Brackets around every change that a reader of the chain must notice.
 void fb_bucket_begin(fb_bucket *head);
 void fb_bucket_end(fb_bucket *head);
@@ -92,8 +104,6 @@ void fb_bucket_set(const fb_place *place, uint64_t word);
 void fb_bucket_remove(fb_store *store, fb_shard *shard, const fb_place *place);
 // False: the chain is full and there is no overflow bucket (see fb_bucket_overflow_bytes()).
 bool fb_bucket_insert(fb_store *store, fb_shard *shard, uint64_t hash, uint64_t word);
-// A use: raises the frequency until it is full.
-void fb_bucket_touch(const fb_place *place);
 // The slot of the chain with the lowest frequency.
 bool fb_bucket_least(const fb_store *store, const fb_shard *shard, uint64_t hash, fb_place *place);
 

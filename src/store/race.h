@@ -89,10 +89,14 @@ static inline void fb_race_store(void *shared, const void *from, size_t len) {
 #else
 
 static inline void fb_race_load(void *to, const void *shared, size_t len) {
-    memcpy(to, shared, len);
+    if (len > 0) {
+        memcpy(to, shared, len);
+    }
 }
 static inline void fb_race_store(void *shared, const void *from, size_t len) {
-    memcpy(shared, from, len);
+    if (len > 0) {
+        memcpy(shared, from, len);
+    }
 }
 
 #endif

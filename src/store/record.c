@@ -11,7 +11,7 @@ void fb_record_read(const fb_record *record, fb_item *item) {
     item->extra = (fb_str){bytes + record->key_len, record->extra_len};
     item->value = (fb_str){item->extra.ptr + record->extra_len, fb_record_value_len(record)};
     item->expires_ns = fb_record_expires(record);
-    item->version = (uint64_t)record->version_high << 32 | record->version_low;
+    item->version = fb_record_version(record);
     item->class_id = record->class_id;
     item->flags = record->flags;
 }

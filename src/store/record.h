@@ -55,6 +55,9 @@ static inline const char *fb_record_bytes(const fb_record *record) {
 static inline fb_str fb_record_key(const fb_record *record) {
     return (fb_str){fb_record_bytes(record), record->key_len};
 }
+static inline uint64_t fb_record_version(const fb_record *record) {
+    return (uint64_t)record->version_high << 32 | record->version_low;
+}
 // Bytes it takes in a segment.
 static inline uint32_t fb_record_size(const fb_record *record) {
     uint32_t size = fb_record_head(record) + record->key_len + record->extra_len +

@@ -1,5 +1,6 @@
-// The store's calls on single keys. Each locks the key's shard, looks the key up in the index
-// (store/bucket.h), and works on the log (store/segment.h); room comes from store/evict.h.
+// The store's writing calls on single keys; those that read are in store/read.c. Each locks the
+// key's shard, looks the key up in the index (store/bucket.h), and works on the log
+// (store/segment.h); room comes from store/evict.h.
 //
 // A put appends the new record before it touches the old one, so a put that fails has changed
 // nothing; the old record's segment is pinned meanwhile, because what an edit wants stored may
@@ -23,8 +24,7 @@
 #include "base/mem.h"
 
 enum {
-    ATTEMPTS = 1000,  // to make room for one record while others take it away
-    BATCH = 16,       // keys whose index lines are fetched together
+    ATTEMPTS = 1000  // to make room for one record while others take it away
 };
 
 int fb_store_new(const fb_store_options *options, fb_store **store) {
@@ -76,52 +76,6 @@ static bool find(const call *ask, fb_place *place) {
 // The key's slot, if there is a record that has not expired.
 static bool find_live(const call *ask, fb_place *place) {
     return find(ask, place) && !fb_record_expired(record_of(ask, place), ask->now_ns);
-}
-
-static int lend(const call *ask, bool use, fb_item_fn fn, void *arg) {
-    fb_place place;
-    fb_shard_lock(ask->shard);
-    bool found = find_live(ask, &place);
-    if (found) {
-        if (use) {
-            fb_bucket_touch(&place);
-        }
-        fb_item item;
-        fb_record_read(record_of(ask, &place), &item);
-        fn(arg, &item);
-    }
-    fb_shard_unlock(ask->shard);
-    return found ? FB_OK : FB_MISS;
-}
-
-int fb_store_get(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn, void *arg) {
-    call ask = ask_for(store, key, now_ns);
-    return lend(&ask, true, fn, arg);
-}
-
-int fb_store_peek(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn, void *arg) {
-    call ask = ask_for(store, key, now_ns);
-    return lend(&ask, false, fn, arg);
-}
-
-// The misses of processor caches that one lookup suffers one after the other are, for a batch,
-// suffered at the same time: first the index lines of all, then the records they lead to.
-void fb_store_get_many(fb_store *store, const fb_str *keys, size_t key_count, int64_t now_ns,
-                       fb_item_fn fn, void *const *args, int *results) {
-    call batch[BATCH];
-    for (size_t start = 0; start < key_count; start += BATCH) {
-        size_t count = key_count - start < BATCH ? key_count - start : BATCH;
-        for (size_t i = 0; i < count; i++) {
-            batch[i] = ask_for(store, keys[start + i], now_ns);
-            fb_bucket_fetch(store, batch[i].shard, batch[i].hash);
-        }
-        for (size_t i = 0; i < count; i++) {
-            fb_bucket_fetch_record(store, batch[i].shard, batch[i].hash);
-        }
-        for (size_t i = 0; i < count; i++) {
-            results[start + i] = lend(&batch[i], true, fn, args[start + i]);
-        }
-    }
 }
 
 static bool too_big(const fb_store *store, const fb_item *item) {
@@ -194,7 +148,7 @@ static void prepare_index(fb_store *store, fb_shard *shard) {
     }
 }
 
-// Stores under the shard's lock. FB_OK; FB_REFUSED: no room without other shards' locks.
+// Stores under the shard's lock. FB_OK; FB_ENOMEM: no room without other shards' locks.
 static int keep(const call *ask, const fb_item *item, uint64_t version) {
     fb_store *store = ask->store;
     fb_shard *shard = ask->shard;
@@ -212,7 +166,7 @@ static int keep(const call *ask, const fb_item *item, uint64_t version) {
     uint64_t offset = fb_evict_reserve(store, shard, to.queue, fb_record_size_for(item));
     shard->pinned = 0;
     if (offset == 0) {
-        return FB_REFUSED;
+        return FB_ENOMEM;
     }
     fb_record_write(fb_record_at(store, offset), item, version);
     fb_segment_settle(store, shard, offset);
@@ -244,25 +198,64 @@ static void relieve(const call *ask, const fb_item *item) {
     fb_evict_relieve(store, bytes + 2 * (uint64_t)store->segment_size, ask->now_ns);
 }
 
-int fb_store_put(fb_store *store, const fb_item *item, int64_t now_ns, uint64_t *version) {
+// What must hold for an item to be stored.
+typedef struct terms {
+    fb_store_if condition;
+    uint64_t version;
+} terms;
+
+static bool condition_holds(const call *ask, const terms *if_) {
+    fb_place place;
+    bool there = find_live(ask, &place);
+    switch (if_->condition) {
+    case FB_STORE_IF_ABSENT:
+        return !there;
+    case FB_STORE_IF_PRESENT:
+        return there;
+    case FB_STORE_IF_VERSION:
+        return there && fb_record_version(record_of(ask, &place)) == if_->version;
+    }
+    return false;
+}
+
+// Under the lock.
+static int put_locked(const call *ask, const fb_item *item, const terms *if_) {
+    fb_shard_see(ask->shard, ask->now_ns);
+    if (if_ != NULL && !condition_holds(ask, if_)) {
+        return FB_REFUSED;
+    }
+    return keep_new(ask, item);
+}
+
+static int put(fb_store *store, const fb_item *item, const terms *if_, int64_t now_ns,
+               uint64_t *version) {
     if (too_big(store, item)) {
         return FB_ETOOBIG;
     }
     call ask = ask_for(store, item->key, now_ns);
     for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
         fb_shard_lock(ask.shard);
-        fb_shard_see(ask.shard, now_ns);
-        int result = keep_new(&ask, item);
+        int result = put_locked(&ask, item, if_);
         if (result == FB_OK && version != NULL) {
             *version = ask.shard->version;
         }
         fb_shard_unlock(ask.shard);
-        if (result == FB_OK) {
-            return FB_OK;
+        if (result != FB_ENOMEM) {
+            return result;
         }
         relieve(&ask, item);
     }
     return FB_ENOMEM;
+}
+
+int fb_store_put(fb_store *store, const fb_item *item, int64_t now_ns, uint64_t *version) {
+    return put(store, item, NULL, now_ns, version);
+}
+
+int fb_store_put_if(fb_store *store, const fb_item *item, fb_store_if condition,
+                    uint64_t expected_version, int64_t now_ns, uint64_t *version) {
+    terms if_ = {condition, expected_version};
+    return put(store, item, &if_, now_ns, version);
 }
 
 // Takes the item away; FB_MISS: it had expired.
@@ -349,7 +342,7 @@ static int edit_locked(const call *ask, fb_item *next, fb_store_edit_fn fn, void
         return outcome;
     }
     int result = carry_out(ask, found ? &place : NULL, next, action);
-    *again = result == FB_REFUSED;
+    *again = result == FB_ENOMEM;
     return result < 0 ? result : outcome;
 }
 
@@ -371,6 +364,21 @@ int fb_store_edit(fb_store *store, fb_str key, int64_t now_ns, fb_store_edit_fn 
         relieve(&ask, &next);
     }
     return FB_ENOMEM;
+}
+
+static int set_expires(void *arg, const fb_item *item, fb_item *next, fb_store_action *action) {
+    const int64_t *expires_ns = arg;
+    if (item == NULL) {
+        return FB_MISS;
+    }
+    next->expires_ns = *expires_ns;
+    *action = FB_STORE_META;
+    return FB_OK;
+}
+
+int fb_store_touch(fb_store *store, fb_str key, int64_t expires_ns, int64_t now_ns) {
+    int result = fb_store_edit(store, key, now_ns, set_expires, &expires_ns);
+    return result == FB_ETOOBIG ? FB_MISS : result;
 }
 
 uint64_t fb_store_value_max(const fb_store *store) {
