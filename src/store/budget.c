@@ -9,19 +9,41 @@
 // and one of a third of a segment costs a third. Before free segments could be warm in part, each
 // such record cost its page faults anew, thirty times the copying.
 //
+// In a file, memory is reserved before it is counted: a touch of what a full file system has no room
+// for is fatal. Where it has none, what is committed then, and a little less, is the limit until a
+// sweep dares to ask for more. (The little is because a reader may still be looking at what was just
+// given back, which takes a page again until that part of the file is used and given back anew.)
+//
+// Large stores take memory for the log by the huge page, where that much is left of the limit: what
+// is not used of it at once is warm. Giving back a part of one makes it small pages for good.
+//
+// What clear() took from a shard is one list, whose segments come among the free ones when memory is
+// asked for, or by the sweep: so clearing costs the same however much there was.
+//
 // A run is found first-fit in the map of segments in use. The search is linear in the part of the
 // map that is in use, which is a few cache lines; it was not worth a tree.
 
 #include "store/budget.h"
 
-#include <sys/mman.h>
+#include "store/mapping.h"
+
+enum {
+    SLACK = 64,                 // of what is committed, kept free in a file system that is full
+    SHRINK_MAX = 256 << 10,     // bytes given back in one step
+    DIGEST = 64,                // cleared segments made free by a sweep
+};
 
 static uint8_t *used_map(const fb_store *store) {
     return store->base + store->region->used_map.offset;
 }
 
+// Nothing is in use where the map does not reach yet; and there it must not be touched.
+static uint8_t used_byte(const fb_store *store, uint32_t id) {
+    return id / 8 < store->region->used_map.committed ? used_map(store)[id / 8] : 0;
+}
+
 static bool used(const fb_store *store, uint32_t id) {
-    return (used_map(store)[id / 8] >> (id % 8) & 1) != 0;
+    return (used_byte(store, id) >> (id % 8) & 1) != 0;
 }
 
 static void mark(fb_store *store, uint32_t id, bool in_use) {
@@ -30,9 +52,19 @@ static void mark(fb_store *store, uint32_t id, bool in_use) {
     *byte = in_use ? (uint8_t)(*byte | bit) : (uint8_t)(*byte & ~bit);
 }
 
-static void give_back(fb_store *store, uint64_t offset, uint64_t bytes) {
-    int result = madvise(store->base + offset, bytes, MADV_DONTNEED);
-    FB_ASSERT(result == 0);
+static uint64_t limit_of(const fb_region *region) {
+    uint64_t limit = atomic_load_explicit(&region->limit, memory_order_relaxed);
+    return limit < region->ceiling ? limit : region->ceiling;
+}
+
+// Memory for certain, in a file. False: the file system has no room.
+static bool reserve(fb_store *store, uint64_t offset, uint64_t bytes) {
+    fb_region *region = store->region;
+    if (fb_mapping_reserve(store, offset, bytes) == FB_OK) {
+        return true;
+    }
+    region->ceiling = region->committed - region->committed / SLACK;
+    return false;
 }
 
 static void count(fb_region *region, uint64_t more, uint64_t less) {
@@ -67,19 +99,55 @@ static void list_warm(fb_store *store, uint32_t id, uint32_t resident) {
     store->region->pool_changes++;
 }
 
+static void give(fb_store *store, uint32_t id) {
+    uint32_t length = fb_segment_at(store, id)->run;
+    uint64_t left = fb_segment_at(store, id)->resident;
+    FB_ASSERT(length > 0 && used(store, id));
+    for (uint32_t i = 0; i < length; i++) {
+        FB_ASSERT(left > 0);
+        uint32_t resident = left < store->segment_size ? (uint32_t)left : store->segment_size;
+        mark(store, id + i, false);
+        list_warm(store, id + i, resident);
+        left -= resident;
+    }
+}
+
+// One of the cleared segments or runs becomes free; false: there is none.
+static bool digest(fb_store *store) {
+    fb_region *region = store->region;
+    uint32_t id = region->cleared;
+    if (id != 0) {
+        region->cleared = fb_segment_at(store, id)->next;
+        region->cleared_bytes -= fb_segment_at(store, id)->resident;
+        give(store, id);
+    }
+    return id != 0;
+}
+
+// A free segment that is resident, or 0.
+static uint32_t find_warm(fb_store *store) {
+    if (store->region->warm == 0) {
+        (void)digest(store);
+    }
+    return store->region->warm;
+}
+
 // Gives one warm segment back to the system; false: there is none.
 static bool cool(fb_store *store) {
-    uint32_t id = store->region->warm;
+    uint32_t id = find_warm(store);
     if (id == 0) {
         return false;
     }
     unlist_warm(store, id);
     fb_segment *segment = fb_segment_at(store, id);
-    give_back(store, fb_segment_offset(store, id), segment->resident);
+    fb_mapping_release(store, fb_segment_offset(store, id), segment->resident);
     count(store->region, 0, segment->resident);
     segment->resident = 0;
     if (id < store->region->low) {
         store->region->low = id;
+    }
+    if (id < store->region->huge_low) {
+        store->region->huge_low = id;
     }
     return true;
 }
@@ -87,7 +155,7 @@ static bool cool(fb_store *store) {
 // Whether `more` bytes can be counted, if need be instead of warm segments.
 static bool make_room(fb_store *store, uint64_t more) {
     fb_region *region = store->region;
-    while (region->committed + more > region->limit) {
+    while (region->committed + more > limit_of(region)) {
         if (!cool(store)) {
             return false;
         }
@@ -101,7 +169,8 @@ static bool grow_locked(fb_store *store, fb_zone *zone, uint64_t bytes) {
         return true;
     }
     uint64_t more = target - zone->committed;
-    if (target > zone->size || !make_room(store, more)) {
+    if (target > zone->size || !make_room(store, more) ||
+        !reserve(store, zone->offset + zone->committed, more)) {
         return false;
     }
     count(store->region, more, 0);
@@ -120,7 +189,7 @@ static bool reach(fb_store *store, uint32_t id) {
 static uint32_t find_hole(const fb_store *store, uint32_t from, uint32_t length) {
     uint32_t found = 0;
     for (uint32_t id = from; id <= store->region->segment_count; id++) {
-        if (id % 8 == 0 && used_map(store)[id / 8] == UINT8_MAX) {
+        if (id % 8 == 0 && used_byte(store, id) == UINT8_MAX) {
             found = 0;
             id += 7;
         } else if (used(store, id)) {
@@ -142,6 +211,46 @@ static uint32_t find_cold(fb_store *store) {
     return id;
 }
 
+// The first of an extent's segments, all of them neither in use nor resident, where none is warm.
+static uint32_t find_extent(fb_store *store) {
+    fb_region *region = store->region;
+    uint32_t length = store->extent_segments;
+    uint32_t id = (region->huge_low - 1) / length * length + 1;
+    for (; id <= region->segment_count - length; id += length) {
+        uint32_t free = 0;
+        while (free < length && !used(store, id + free)) {
+            free++;
+        }
+        if (free == length) {
+            region->huge_low = id;
+            return id;
+        }
+    }
+    region->huge_low = id;
+    return 0;
+}
+
+// Memory for a whole extent, all of it warm. False: no room for so much, or no huge pages here.
+static bool take_extent(fb_store *store) {
+    fb_region *region = store->region;
+    uint32_t length = store->extent_segments;
+    if (length == 0 || region->committed + FB_HUGE > limit_of(region)) {
+        return false;
+    }
+    uint32_t id = find_extent(store);
+    if (id == 0 || !reach(store, id + length - 1) ||
+        region->committed + FB_HUGE > limit_of(region) ||
+        !reserve(store, fb_segment_offset(store, id), FB_HUGE)) {
+        return false;
+    }
+    fb_mapping_join(store, fb_segment_offset(store, id));
+    count(region, FB_HUGE, 0);
+    for (uint32_t i = length; i-- > 0;) {
+        list_warm(store, id + i, store->segment_size);
+    }
+    return true;
+}
+
 // Makes the first `bytes` of a free segment resident, and no more of it. False: no room.
 static bool warm_up(fb_store *store, uint32_t id, uint32_t bytes) {
     fb_segment *segment = fb_segment_at(store, id);
@@ -150,14 +259,16 @@ static bool warm_up(fb_store *store, uint32_t id, uint32_t bytes) {
         // Out of the list first, or it might be given back to make room for itself.
         unlist_warm(store, id);
     }
-    if (bytes > resident && !make_room(store, bytes - resident)) {
+    if (bytes > resident &&
+        (!make_room(store, bytes - resident) ||
+         !reserve(store, fb_segment_offset(store, id) + resident, bytes - resident))) {
         if (resident > 0) {
             list_warm(store, id, resident);
         }
         return false;
     }
     if (bytes < resident) {
-        give_back(store, fb_segment_offset(store, id) + bytes, resident - bytes);
+        fb_mapping_release(store, fb_segment_offset(store, id) + bytes, resident - bytes);
     }
     count(store->region, bytes, resident);
     segment->resident = bytes;
@@ -165,8 +276,10 @@ static bool warm_up(fb_store *store, uint32_t id, uint32_t bytes) {
 }
 
 static uint32_t take_one(fb_store *store, uint32_t bytes) {
-    uint32_t id = store->region->warm;
-    id = id != 0 ? id : find_cold(store);
+    uint32_t id = find_warm(store);
+    if (id == 0) {
+        id = take_extent(store) ? store->region->warm : find_cold(store);
+    }
     if (id == 0 || !make_room(store, 0) || !warm_up(store, id, bytes)) {
         return 0;
     }
@@ -218,10 +331,13 @@ static uint32_t take_several(fb_store *store, uint64_t bytes) {
     if (id == 0 || !reach(store, id + length - 1)) {
         return 0;
     }
-    while (region->committed + bytes > region->limit + warm_within(store, id, length)) {
+    while (region->committed + bytes > limit_of(region) + warm_within(store, id, length)) {
         if (!cool(store)) {
             return 0;
         }
+    }
+    if (!reserve(store, fb_segment_offset(store, id), bytes)) {
+        return 0;
     }
     claim(store, id, length, bytes);
     return id;
@@ -245,18 +361,30 @@ uint32_t fb_budget_take_run(fb_store *store, uint64_t bytes) {
 
 void fb_budget_give(fb_store *store, uint32_t id) {
     pthread_mutex_lock(&store->region->pool_lock);
-    uint32_t length = fb_segment_at(store, id)->run;
-    uint64_t left = fb_segment_at(store, id)->resident;
-    FB_ASSERT(length > 0 && used(store, id));
-    for (uint32_t i = 0; i < length; i++) {
-        FB_ASSERT(left > 0);
-        uint32_t resident = left < store->segment_size ? (uint32_t)left : store->segment_size;
-        mark(store, id + i, false);
-        list_warm(store, id + i, resident);
-        left -= resident;
-    }
+    give(store, id);
     (void)make_room(store, 0);
     pthread_mutex_unlock(&store->region->pool_lock);
+}
+
+void fb_budget_give_list(fb_store *store, uint32_t first, uint32_t last, uint64_t bytes) {
+    fb_region *region = store->region;
+    pthread_mutex_lock(&region->pool_lock);
+    fb_segment_at(store, last)->next = region->cleared;
+    region->cleared = first;
+    region->cleared_bytes += bytes;
+    region->pool_changes++;
+    pthread_mutex_unlock(&region->pool_lock);
+}
+
+void fb_budget_ease(fb_store *store) {
+    fb_region *region = store->region;
+    pthread_mutex_lock(&region->pool_lock);
+    for (unsigned i = 0; i < DIGEST && digest(store); i++) {
+    }
+    if (region->ceiling < region->limit) {
+        region->ceiling += region->limit / SLACK;
+    }
+    pthread_mutex_unlock(&region->pool_lock);
 }
 
 bool fb_budget_grow(fb_store *store, fb_zone *zone, uint64_t bytes) {
@@ -275,8 +403,9 @@ void fb_budget_shrink(fb_store *store, fb_zone *zone, uint64_t bytes) {
         return;
     }
     uint64_t less = zone->committed - target;
-    give_back(store, zone->offset + target, less);
-    zone->committed = target;
+    less = less < SHRINK_MAX ? less : SHRINK_MAX;
+    fb_mapping_release(store, zone->offset + zone->committed - less, less);
+    zone->committed -= less;
     pthread_mutex_lock(&store->region->pool_lock);
     count(store->region, 0, less);
     pthread_mutex_unlock(&store->region->pool_lock);
@@ -292,8 +421,9 @@ bool fb_budget_settle(fb_store *store) {
 uint64_t fb_budget_free(fb_store *store) {
     fb_region *region = store->region;
     pthread_mutex_lock(&region->pool_lock);
-    uint64_t taken = region->committed - region->warm_bytes;
-    uint64_t bytes = taken < region->limit ? region->limit - taken : 0;
+    uint64_t taken = region->committed - region->warm_bytes - region->cleared_bytes;
+    uint64_t limit = limit_of(region);
+    uint64_t bytes = taken < limit ? limit - taken : 0;
     pthread_mutex_unlock(&region->pool_lock);
     return bytes;
 }

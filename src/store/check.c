@@ -126,8 +126,13 @@ static void check_budget(const fb_store *store, const sums *parts) {
         FB_ASSERT(fb_segment_at(store, id)->resident <= store->segment_size);
         warm += fb_segment_at(store, id)->resident;
     }
-    FB_ASSERT(warm == region->warm_bytes);
-    FB_ASSERT(region->committed == fixed + parts->zones + parts->resident + warm);
+    uint64_t cleared = 0;
+    for (uint32_t id = region->cleared; id != 0; id = fb_segment_at(store, id)->next) {
+        FB_ASSERT(fb_segment_at(store, id)->run > 0 && fb_segment_at(store, id)->resident > 0);
+        cleared += fb_segment_at(store, id)->resident;
+    }
+    FB_ASSERT(warm == region->warm_bytes && cleared == region->cleared_bytes);
+    FB_ASSERT(region->committed == fixed + parts->zones + parts->resident + warm + cleared);
     FB_ASSERT(region->committed <= region->limit || region->resizing);
 }
 

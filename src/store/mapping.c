@@ -1,4 +1,4 @@
-// The region: one anonymous mapping, laid out for the largest limit it may ever be given.
+// The region: one mapping, laid out for the largest limit it may ever be given.
 //
 // The address space is many times the limit on purpose. It costs nothing until it is touched, it
 // lets the limit grow without moving anything, and it lets a large record have consecutive segments
@@ -6,14 +6,25 @@
 // segments around it need not be resident. Where so much cannot be reserved (a limit on address
 // space), less is, down to what the limit itself needs.
 //
-// Huge pages are declined: they would make whole megabytes resident for one touched line of an
-// index.
+// A region in a file is as sparse as one in private memory: the file has its full size from the
+// start, and only what is reserved (store/budget.h) takes memory. A touch of what the file system
+// cannot give is a SIGBUS, so the writer touches nothing that it has not reserved.
+//
+// Huge pages are declined but for whole extents of the log (store/budget.c): elsewhere they would
+// make whole megabytes resident for one touched line. For these the log begins at a multiple of an
+// extent, and so does the mapping. Pages that nothing may touch lie on either side of it.
 
 #include "store/mapping.h"
 
 #include "store/budget.h"
 #include "store/bucket.h"
 
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -28,14 +39,12 @@ enum {
 #define LIMIT_MAX (UINT64_C(1) << 40)
 #define MANY_SHARDS_FROM (UINT64_C(1) << 30)
 #define SHARD_BYTES_MIN (UINT64_C(64) << 10)
+#define APP_MAX (UINT64_C(1) << 32)
+#define HUGE_FROM (UINT64_C(64) << 20)  // of limit_max: a huge page is much for less
 
-typedef struct layout {
-    uint64_t limit_max, page;
-    uint32_t shard_count, segment_size;
-    uint64_t shards_at, segments_at, segments_size, map_at, map_size;
-    uint64_t zones_at, buckets_size, overflow_size, ghosts_size, log_at, size;
-    uint32_t segment_count;
-} layout;
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 
 static uint64_t power_below(uint64_t number) {
     return UINT64_C(1) << (63 - __builtin_clzll(number | 1));
@@ -47,7 +56,7 @@ static uint64_t clamp(uint64_t number, uint64_t low, uint64_t high) {
 
 // Segments are small enough that a shard has some dozens (the queues must have a resolution, and
 // the open and spare ones must not be much), and large enough that few records are "large".
-static void choose_sizes(layout *plan, const fb_store_options *options) {
+static void choose_sizes(fb_layout *plan, const fb_store_options *options) {
     uint64_t limit = options->limit_bytes;
     uint64_t least = plan->page > SEGMENT_MIN ? plan->page : SEGMENT_MIN;
     uint64_t shards = limit >= MANY_SHARDS_FROM ? 64 : 16;
@@ -58,16 +67,28 @@ static void choose_sizes(layout *plan, const fb_store_options *options) {
         shards = options->shard_count;
         segment = clamp(power_below(limit / shards / 64), plan->page, segment);
     }
-    plan->segment_size = (uint32_t)segment;
-    plan->shard_count = (uint32_t)shards;
+    plan->segment_size = segment;
+    plan->shard_count = shards;
 }
 
-static void lay_out(layout *plan) {
+static bool power_of_two(uint64_t number) {
+    return number != 0 && (number & (number - 1)) == 0;
+}
+
+bool fb_layout_possible(const fb_layout *plan) {
+    return plan->limit_max >= FB_STORE_LIMIT_MIN && plan->limit_max <= LIMIT_MAX &&
+           power_of_two(plan->page) && power_of_two(plan->shard_count) &&
+           plan->shard_count <= SHARDS_MAX && power_of_two(plan->segment_size) &&
+           plan->segment_size >= plan->page && plan->segment_size <= SEGMENT_MAX &&
+           plan->app_bytes <= APP_MAX;
+}
+
+void fb_layout_complete(fb_layout *plan) {
     uint64_t page = plan->page;
-    plan->segment_count = (uint32_t)(plan->limit_max / plan->segment_size * ROOM);
+    plan->segment_count = plan->limit_max / plan->segment_size * ROOM;
     plan->shards_at = fb_round_up(sizeof(fb_region), page);
     plan->segments_at = fb_round_up(plan->shards_at + plan->shard_count * sizeof(fb_shard), page);
-    uint64_t segments = plan->segment_count + UINT64_C(1);
+    uint64_t segments = plan->segment_count + 1;
     plan->segments_size = fb_round_up(segments * sizeof(fb_segment), page);
     plan->map_at = plan->segments_at + plan->segments_size;
     plan->map_size = fb_round_up(plan->segment_count / 8 + 16, page);
@@ -78,77 +99,258 @@ static void lay_out(layout *plan) {
     plan->overflow_size = fb_round_up(plan->buckets_size / 2, page) + page;
     plan->ghosts_size = fb_round_up(plan->buckets_size / 4, page) + page;
     uint64_t zones = plan->buckets_size + plan->overflow_size + plan->ghosts_size;
-    plan->log_at = plan->zones_at + zones * plan->shard_count;
-    plan->log_at = fb_round_up(plan->log_at, plan->segment_size);
-    plan->size = plan->log_at + (uint64_t)plan->segment_count * plan->segment_size;
+    plan->log_at = fb_round_up(plan->zones_at + zones * plan->shard_count, FB_HUGE);
+    plan->app_at = plan->log_at + plan->segment_count * plan->segment_size;
+    plan->size = plan->app_at + fb_round_up(plan->app_bytes, page);
 }
 
-static bool map_fresh(fb_store *store, const layout *plan) {
-    void *base = mmap(NULL, plan->size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) {
+// Address space with a guard on either side; the region begins at a multiple of an extent.
+static bool map_guarded(fb_store *store, uint64_t size, int fd, bool read_only) {
+    int access = read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+    int kind = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+    uint64_t whole = size + 2 * (uint64_t)FB_HUGE;
+    void *reserved = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (reserved == MAP_FAILED) {
+        return false;
+    }
+    uint8_t *base = (uint8_t *)reserved + (FB_HUGE - (uintptr_t)reserved % FB_HUGE);
+    if (mmap(base, size, access, kind | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        munmap(reserved, whole);
         return false;
     }
     // Refused where the kernel has no huge pages at all, which is as good.
-    (void)madvise(base, plan->size, MADV_NOHUGEPAGE);
+    (void)madvise(base, size, MADV_NOHUGEPAGE);
     store->base = base;
+    store->reserved = reserved;
+    store->reserved_size = whole;
     return true;
 }
 
-static fb_zone cut(uint64_t *at, uint64_t size) {
-    fb_zone zone = {.offset = *at, .size = size};
-    *at += size;
-    return zone;
+// Whether and where huge pages are asked for is known in this process alone.
+static bool prepare_huge(fb_store *store, const fb_layout *plan) {
+    if (plan->limit_max < HUGE_FROM) {
+        return true;
+    }
+    store->extent_segments = (uint32_t)(FB_HUGE / plan->segment_size);
+    if (store->fd < 0) {
+        store->huge = fb_mem_zero(plan->segment_count * plan->segment_size / FB_HUGE, 1);
+    }
+    return store->fd >= 0 || store->huge != NULL;
 }
 
-static void start_shard(fb_store *store, fb_shard *shard, const layout *plan, uint64_t *at) {
-    pthread_mutex_init(&shard->lock, NULL);
-    shard->buckets = cut(at, plan->buckets_size);
-    shard->overflow = cut(at, plan->overflow_size);
-    shard->ghosts = cut(at, plan->ghosts_size);
-    shard->now_ns = INT64_MIN;
-    bool room = fb_bucket_reset(store, shard);
-    FB_ASSERT(room);
-}
-
-static void start(fb_store *store, const fb_store_options *options, const layout *plan) {
-    fb_region *region = (fb_region *)(void *)store->base;
-    store->region = region;
+int fb_mapping_map(fb_store *store, const fb_layout *plan, int fd, bool read_only) {
+    store->fd = fd;
+    store->read_only = read_only;
+    if (!read_only && !prepare_huge(store, plan)) {
+        return FB_ENOMEM;
+    }
+    if (!map_guarded(store, plan->size, fd, read_only)) {
+        fb_mem_free(store->huge);
+        store->huge = NULL;
+        return FB_ENOMEM;
+    }
+    store->region = (fb_region *)(void *)store->base;
     store->shards = (fb_shard *)(void *)(store->base + plan->shards_at);
     store->segments = (fb_segment *)(void *)(store->base + plan->segments_at);
-    store->seed = options->seed;
-    store->segment_size = plan->segment_size;
-    store->segment_shift = (uint32_t)__builtin_ctz(plan->segment_size);
+    store->segment_size = (uint32_t)plan->segment_size;
+    store->segment_shift = (uint32_t)__builtin_ctzll(plan->segment_size);
+    store->shard_shift = 64 - (uint32_t)__builtin_ctzll(plan->shard_count);
     store->size = plan->size;
     store->log_at = plan->log_at;
     store->zones_at = plan->zones_at;
     store->zones_stride = plan->buckets_size + plan->overflow_size + plan->ghosts_size;
     store->buckets_size = plan->buckets_size;
     store->overflow_size = plan->overflow_size;
-    store->fd = -1;
-    region->magic = FB_REGION_MAGIC;
+    store->app_at = plan->app_at;
+    store->app_bytes = plan->app_bytes;
+    return FB_OK;
+}
+
+int fb_mapping_reserve(const fb_store *store, uint64_t offset, uint64_t bytes) {
+    int result = 0;
+    if (store->fd >= 0 && bytes > 0) {
+        do {
+            result = fallocate(store->fd, 0, (off_t)offset, (off_t)bytes);
+        } while (result != 0 && errno == EINTR);
+    }
+    if (result == 0) {
+        return FB_OK;
+    }
+    return errno == ENOSPC || errno == ENOMEM || errno == EDQUOT ? FB_ENOMEM : FB_EIO;
+}
+
+// Parts of a huge page that go make small pages of it, and the kernel must not join these again: it
+// would bring back what went.
+static void part(fb_store *store, uint64_t offset, uint64_t bytes) {
+    if (store->huge == NULL || offset < store->log_at) {
+        return;
+    }
+    uint64_t last = (offset + bytes - 1 - store->log_at) / FB_HUGE;
+    for (uint64_t extent = (offset - store->log_at) / FB_HUGE; extent <= last; extent++) {
+        if (store->huge[extent] != 0) {
+            store->huge[extent] = 0;
+            (void)madvise(store->base + store->log_at + extent * FB_HUGE, FB_HUGE,
+                          MADV_NOHUGEPAGE);
+        }
+    }
+}
+
+// Asks for a hole in the file, or for private pages to be forgotten.
+static int punch(const fb_store *store, uint64_t offset, uint64_t bytes) {
+    int result;
+    if (store->fd < 0) {
+        return madvise(store->base + offset, bytes, MADV_DONTNEED);
+    }
+    do {
+        result = fallocate(store->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                           (off_t)bytes);
+    } while (result != 0 && errno == EINTR);
+    return result;
+}
+
+void fb_mapping_release(fb_store *store, uint64_t offset, uint64_t bytes) {
+    if (bytes == 0) {
+        return;
+    }
+    part(store, offset, bytes);
+    int result = punch(store, offset, bytes);
+    // It was possible when the region was made; a file system that has broken since keeps the pages.
+    FB_ASSERT(result == 0 || store->fd >= 0);
+}
+
+void fb_mapping_join(fb_store *store, uint64_t offset) {
+    uint8_t *at = store->base + offset;
+    if (store->fd >= 0) {
+        // It was reserved as small pages. Small ones it stays where the kernel cannot (before 6.1).
+        (void)madvise(at, FB_HUGE, MADV_COLLAPSE);
+    } else if (madvise(at, FB_HUGE, MADV_HUGEPAGE) == 0) {
+        store->huge[(offset - store->log_at) / FB_HUGE] = 1;
+    }
+}
+
+bool fb_mapping_start_shard(fb_store *store, uint32_t number) {
+    fb_shard *shard = &store->shards[number];
+    uint64_t version = shard->version;
+    uint64_t at = fb_shard_buckets_at(store, number);
+    memset(&shard->lock, 0, sizeof(*shard) - offsetof(fb_shard, lock));
+    pthread_mutex_init(&shard->lock, NULL);
+    uint64_t overflow_at = fb_shard_overflow_at(store, number);
+    uint64_t ghosts_at = overflow_at + store->overflow_size;
+    shard->buckets = (fb_zone){.offset = at, .size = store->buckets_size};
+    shard->overflow = (fb_zone){.offset = overflow_at, .size = store->overflow_size};
+    shard->ghosts = (fb_zone){.offset = ghosts_at, .size = at + store->zones_stride - ghosts_at};
+    shard->version = version;
+    shard->now_ns = INT64_MIN;
+    return fb_bucket_reset(store, shard);
+}
+
+void fb_mapping_start_locks(fb_region *region) {
+    pthread_mutex_init(&region->pool_lock, NULL);
+    pthread_mutex_init(&region->resize_lock, NULL);
+}
+
+static bool start(fb_store *store, const fb_store_options *options, const fb_layout *plan) {
+    fb_region *region = store->region;
+    store->seed = options->seed;
     region->format = FB_REGION_FORMAT;
     region->page_size = (uint32_t)plan->page;
     region->size = plan->size;
     region->limit_max = plan->limit_max;
     region->seed = options->seed;
-    region->shard_count = plan->shard_count;
-    region->shard_bits = (uint32_t)__builtin_ctz(plan->shard_count);
-    store->shard_shift = 64 - region->shard_bits;
+    region->shard_count = (uint32_t)plan->shard_count;
+    region->shard_bits = 64 - store->shard_shift;
     region->segment_shift = store->segment_shift;
-    region->segment_count = plan->segment_count;
+    region->segment_count = (uint32_t)plan->segment_count;
     region->shards_at = plan->shards_at;
     region->log_at = plan->log_at;
-    pthread_mutex_init(&region->pool_lock, NULL);
-    pthread_mutex_init(&region->resize_lock, NULL);
+    region->app_at = plan->app_at;
+    region->app_bytes = plan->app_bytes;
+    region->app_format = options->app_format;
+    region->boot = options->boot;
+    region->beat_ns = INT64_MIN;
+    fb_mapping_start_locks(region);
     region->limit = options->limit_bytes;
+    region->ceiling = UINT64_MAX;
     region->committed = plan->segments_at;
     region->segments = (fb_zone){.offset = plan->segments_at, .size = plan->segments_size};
     region->used_map = (fb_zone){.offset = plan->map_at, .size = plan->map_size};
     region->low = 1;
-    uint64_t at = plan->zones_at;
+    region->huge_low = 1;
     for (uint32_t i = 0; i < plan->shard_count; i++) {
-        start_shard(store, &store->shards[i], plan, &at);
+        if (!fb_mapping_start_shard(store, i)) {
+            return false;
+        }
+    }
+    // Last: a region that was not finished is none.
+    atomic_thread_fence(memory_order_release);
+    region->magic = FB_REGION_MAGIC;
+    return true;
+}
+
+// An empty file of the full size. FB_OK, FB_ENOMEM: not so large; FB_EIO.
+static int size_file(int fd, uint64_t size) {
+    if (fd < 0) {
+        return FB_OK;
+    }
+    if (ftruncate(fd, 0) != 0) {
+        return FB_EIO;
+    }
+    if (ftruncate(fd, (off_t)size) == 0) {
+        return FB_OK;
+    }
+    return errno == EFBIG || errno == EINVAL ? FB_ENOMEM : FB_EIO;
+}
+
+// What must be there before anything can be counted, and whether the file system is up to it.
+static int reserve_fixed(const fb_store *store, const fb_layout *plan) {
+    int result = fb_mapping_reserve(store, 0, plan->segments_at);
+    if (result == FB_OK) {
+        result = fb_mapping_reserve(store, plan->app_at, plan->size - plan->app_at);
+    }
+    if (result == FB_OK && store->fd >= 0 && punch(store, plan->log_at, plan->page) != 0) {
+        result = FB_EIO;
+    }
+    return result;
+}
+
+// One try with one limit_max.
+static int make(fb_store *store, const fb_store_options *options, const fb_layout *plan, int fd) {
+    int result = size_file(fd, plan->size);
+    if (result != FB_OK) {
+        return result;
+    }
+    result = fb_mapping_map(store, plan, fd, false);
+    if (result != FB_OK) {
+        return result;
+    }
+    result = reserve_fixed(store, plan);
+    if (result == FB_OK && !start(store, options, plan)) {
+        result = FB_ENOMEM;
+    }
+    if (result != FB_OK) {
+        // Only what was tried in vain is left; the file stays the caller's for another try.
+        store->fd = -1;
+        fb_mapping_free(store);
+    }
+    return result;
+}
+
+static int make_smaller(fb_store *store, const fb_store_options *options, int fd) {
+    uint64_t limit = options->limit_bytes;
+    uint64_t wanted = options->limit_max_bytes > 0 ? options->limit_max_bytes : limit * GROWTH;
+    fb_layout plan = {.page = (uint64_t)sysconf(_SC_PAGESIZE), .app_bytes = options->app_bytes};
+    choose_sizes(&plan, options);
+    plan.limit_max = clamp(wanted, limit, LIMIT_MAX);
+    if (!fb_layout_possible(&plan)) {
+        return FB_EINVAL;
+    }
+    for (;;) {
+        fb_layout_complete(&plan);
+        int result = make(store, options, &plan, fd);
+        if (result != FB_ENOMEM || plan.limit_max == limit || options->limit_max_bytes > 0) {
+            return result;
+        }
+        plan.limit_max = clamp(plan.limit_max / 2, limit, LIMIT_MAX);
     }
 }
 
@@ -159,33 +361,31 @@ int fb_mapping_new(fb_store *store, const fb_store_options *options) {
         shards > SHARDS_MAX || (shards > 0 && limit / shards < SHARD_BYTES_MIN)) {
         return FB_EINVAL;
     }
-    layout plan = {.page = (uint64_t)sysconf(_SC_PAGESIZE)};
-    choose_sizes(&plan, options);
-    uint64_t wanted = options->limit_max_bytes > 0 ? options->limit_max_bytes : limit * GROWTH;
-    plan.limit_max = clamp(wanted, limit, LIMIT_MAX);
-    for (;;) {
-        lay_out(&plan);
-        if (map_fresh(store, &plan)) {
-            start(store, options, &plan);
-            return FB_OK;
+    int fd = -1;
+    if (options->in_file) {
+        fd = fcntl(options->fd, F_DUPFD_CLOEXEC, 0);
+        if (fd < 0) {
+            return FB_EIO;
         }
-        if (plan.limit_max == limit || options->limit_max_bytes > 0) {
-            return FB_ENOMEM;
-        }
-        plan.limit_max = clamp(plan.limit_max / 2, limit, LIMIT_MAX);
     }
+    int result = make_smaller(store, options, fd);
+    if (result != FB_OK && fd >= 0) {
+        (void)close(fd);
+    }
+    return result;
 }
 
 void fb_mapping_free(fb_store *store) {
     if (store->base == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < store->region->shard_count; i++) {
-        pthread_mutex_destroy(&store->shards[i].lock);
+    // The locks stay as they are: a region in a file lives on, and they hold nothing.
+    munmap(store->reserved, store->reserved_size);
+    if (store->fd >= 0) {
+        (void)close(store->fd);
     }
-    pthread_mutex_destroy(&store->region->pool_lock);
-    pthread_mutex_destroy(&store->region->resize_lock);
-    munmap(store->base, store->region->size);
+    fb_mem_free(store->huge);
+    store->huge = NULL;
     store->base = NULL;
 }
 

@@ -2,8 +2,8 @@
 //
 // One mapping, in this order: the header (fb_region), the shards, one fb_segment for every segment,
 // the map of segments in use, then for every shard its buckets, overflow buckets and ghosts, then
-// the segments themselves. Everything is found by offset from the start, so the region means the
-// same at any address. Address space is reserved for the largest limit; memory is counted when it
+// the segments themselves, then the room of the layer above. Everything is found by offset from the
+// start, so the region means the same at any address. Address space is reserved for the largest limit; memory is counted when it
 // is used (store/budget.h).
 //
 // Locks, in the order they are taken: that of resizing; the lock of a shard; of one more shard, by
@@ -20,10 +20,11 @@
 #include <stdatomic.h>
 
 enum {
-    FB_REGION_FORMAT = 1,
+    FB_REGION_FORMAT = 2,
     FB_BUCKET_SLOTS = 7,
     FB_LINE = 64,
     FB_GHOST_LINE = 16,  // fingerprints to a line
+    FB_HUGE = 2 << 20,   // bytes of a huge page
 };
 #define FB_REGION_MAGIC UINT64_C(0x3159414245524f46)
 
@@ -61,7 +62,6 @@ typedef struct fb_segment {
     uint32_t largest;     // bytes of the largest record it ever held
     uint32_t resident;    // bytes counted against the limit (of a whole run in its first segment)
     uint32_t run;         // segments of the run
-    uint32_t swept;       // the round of sweeping that saw it last
     uint16_t shard;
     uint8_t state;
     uint8_t queue;
@@ -72,6 +72,14 @@ typedef struct fb_segment {
 typedef struct fb_zone {
     uint64_t offset, size, committed;
 } fb_zone;
+
+// Where something that goes round all segments of a shard is: at the open segment of a queue, or at
+// one of its list (0: behind the newest). What leaves a list moves it on (store/segment.h).
+typedef struct fb_cursor {
+    uint32_t id;
+    uint8_t queue;
+    bool listed;
+} fb_cursor;
 
 typedef struct fb_queue {
     uint32_t oldest, newest, open;
@@ -93,7 +101,9 @@ typedef struct fb_shard {
     uint32_t overflow_live;
     uint32_t spare;
     uint32_t pinned;         // a segment that must neither be reclaimed nor moved just now
-    uint32_t sweep_round;
+    fb_cursor due;           // sweeping what is due; what is asked about; what is moved together
+    fb_cursor turn;
+    fb_cursor sparse;
     fb_queue queues[FB_QUEUES];
     _Atomic uint64_t bytes;  // resident bytes of its segments
     uint64_t live_bytes;     // of records; runs count as what they keep resident
@@ -117,12 +127,14 @@ typedef struct fb_region {
     _Alignas(2 * FB_LINE) pthread_mutex_t resize_lock;
     // Under pool_lock; the atomic ones are read without it too.
     _Alignas(2 * FB_LINE) pthread_mutex_t pool_lock;
-    _Atomic uint32_t pool_busy;  // as fb_shard.busy
     _Atomic uint64_t limit, committed;
+    uint64_t ceiling;     // what the file system was last found to have room for
     fb_zone segments, used_map;
     uint32_t warm;        // free segments that are resident
     uint32_t low;         // no segment below is free and not resident
-    uint64_t warm_bytes;
+    uint32_t huge_low;    // no extent below is wholly so
+    uint32_t cleared;     // list of what clear() took from shards, not yet among the free
+    uint64_t warm_bytes, cleared_bytes;
     uint64_t pool_changes;
     bool resizing;  // the limit may be passed until that ends
     _Atomic uint32_t sweep_shard;  // where the next sweep goes on
@@ -142,6 +154,11 @@ struct fb_store {
     uint64_t log_at;
     uint64_t zones_at, zones_stride;              // of the first shard's zones; to the next one's
     uint64_t buckets_size, overflow_size;         // of each shard's; ghosts follow
+    uint64_t app_at, app_bytes;
+    void *reserved;                               // address space, guards around the region included
+    uint64_t reserved_size;
+    uint8_t *huge;                                // for each extent: asked for as a huge page
+    uint32_t extent_segments;                     // segments in an extent; 0: no huge pages
     bool read_only;                               // attached to somebody else's region
     int fd;                                       // of the file; -1: private memory
     fb_item_alive_fn alive;

@@ -52,6 +52,12 @@ void fb_segment_link(fb_store *store, fb_shard *shard, uint32_t id, uint32_t aft
 void fb_segment_unlink(fb_store *store, fb_shard *shard, uint32_t id) {
     fb_segment *segment = fb_segment_at(store, id);
     fb_queue *queue = queue_of(shard, segment);
+    fb_cursor *cursors[] = {&shard->due, &shard->turn, &shard->sparse};
+    for (size_t i = 0; i < sizeof(cursors) / sizeof(cursors[0]); i++) {
+        if (cursors[i]->id == id) {
+            cursors[i]->id = segment->next;
+        }
+    }
     if (segment->prev != 0) {
         fb_segment_at(store, segment->prev)->next = segment->next;
     } else {
@@ -176,6 +182,45 @@ void fb_segment_promote(fb_store *store, fb_shard *shard, uint32_t id) {
     segment->queue = FB_MAIN;
     count_bytes(shard, queue_of(shard, segment), bytes);
     fb_segment_link(store, shard, id, shard->queues[FB_MAIN].newest);
+}
+
+void fb_segment_clear(fb_store *store, fb_shard *shard) {
+    FB_ASSERT(shard->pinned == 0);
+    for (unsigned i = 0; i < FB_QUEUES; i++) {
+        fb_queue *queue = &shard->queues[i];
+        uint64_t bytes = queue->bytes;
+        if (queue->open != 0) {
+            bytes -= fb_segment_at(store, queue->open)->resident;
+            fb_segment_retire(store, shard, queue->open);
+        }
+        if (queue->oldest != 0) {
+            fb_budget_give_list(store, queue->oldest, queue->newest, bytes);
+        }
+        *queue = (fb_queue){0};
+    }
+    atomic_store_explicit(&shard->bytes, 0, memory_order_relaxed);
+    shard->live_bytes = 0;
+    shard->due = shard->turn = shard->sparse = (fb_cursor){0};
+}
+
+uint32_t fb_segment_step(const fb_store *store, const fb_shard *shard, fb_cursor *cursor) {
+    while (cursor->queue < FB_QUEUES) {
+        const fb_queue *queue = &shard->queues[cursor->queue];
+        uint32_t id = cursor->id;
+        if (!cursor->listed) {
+            id = queue->open;
+            *cursor = (fb_cursor){queue->oldest, cursor->queue, true};
+        } else if (id != 0) {
+            cursor->id = fb_segment_at(store, id)->next;
+        } else {
+            *cursor = (fb_cursor){0, (uint8_t)(cursor->queue + 1), false};
+        }
+        if (id != 0) {
+            return id;
+        }
+    }
+    *cursor = (fb_cursor){0};
+    return 0;
 }
 
 uint64_t fb_segment_walk(const fb_store *store, uint32_t id, uint32_t *at) {

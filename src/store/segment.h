@@ -32,6 +32,11 @@ void fb_segment_unlink(fb_store *store, fb_shard *shard, uint32_t id);
 void fb_segment_promote(fb_store *store, fb_shard *shard, uint32_t id);
 // A segment that has left its queue: the shard's spare, or back to the budget.
 void fb_segment_retire(fb_store *store, fb_shard *shard, uint32_t id);
+// Gives all segments of the shard to the budget at once, whatever is in them.
+void fb_segment_clear(fb_store *store, fb_shard *shard);
+// The segment at the cursor, which moves on: those of probation, then those of main, from the open
+// one and the oldest to the newest. 0: the round is over; the next call begins another.
+uint32_t fb_segment_step(const fb_store *store, const fb_shard *shard, fb_cursor *cursor);
 
 // The live record at *at or after it, within the segment; *at moves behind it. 0: the end.
 uint64_t fb_segment_walk(const fb_store *store, uint32_t id, uint32_t *at);

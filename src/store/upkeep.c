@@ -1,9 +1,11 @@
 // Work on the store as a whole: sweeping, changing the limit, clearing, statistics.
 //
-// A sweep goes round the shards. A segment knows when the first of its records may expire, so only
-// those that are due are looked into; where the layer above can say that an item is not worth
-// keeping (which no due time tells) every segment has its turn too, and each shard counts rounds to
-// know which it has seen. Locks are held for a bounded number of items.
+// A sweep goes round the shards, and in each round its segments, where it was left the last time. A
+// segment knows when the first of its records may expire, so only those that are due are looked
+// into; where the layer above can say that an item is not worth keeping (which no due time tells)
+// every segment has its turn too, by a cursor of its own. Locks are held for a bounded number of
+// items and of looks at segments. (A list by due time would spare the looks, which cost an eighth
+// of an item each, and would be one more thing to keep right at every put.)
 
 #include "store/upkeep.h"
 
@@ -11,11 +13,13 @@
 #include "store/budget.h"
 #include "store/evict.h"
 #include "store/ghost.h"
+#include "store/ghost.h"
 #include "store/mapping.h"
 #include "store/segment.h"
 
 enum {
     HOLD_ITEMS = 4096,     // swept under one lock
+    HOLD_LOOKS = 1024,     // segments whose dates are looked at before the budget is asked again
     SEGMENTS_PER_ITEM = 8, // looking at a segment's dates costs an eighth of looking at an item
     TURN_EVERY = 4,        // segments swept, one of them not for being due
     TRIM_MIN = 128,        // overflow buckets, below which they are not worth moving
@@ -49,37 +53,48 @@ void fb_upkeep_index(fb_store *store, fb_shard *shard, uint64_t steps) {
     }
 }
 
-// What a sweep has left to do.
+void fb_upkeep_settle(fb_store *store, fb_shard *shard) {
+    uint64_t buckets = fb_shard_buckets(shard);
+    fb_budget_shrink(store, &shard->buckets, buckets * FB_LINE);
+    fb_budget_shrink(store, &shard->overflow, (shard->overflow_high + UINT64_C(1)) * FB_LINE);
+    fb_budget_shrink(store, &shard->ghosts, fb_ghost_bytes(buckets));
+}
+
+// What a sweep has left to do, and how far it is with the shard it is at.
 typedef struct broom {
     int64_t now_ns;
     uint64_t budget, removed;
     unsigned picks;
+    bool due_done, turn_done;
 } broom;
 
 static void spend(broom *work, uint64_t cost) {
     work->budget -= cost < work->budget ? cost : work->budget;
 }
 
-// The next segment of the shard to be swept; 0: none. Those that are due come first, but one in
-// some is one whose turn it is, so that items that never expire are asked about, too.
-static uint32_t pick(const fb_store *store, const fb_shard *shard, broom *work) {
-    uint32_t due = 0;
-    uint32_t turn = 0;
-    uint64_t seen = 0;
-    for (unsigned i = 0; i < 2 * FB_QUEUES && due == 0; i++) {
-        const fb_queue *queue = &shard->queues[i / 2];
-        uint32_t id = i % 2 == 0 ? queue->open : queue->oldest;
-        for (; id != 0 && due == 0; id = fb_segment_at(store, id)->next) {
-            const fb_segment *segment = fb_segment_at(store, id);
-            due = segment->due_ns <= work->now_ns ? id : 0;
-            bool unseen = store->alive != NULL && segment->swept != shard->sweep_round;
-            turn = turn == 0 && unseen ? id : turn;
-            seen++;
-        }
-    }
-    spend(work, seen / SEGMENTS_PER_ITEM);
+// The next segment that is due, if the next few have one.
+static uint32_t pick_due(const fb_store *store, fb_shard *shard, broom *work) {
+    uint64_t looks = 0;
+    uint32_t id;
+    do {
+        id = fb_segment_step(store, shard, &shard->due);
+        work->due_done = id == 0;
+        looks++;
+    } while (id != 0 && fb_segment_at(store, id)->due_ns > work->now_ns && looks < HOLD_LOOKS);
+    spend(work, looks / SEGMENTS_PER_ITEM + 1);
+    return id != 0 && fb_segment_at(store, id)->due_ns <= work->now_ns ? id : 0;
+}
+
+// The next segment to be swept, or 0. Those that are due come first, but one in some is one whose
+// turn it is, so that items that never expire are asked about, too.
+static uint32_t pick(const fb_store *store, fb_shard *shard, broom *work) {
     work->picks++;
-    return due == 0 || (turn != 0 && work->picks % TURN_EVERY == 0) ? turn : due;
+    if (!work->due_done && (work->turn_done || work->picks % TURN_EVERY != 0)) {
+        return pick_due(store, shard, work);
+    }
+    uint32_t id = fb_segment_step(store, shard, &shard->turn);
+    work->turn_done = id == 0;
+    return id;
 }
 
 static uint64_t count_live(const fb_store *store, uint32_t id) {
@@ -91,39 +106,56 @@ static uint64_t count_live(const fb_store *store, uint32_t id) {
     return count;
 }
 
-// Sweeps until the hold is over or the shard is done; whether it is done.
-static bool sweep_hold(fb_store *store, fb_shard *shard, broom *work) {
+static void sweep_hold(fb_store *store, fb_shard *shard, broom *work) {
     uint64_t items = 0;
     uint64_t removed = 0;
-    bool done = false;
     fb_shard_lock(shard);
     fb_shard_see(shard, work->now_ns);
-    while (!done && items < HOLD_ITEMS && work->budget > 0) {
+    while (!(work->due_done && work->turn_done) && items < HOLD_ITEMS && work->budget > 0) {
         uint32_t id = pick(store, shard, work);
-        done = id == 0;
-        if (!done) {
+        if (id != 0) {
             uint64_t count = count_live(store, id) + 1;
-            fb_segment_at(store, id)->swept = shard->sweep_round;
             removed += fb_evict_sweep(store, shard, id, work->now_ns);
             items += count;
             spend(work, count);
+        } else {
+            items += HOLD_LOOKS / SEGMENTS_PER_ITEM;
         }
     }
-    shard->sweep_round += done;
     fb_upkeep_index(store, shard, removed);
+    fb_upkeep_settle(store, shard);
     fb_shard_unlock(shard);
     work->removed += removed;
-    return done;
+}
+
+// One round of the shard, or what the last sweep left of one; whether that is done.
+static bool sweep_shard(fb_store *store, fb_shard *shard, broom *work) {
+    work->due_done = false;
+    work->turn_done = store->alive == NULL;
+    while (!(work->due_done && work->turn_done) && work->budget > 0) {
+        sweep_hold(store, shard, work);
+    }
+    return work->due_done && work->turn_done;
+}
+
+static bool begun(fb_shard *shard) {
+    fb_shard_lock(shard);
+    bool begun = shard->due.listed || shard->turn.listed;
+    fb_shard_unlock(shard);
+    return begun;
 }
 
 uint64_t fb_store_sweep(fb_store *store, int64_t now_ns, uint64_t item_budget) {
     fb_region *region = store->region;
     broom work = {.now_ns = now_ns, .budget = item_budget};
     uint32_t start = atomic_load_explicit(&region->sweep_shard, memory_order_relaxed);
+    uint32_t mask = region->shard_count - 1;
+    // A shard that was left in the middle of its round has the part before that at the end.
+    uint32_t visits = region->shard_count + begun(&store->shards[start & mask]);
     uint32_t visited = 0;
-    while (visited < region->shard_count && work.budget > 0) {
-        fb_shard *shard = &store->shards[(start + visited) & (region->shard_count - 1)];
-        visited += sweep_hold(store, shard, &work);
+    fb_budget_ease(store);
+    while (visited < visits && work.budget > 0) {
+        visited += sweep_shard(store, &store->shards[(start + visited) & mask], &work);
         spend(&work, 1);
     }
     atomic_store_explicit(&region->sweep_shard, start + visited, memory_order_relaxed);
@@ -186,20 +218,13 @@ int fb_store_resize(fb_store *store, uint64_t limit_bytes) {
     return fits ? FB_OK : FB_ENOMEM;
 }
 
+// The segments go to the budget as one list, whatever is in them, and the index starts anew without
+// being looked at: readers see by its geometry that what they read is no more.
 static uint64_t clear_shard(fb_store *store, fb_shard *shard) {
     uint64_t items = shard->items;
-    // First the index: no reader may find a record whose memory is somebody else's.
     bool room = fb_bucket_reset(store, shard);
     FB_ASSERT(room);
-    for (unsigned queue = 0; queue < FB_QUEUES; queue++) {
-        while (shard->queues[queue].oldest != 0) {
-            fb_segment_free(store, shard, shard->queues[queue].oldest);
-        }
-        if (shard->queues[queue].open != 0) {
-            fb_segment_free(store, shard, shard->queues[queue].open);
-        }
-    }
-    shard->live_bytes = 0;
+    fb_segment_clear(store, shard);
     return items;
 }
 
@@ -218,6 +243,9 @@ void fb_store_stats_read(fb_store *store, fb_store_stats *stats) {
     fb_region *region = store->region;
     *stats = (fb_store_stats){
         .limit_bytes = atomic_load_explicit(&region->limit, memory_order_relaxed)};
+    if (store->read_only) {
+        return;
+    }
     pthread_mutex_lock(&region->pool_lock);
     stats->used_bytes =
         region->segments.offset + region->segments.committed + region->used_map.committed;
