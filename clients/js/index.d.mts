@@ -1,0 +1,2 @@
+export { Client, ForebayError, cached } from './index.js'
+export type * from './index.js'
