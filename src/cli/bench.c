@@ -1,3 +1,5 @@
+// forebay bench: the benchmarks by name. In this file:
+//
 // forebay bench report: what the cache gains for one class, as this client feels it.
 //
 // The samples are taken one after another on one connection. First each is loaded anew (FB.FETCH
@@ -322,8 +324,8 @@ static bool report(run *self) {
            read_figures(self, &bench->after) && read_whole(self) && write_report(self);
 }
 
-int fb_cli_bench(const fb_line *line) {
-    if (strcmp(line->words[0], "report") != 0 || line->word_count < FIRST_PARAM) {
+static int run_report(const fb_line *line) {
+    if (line->word_count < FIRST_PARAM) {
         fb_cli_complain(line, "usage: forebay bench report CLASS [NAME=VALUE]...");
         return FB_EXIT_USAGE;
     }
@@ -342,4 +344,23 @@ int fb_cli_bench(const fb_line *line) {
     fb_mem_free(self->bench.samples);
     fb_mem_free(self);
     return status;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(const fb_line *line);
+} BENCHES[] = {
+    {"report", run_report},
+    {"memory", fb_cli_bench_memory},
+};
+
+int fb_cli_bench(const fb_line *line) {
+    for (size_t i = 0; i < sizeof BENCHES / sizeof BENCHES[0]; i++) {
+        if (strcmp(line->words[0], BENCHES[i].name) == 0) {
+            return BENCHES[i].run(line);
+        }
+    }
+    fb_cli_complain(line, "there is no benchmark '%s'; `forebay help bench` lists them",
+                    line->words[0]);
+    return FB_EXIT_USAGE;
 }

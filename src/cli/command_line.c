@@ -34,8 +34,10 @@ const fb_subcommand FB_SUBCOMMANDS[] = {
     {"stats", "[CLASS]", 0, 1, " json ", "The live figures, of all or of one class.", fb_cli_stats},
     {"explain", "KEY", 1, 1, " json ",
      "Tells what is known about a key, and why its last read missed.", fb_cli_explain},
-    {"bench", "report CLASS [NAME=VALUE]...", 1, FB_LINE_WORDS_MAX, " samples output json ",
-     "Measures a class: asked for anew, then from the cache; writes cache_performance_report.txt.",
+    {"bench", "report CLASS [NAME=VALUE]..., or memory", 1, FB_LINE_WORDS_MAX,
+     " samples output json entries threads rounds churn quick ",
+     "report: a class, asked for anew, then from the cache; into cache_performance_report.txt. "
+     "memory: the memory tier on this machine.",
      fb_cli_bench},
     {"version", "", 0, 0, " json ", "Prints the version.", fb_cli_version},
     {"help", "[COMMAND]", 0, 1, " ", "This text, or more about one command.", fb_cli_help},
@@ -57,6 +59,11 @@ static const option_row OPTIONS[] = {
     {"soft", NULL, "stale instead of gone"},
     {"samples", "COUNT", "requests of each kind; 5 unless set"},
     {"output", "FILE", "where the report goes; cache_performance_report.txt unless set"},
+    {"entries", "COUNT,...", "memory: how many entries; 10000,1000000 unless set"},
+    {"threads", "COUNT,...", "memory: how many threads; 1,2 unless set"},
+    {"rounds", "COUNT", "memory: rounds, of which the median counts; 9 unless set"},
+    {"churn", "SECONDS", "memory: mixed writes for so long instead; the most memory it took"},
+    {"quick", NULL, "memory: three short rounds"},
     {"raw", NULL, "print the bytes alone, without a line end"},
     {"json", NULL, "print JSON"},
     {"url", "ADDRESS",
@@ -175,6 +182,8 @@ static void store_switch(fb_line *line, const char *name) {
         line->soft = true;
     } else if (strcmp(name, "refresh") == 0) {
         line->refresh = true;
+    } else if (strcmp(name, "quick") == 0) {
+        line->quick = true;
     } else if (strcmp(name, "help") == 0) {
         line->help = true;
     }
@@ -219,6 +228,14 @@ static bool store_option(fb_line *line, const char *name, const char *value) {
         line->ttl = value;
     } else if (strcmp(name, "output") == 0) {
         line->output = value;
+    } else if (strcmp(name, "entries") == 0) {
+        line->entries = value;
+    } else if (strcmp(name, "threads") == 0) {
+        line->threads = value;
+    } else if (strcmp(name, "rounds") == 0) {
+        line->rounds = value;
+    } else if (strcmp(name, "churn") == 0) {
+        line->churn = value;
     } else if (strcmp(name, "set") == 0) {
         return store_setting(line, value);
     } else if (strcmp(name, "timeout") == 0) {

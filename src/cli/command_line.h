@@ -33,7 +33,8 @@ typedef struct fb_line {
     const char *output;  // --output
     int64_t timeout_ms;  // --timeout
     uint32_t samples;    // --samples
-    bool json, raw, soft, refresh, help;
+    const char *entries, *threads, *rounds, *churn;  // of bench memory, as given
+    bool json, raw, soft, refresh, quick, help;
 } fb_line;
 
 typedef struct fb_subcommand {
@@ -64,7 +65,8 @@ int fb_cli_invalidate(const fb_line *line);
 int fb_cli_warm(const fb_line *line);
 int fb_cli_stats(const fb_line *line);
 int fb_cli_explain(const fb_line *line);
-int fb_cli_bench(const fb_line *line);  // bench.c
+int fb_cli_bench(const fb_line *line);         // bench.c
+int fb_cli_bench_memory(const fb_line *line);  // bench_memory.c
 int fb_cli_help(const fb_line *line);   // command_line.c
 
 #ifdef __cplusplus
