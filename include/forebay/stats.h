@@ -20,6 +20,7 @@ extern "C" {
     X(negative_hits, "of the hits: answered with known-not-to-exist")                         \
     X(stale_hits, "of the hits: answered with a stale value while it was refreshed")          \
     X(fallback_hits, "of the hits: answered with an old value because the source failed")     \
+    X(region_hits, "of the hits: read by other processes from the shared region")             \
     X(coalesced, "of the misses: answered by a load that another request had begun")          \
     X(errors, "reads that ended in an error")                                                 \
     X(timeouts, "of the errors: the caller's time was over")                                  \

@@ -5,8 +5,8 @@
 // Catalogues. A reload puts another one in force. Classes of the old one may still be held by loads
 // and readers, so it lives as long as the cache; swaps are rare, and a catalogue is small. What was
 // stored under the old one must not be served wrongly by the new one: a swap dooms the loads under
-// way, then drops the entries whose key now belongs to another class (their stamps would be looked
-// for in the wrong slots). A load that begins after a swap with a class from before it is doomed
+// way, invalidates the classes whose keys or values are others now, then drops the entries whose
+// key now belongs to another class (their stamps would be looked for in the wrong slots). A load that begins after a swap with a class from before it is doomed
 // from the start. A write that races with a swap looks again afterwards which catalogue is in
 // force, and is done again if that changed: either it sees the new one, or the swap's walk sees its
 // entry.
@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/error.h"
 #include "base/mem.h"
 #include "base/rule.h"
 #include "base/str.h"
@@ -93,6 +94,17 @@ static void drop_moved(fb_cache *cache, const fb_catalog *older, const fb_catalo
     }
 }
 
+// After the new ones are in force: what is loaded from now on is what they give.
+static void drop_changed(fb_cache *cache, const fb_catalog *older, const fb_catalog *catalog) {
+    for (size_t i = 0; i < fb_catalog_count(catalog); i++) {
+        const fb_class *class_ = fb_catalog_at(catalog, i);
+        const fb_class *same = fb_catalog_by_id(older, class_->id);
+        if (same != NULL && fb_class_print(same) != fb_class_print(class_)) {
+            fb_tags_bump(cache->tags, fb_tags_class_slot(cache->tags, class_->id), false, 0);
+        }
+    }
+}
+
 int fb_cache_swap(fb_cache *cache, fb_catalog *catalog) {
     fb_view *view = fb_mem_zero(1, sizeof *view);
     if (view == NULL) {
@@ -111,8 +123,11 @@ int fb_cache_swap(fb_cache *cache, fb_catalog *catalog) {
     if (FB_RULE(moved)) {
         drop_moved(cache, view->older->catalog, catalog);
     }
+    fb_outside_close(cache->tags->table);
     atomic_store(&cache->view, view);
     fb_tickets_doom_all(cache->tickets, NULL, NULL);
+    drop_changed(cache, view->older->catalog, catalog);
+    fb_outside_open(cache->tags->table, catalog);
     owners now = {catalog};
     (void)fb_store_remove_if(cache->store, 0, has_other_owner, &now);
     pthread_mutex_unlock(&cache->swap_lock);
@@ -137,17 +152,52 @@ static bool alive(void *arg, const fb_item *item) {
     }
     const fb_class *class_ = fb_view_class(view, entry.class_id);
     return class_ != NULL && ((entry.flags & FB_ENTRY_SEQ) == 0 ||
-                              !fb_entry_overtaken(&entry, class_, cache->tags, entry.seq, &why));
+                              !fb_entry_overtaken(&entry, fb_kin_of(class_), &cache->tags->outside, entry.seq,
+                                                  &why));
 }
 
-static int make_parts(fb_cache *cache, const fb_cache_options *options) {
+static int make_store(fb_cache *cache, const fb_cache_options *options) {
+    fb_cache_region *region = options->region;
     fb_store_options store = {.limit_bytes = options->memory_bytes,
                               .seed = options->seed,
                               .alive = alive,
-                              .alive_arg = cache};
-    int result = fb_store_new(&store, &cache->store);
+                              .alive_arg = cache,
+                              .app_bytes = fb_outside_bytes(options->tag_slots),
+                              .app_format = FB_OUTSIDE_FORMAT};
+    if (region == NULL) {
+        return fb_store_new(&store, &cache->store);
+    }
+    store.in_file = true;
+    store.fd = region->fd;
+    store.boot = region->boot;
+    if (!region->keep) {
+        return fb_store_new(&store, &cache->store);
+    }
+    fb_store_adopted adopted;
+    int result = fb_store_adopt(&store, &cache->store, &adopted, region->error);
     if (result == FB_OK) {
-        result = fb_tags_new(options->tag_slots, options->seed, &cache->tags);
+        region->entries = adopted.items;
+        region->shards_dropped = adopted.shards_dropped;
+    }
+    return result;
+}
+
+static int make_tags(fb_cache *cache, const fb_cache_options *options) {
+    uint64_t bytes = 0;
+    void *room = fb_store_app(cache->store, &bytes);
+    if (options->region == NULL || !options->region->keep) {
+        return fb_tags_new(room, options->tag_slots, options->seed, &cache->tags);
+    }
+    int result = fb_tags_adopt(room, bytes, &cache->tags);
+    return result == FB_EINVAL ? fb_error_set(options->region->error, FB_EINVAL,
+                                              "its table of invalidations is damaged")
+                               : result;
+}
+
+static int make_parts(fb_cache *cache, const fb_cache_options *options) {
+    int result = make_store(cache, options);
+    if (result == FB_OK) {
+        result = make_tags(cache, options);
     }
     if (result == FB_OK) {
         result = fb_tickets_new(options->seed, &cache->tickets);
@@ -181,7 +231,11 @@ int fb_cache_new(const fb_cache_options *options, fb_cache **cache) {
         return result < 0 ? result : FB_ENOMEM;
     }
     view->catalog = options->catalog;
+    if (options->region != NULL && options->region->keep) {
+        fb_cache_adopt(made, options);
+    }
     atomic_store(&made->view, view);
+    fb_outside_open(made->tags->table, options->catalog);
     *cache = made;
     return FB_OK;
 }
@@ -211,6 +265,10 @@ void fb_cache_free(fb_cache *cache) {
 
 fb_store *fb_cache_store(fb_cache *cache) {
     return cache->store;
+}
+
+uint64_t fb_cache_generation(const fb_cache *cache) {
+    return fb_outside_generation(&cache->tags->outside);
 }
 
 uint64_t fb_cache_seq(const fb_cache *cache) {
@@ -289,27 +347,6 @@ bool fb_cache_judge(const fb_cache *cache, const fb_view *view, const fb_item *i
         fb_entry_judge(entry, fb_view_class(view, entry->class_id), cache->tags, now_ns, judged);
     }
     return judged->find != FB_FIND_NOTHING;
-}
-
-void fb_cache_show(const fb_item *item, const fb_entry *entry, const fb_judged *judged,
-                   int64_t now_ns, fb_value *value) {
-    int64_t age_ms = now_ns / FB_NS_PER_MS - entry->born_ms;
-    int64_t left_ns = judged->fresh_until_ns - now_ns;
-    *value = (fb_value){
-        .data = item->value,
-        .kind = entry->flags & FB_ENTRY_JSON ? FB_KIND_JSON : FB_KIND_BYTES,
-        .tier = FB_TIER_MEMORY,
-        .freshness = judged->find == FB_FIND_STALE      ? FB_STALE
-                     : judged->find == FB_FIND_FALLBACK ? FB_FALLBACK
-                                                        : FB_FRESH,
-        .age_ms = age_ms > 0 ? age_ms : 0,
-        .version = item->version,
-    };
-    if (judged->fresh_until_ns == INT64_MAX) {
-        value->ttl_ms = -1;
-    } else if (left_ns > 0) {
-        value->ttl_ms = (left_ns - 1) / FB_NS_PER_MS + 1;
-    }
 }
 
 // ---- figures, hot keys, misses

@@ -27,23 +27,42 @@ extern "C" {
 
 typedef struct fb_cache fb_cache;
 
+// The file that the memory tier lies in, and what was found there.
+typedef struct fb_cache_region {
+    int fd;         // open for reading and writing
+    uint64_t boot;  // fb_outside_boot()
+    bool keep;      // with the entries that are in it
+    fb_error *error;
+    // out, with `keep`:
+    uint64_t entries;         // that are there still
+    uint64_t removed;         // whose class is gone or another now, or whose key has another owner
+    uint32_t shards_dropped;  // whose writer was killed in the middle of a change
+} fb_cache_region;
+
 typedef struct fb_cache_options {
     uint64_t memory_bytes;  // for the store
     uint32_t tag_slots;     // a power of two; 0: 16,384
     uint64_t seed;
     fb_catalog *catalog;  // taken over (not after an error), freed with the cache
+    fb_cache_region *region;  // NULL: private memory
+    int64_t now_ns;           // with region->keep
 } fb_cache_options;
 
+// FB_OK, FB_ENOMEM. With a region: FB_EIO; FB_EINVAL, with region->keep: what the file holds cannot
+// be kept, region->error says why, and it is untouched. Then ids of equal names are to be those of
+// the region (fb_outside_class_id()): what classes of other ids or prints left is removed.
 FB_CHECK_RESULT int fb_cache_new(const fb_cache_options *options, fb_cache **cache);
 void fb_cache_free(fb_cache *cache);
 const fb_catalog *fb_cache_catalog(const fb_cache *cache);
 // Puts another catalogue in force; the old one lives on until the cache is freed, since loads and
 // readers may still hold its classes. Ids of equal names are equal (the caller saw to it). Dooms
 // the loads under way, and those begun later with a class from before; drops entries whose key now
-// belongs to another class, or whose class moved to another namespace. What a class's new query
-// would give is not known to be different: invalidate that class. FB_ENOMEM: nothing changed.
+// belongs to another class, or whose class moved to another namespace, or gives other keys or
+// values now (fb_class_print()). FB_ENOMEM: nothing changed.
 FB_CHECK_RESULT int fb_cache_swap(fb_cache *cache, fb_catalog *catalog);
 fb_store *fb_cache_store(fb_cache *cache);
+// Changes with the classes (cache/outside.h).
+uint64_t fb_cache_generation(const fb_cache *cache);
 
 // ---- reading
 

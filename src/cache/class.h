@@ -71,6 +71,7 @@ typedef struct fb_class {
     // The driver's: where its values come from.
     void *source;    // NULL: none
     void *prepared;  // what the source made of the query
+    uint64_t source_print;  // tells the source from another one of that name
 } fb_class;
 
 // Compiles. FB_EINVAL with file, line and column of the class in `error`: malformed pattern,
@@ -111,6 +112,9 @@ FB_CHECK_RESULT int fb_class_unbind(const fb_class *class_, fb_str key, fb_buf *
 // `key`. FB_OK or FB_ENOMEM.
 FB_CHECK_RESULT int fb_class_params_of_key(const fb_class *class_, fb_str key, fb_buf *scratch,
                                            fb_bound *bound);
+// Tells a class from another one whose keys or values differ: two with one print load the same under
+// the same keys. Names, times and namespaces do not count.
+uint64_t fb_class_print(const fb_class *class_);
 // Whether `key` has the shape of the pattern: its text, and 32 hex digits for {hash}. Types and
 // normalisation of values do not matter.
 bool fb_class_owns(const fb_class *class_, fb_str key);

@@ -16,15 +16,23 @@
 // told by a number (the slot's) or a flag, never by comparing times: readers' clocks are read at
 // other moments, and one that is a little behind must not see the entry fresh again. Where nothing
 // may be served stale the entry is then gone, because the same rules lead there.
+//
+// Early refresh is XFetch (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache
+// Stampede Prevention", VLDB 2015): refresh when now - cost x beta x ln(U) >= fresh_until. -ln(U)
+// is above 20 once in 5 x 10^8 draws: before fresh_until - 20 x beta x cost no random number is
+// drawn.
 
 #include "cache/entry.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/units.h"
 
 enum { BORN_LEN = 5, GRACE_LEN = 8, SEQ_LEN = 6, COST_LEN = 4, TAG_LEN = 3 };
+
+static const double EARLY_SPAN = 20;
 
 _Static_assert((int)FB_ENTRY_PACKED_MAX <= (int)FB_STORE_EXTRA_MAX,
                "an entry fits the store's extra bytes");
@@ -122,21 +130,21 @@ bool fb_entry_add_tag(fb_entry *entry, uint32_t slot) {
 
 // ---- judging
 
-bool fb_entry_overtaken(const fb_entry *entry, const fb_class *class_, const fb_tags *tags,
-                        uint64_t seq, fb_miss_reason *why) {
+bool fb_entry_overtaken(const fb_entry *entry, fb_kin kin, const fb_outside *stamps, uint64_t seq,
+                        fb_miss_reason *why) {
     *why = FB_MISS_CLEARED;
-    if (fb_tags_hard_after(tags, fb_tags_clear_slot(tags), seq)) {
+    if (fb_stamps_hard_after(stamps, fb_stamps_clear_slot(stamps), seq)) {
         return true;
     }
     *why = FB_MISS_INVALIDATED;
-    if (class_->id != FB_CLASS_PLAIN &&
-        (fb_tags_hard_after(tags, fb_tags_class_slot(tags, class_->id), seq) ||
-         fb_tags_hard_after(tags, fb_tags_namespace_slot(tags, class_->namespace_id), seq))) {
+    if (kin.class_id != FB_CLASS_PLAIN &&
+        (fb_stamps_hard_after(stamps, fb_stamps_class_slot(stamps, kin.class_id), seq) ||
+         fb_stamps_hard_after(stamps, fb_stamps_namespace_slot(stamps, kin.namespace_id), seq))) {
         return true;
     }
     *why = FB_MISS_TAG;
     for (size_t i = 0; i < entry->tag_count; i++) {
-        if (fb_tags_hard_after(tags, entry->tags[i], seq)) {
+        if (fb_stamps_hard_after(stamps, entry->tags[i], seq)) {
             return true;
         }
     }
@@ -145,28 +153,50 @@ bool fb_entry_overtaken(const fb_entry *entry, const fb_class *class_, const fb_
 }
 
 // Takes *until back to the soft invalidation of one slot, if there was one.
-static void soften(const fb_tags *tags, uint32_t slot, uint64_t seq, int64_t *until) {
+static void soften(const fb_outside *stamps, uint32_t slot, uint64_t seq, int64_t *until) {
     int64_t soft_ns;
-    if (fb_tags_soft_after(tags, slot, seq, &soft_ns) && soft_ns < *until) {
+    if (fb_stamps_soft_after(stamps, slot, seq, &soft_ns) && soft_ns < *until) {
         *until = soft_ns;
     }
 }
 
-static int64_t softened(const fb_entry *entry, const fb_class *class_, const fb_tags *tags,
+static int64_t softened(const fb_entry *entry, fb_kin kin, const fb_outside *stamps,
                         int64_t now_ns) {
     int64_t until = INT64_MAX;
-    soften(tags, fb_tags_clear_slot(tags), entry->seq, &until);
-    if (class_->id != FB_CLASS_PLAIN) {
-        soften(tags, fb_tags_class_slot(tags, class_->id), entry->seq, &until);
-        soften(tags, fb_tags_namespace_slot(tags, class_->namespace_id), entry->seq, &until);
+    soften(stamps, fb_stamps_clear_slot(stamps), entry->seq, &until);
+    if (kin.class_id != FB_CLASS_PLAIN) {
+        soften(stamps, fb_stamps_class_slot(stamps, kin.class_id), entry->seq, &until);
+        soften(stamps, fb_stamps_namespace_slot(stamps, kin.namespace_id), entry->seq, &until);
     }
     for (size_t i = 0; i < entry->tag_count; i++) {
-        soften(tags, entry->tags[i], entry->seq, &until);
+        soften(stamps, entry->tags[i], entry->seq, &until);
     }
     if (until == INT64_MIN) {
         until = entry->born_ms * FB_NS_PER_MS;
     }
     return until == INT64_MAX || until < now_ns ? until : now_ns;
+}
+
+bool fb_entry_fresh_until(const fb_entry *entry, fb_kin kin, const fb_outside *stamps,
+                          int64_t now_ns, int64_t *until_ns, fb_miss_reason *why) {
+    *why = FB_MISS_EXPIRED;
+    if (entry->dead_ns <= now_ns) {
+        return false;
+    }
+    int64_t until = entry->fresh_until_ns;
+    if ((entry->flags & FB_ENTRY_SEQ) != 0 && entry->seq != fb_stamps_seq(stamps)) {
+        if (fb_entry_overtaken(entry, kin, stamps, entry->seq, why)) {
+            return false;
+        }
+        int64_t soft = softened(entry, kin, stamps, now_ns);
+        until = soft < until ? soft : until;
+    }
+    if ((entry->flags & FB_ENTRY_SOFT) != 0 && until > now_ns) {
+        until = now_ns;
+    }
+    *until_ns = until;
+    *why = FB_MISS_UNKNOWN;
+    return true;
 }
 
 // What is left of an entry that is not fresh any more.
@@ -187,19 +217,10 @@ static void judge_old(const fb_entry *entry, const fb_class *class_, int64_t now
 void fb_entry_judge(const fb_entry *entry, const fb_class *class_, const fb_tags *tags,
                     int64_t now_ns, fb_judged *judged) {
     *judged = (fb_judged){.find = FB_FIND_NOTHING, .why = FB_MISS_EXPIRED};
-    if (class_ == NULL || entry->dead_ns <= now_ns) {
+    int64_t fresh_until;
+    if (class_ == NULL || !fb_entry_fresh_until(entry, fb_kin_of(class_), &tags->outside, now_ns,
+                                                &fresh_until, &judged->why)) {
         return;
-    }
-    int64_t fresh_until = entry->fresh_until_ns;
-    if ((entry->flags & FB_ENTRY_SEQ) != 0 && entry->seq != fb_tags_seq(tags)) {
-        if (fb_entry_overtaken(entry, class_, tags, entry->seq, &judged->why)) {
-            return;
-        }
-        int64_t soft = softened(entry, class_, tags, now_ns);
-        fresh_until = soft < fresh_until ? soft : fresh_until;
-    }
-    if ((entry->flags & FB_ENTRY_SOFT) != 0 && fresh_until > now_ns) {
-        fresh_until = now_ns;
     }
     int64_t stale_until = fresh_until;
     if (fb_entry_has_grace(entry)) {
@@ -208,10 +229,40 @@ void fb_entry_judge(const fb_entry *entry, const fb_class *class_, const fb_tags
     judged->fresh_until_ns = fresh_until;
     judged->stale_until_ns = stale_until < entry->dead_ns ? stale_until : entry->dead_ns;
     judged->dead_ns = entry->dead_ns;
-    judged->why = FB_MISS_UNKNOWN;
     if (now_ns >= fresh_until) {
         judge_old(entry, class_, now_ns, judged);
     } else {
         judged->find = entry->flags & FB_ENTRY_UNCACHEABLE ? FB_FIND_HIT_FOR_MISS : FB_FIND_FRESH;
+    }
+}
+
+bool fb_entry_is_early(const fb_entry *entry, double beta, int64_t fresh_until_ns, int64_t now_ns,
+                       fb_rng *rng) {
+    if (rng == NULL || entry->cost_us == 0 || fresh_until_ns == INT64_MAX) {
+        return false;
+    }
+    double unit = beta * entry->cost_us * (double)FB_NS_PER_US;
+    double left = (double)(fresh_until_ns - now_ns);
+    return left < EARLY_SPAN * unit && left <= -log(fb_rng_unit(rng)) * unit;
+}
+
+void fb_entry_show(const fb_item *item, const fb_entry *entry, const fb_judged *judged,
+                   int64_t now_ns, fb_value *value) {
+    int64_t age_ms = now_ns / FB_NS_PER_MS - entry->born_ms;
+    int64_t left_ns = judged->fresh_until_ns - now_ns;
+    *value = (fb_value){
+        .data = item->value,
+        .kind = entry->flags & FB_ENTRY_JSON ? FB_KIND_JSON : FB_KIND_BYTES,
+        .tier = FB_TIER_MEMORY,
+        .freshness = judged->find == FB_FIND_STALE      ? FB_STALE
+                     : judged->find == FB_FIND_FALLBACK ? FB_FALLBACK
+                                                        : FB_FRESH,
+        .age_ms = age_ms > 0 ? age_ms : 0,
+        .version = item->version,
+    };
+    if (judged->fresh_until_ns == INT64_MAX) {
+        value->ttl_ms = -1;
+    } else if (left_ns > 0) {
+        value->ttl_ms = (left_ns - 1) / FB_NS_PER_MS + 1;
     }
 }

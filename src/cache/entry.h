@@ -62,10 +62,27 @@ typedef struct fb_judged {
 } fb_judged;
 void fb_entry_judge(const fb_entry *entry, const fb_class *class_, const fb_tags *tags,
                     int64_t now_ns, fb_judged *judged);
+// The class and namespace whose invalidations concern an entry: all that the stamps ask of a class,
+// so that a process beside the daemon judges by the same rules (cache/outside.h).
+typedef struct fb_kin {
+    uint16_t class_id, namespace_id;
+} fb_kin;
+static inline fb_kin fb_kin_of(const fb_class *class_) {
+    return (fb_kin){class_->id, class_->namespace_id};
+}
 // Whether a hard invalidation of one of its tags, its class or namespace came after `seq`; *why
 // says of which kind.
-bool fb_entry_overtaken(const fb_entry *entry, const fb_class *class_, const fb_tags *tags,
-                        uint64_t seq, fb_miss_reason *why);
+bool fb_entry_overtaken(const fb_entry *entry, fb_kin kin, const fb_outside *stamps, uint64_t seq,
+                        fb_miss_reason *why);
+// Until when it is fresh, soft invalidations counted. false: it is gone, *why says how.
+bool fb_entry_fresh_until(const fb_entry *entry, fb_kin kin, const fb_outside *stamps,
+                          int64_t now_ns, int64_t *until_ns, fb_miss_reason *why);
+// Whether this reader of a fresh entry, drawn by lot, is to refresh it early. NULL: never.
+bool fb_entry_is_early(const fb_entry *entry, double beta, int64_t fresh_until_ns, int64_t now_ns,
+                       fb_rng *rng);
+// What a reader is shown of it: all of *value but the tier's doing.
+void fb_entry_show(const fb_item *item, const fb_entry *entry, const fb_judged *judged,
+                   int64_t now_ns, fb_value *value);
 
 // a + b, where INT64_MAX is for ever.
 static inline int64_t fb_time_add(int64_t a, int64_t b) {

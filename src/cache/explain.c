@@ -58,7 +58,7 @@ static void see(void *arg, const fb_item *item) {
         return;
     }
     fb_value value;
-    fb_cache_show(item, &entry, &judged, job->now_ns, &value);
+    fb_entry_show(item, &entry, &judged, job->now_ns, &value);
     explanation->tier = FB_TIER_MEMORY;
     explanation->negative = (entry.flags & FB_ENTRY_NEGATIVE) != 0;
     explanation->hit_for_miss = judged.find == FB_FIND_HIT_FOR_MISS;

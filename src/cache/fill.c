@@ -253,7 +253,7 @@ int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded, u
     fb_stripe *stripe = FB_RULE(fill_lock) ? fb_ticket_lock(ticket) : NULL;
     result = store(cache, ticket, &job, now_ns, &judged);
     fb_stripe_unlock(stripe);
-    fb_cache_show(&job.item, &job.entry, &judged, now_ns, value_info);
+    fb_entry_show(&job.item, &job.entry, &judged, now_ns, value_info);
     value_info->tier = FB_TIER_SOURCE;
     value_info->data = (fb_str){NULL, 0};
     if (result != FB_OK || job.ttl_ns <= 0) {

@@ -12,6 +12,7 @@
 #define FB_CACHE_HINTS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "cache/class.h"
@@ -41,6 +42,22 @@ static inline void fb_hints_note(fb_hints *hints, uint64_t hash, uint16_t class_
     atomic_fetch_add_explicit(&hints->hits[stripe % FB_HINTS_STRIPES][class_id % FB_CLASS_MAX], 1,
                               memory_order_relaxed);
 }
+
+// ---- the daemon's side
+
+// How far the counts were taken.
+typedef struct fb_hints_seen {
+    uint64_t hits[FB_HINTS_STRIPES][FB_CLASS_MAX];
+} fb_hints_seen;
+
+struct fb_cache;
+// A drain counts so many hits at the most, for each class and stripe: whoever may write to the file
+// could have written anything.
+#define FB_HINTS_HITS_MAX (UINT64_C(1) << 24)
+
+// `hints` is a copy: keys are used and hits counted that were not in the one before. `first`: it
+// only says where the counts stand.
+void fb_hints_take(const fb_hints *hints, fb_hints_seen *seen, bool first, struct fb_cache *cache);
 
 #ifdef __cplusplus
 }

@@ -15,6 +15,7 @@
 #include <forebay/store.h>
 
 #include "base/rng.h"
+#include "cache/class.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,6 +45,20 @@ uint64_t fb_outside_generation(const fb_outside *outside);
 // refreshed early by whoever asks now (decided by `rng`, NULL: never), or not to be judged here.
 FB_CHECK_RESULT int fb_outside_judge(const fb_outside *outside, const fb_item *item,
                                      int64_t now_ns, fb_rng *rng, fb_value *value);
+
+// fb_store_options.boot of a region: `boot_id` is the text of /proc/sys/kernel/random/boot_id.
+uint64_t fb_outside_boot(fb_str boot_id);
+
+// ---- the daemon's side
+
+// The number that a class of this name had; FB_CLASS_PLAIN: there was none.
+uint16_t fb_outside_class_id(const fb_outside *outside, fb_str name);
+// Whether the table's class of this number is the same: name, and all that values follow from.
+bool fb_outside_has(const fb_outside *outside, const fb_class *class_);
+uint16_t fb_outside_namespace(const fb_outside *outside, uint16_t class_id);
+// Nothing is judged outside between the two calls; the second says which classes there are now.
+void fb_outside_close(fb_outside_table *table);
+void fb_outside_open(fb_outside_table *table, const fb_catalog *catalog);
 
 #ifdef __cplusplus
 }

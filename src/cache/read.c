@@ -5,18 +5,12 @@
 // calls again, and the last call counts. So each call judges from scratch, and copes with any
 // bytes.
 //
-// Early refresh is XFetch (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache
-// Stampede Prevention", VLDB 2015): refresh when now - cost x beta x ln(U) >= fresh_until. -ln(U)
-// is above 20 once in 5 x 10^8 draws: before fresh_until - 20 x beta x cost no random number is
-// drawn. The budget is looked at last, since it sums counters.
-
-#include <math.h>
+// Of those whom the lot makes refresh early (entry.c) the budget is asked last, since it sums
+// counters.
 
 #include "base/glob.h"
 #include "base/units.h"
 #include "cache/shared.h"
-
-static const double EARLY_SPAN = 20;
 
 typedef struct look {
     const fb_cache *cache;
@@ -38,14 +32,11 @@ static bool within_budget(const fb_cache *cache, const fb_class *class_) {
 }
 
 static bool is_early(const look *job, const fb_entry *entry, int64_t fresh_until_ns) {
-    if (job->rng == NULL || entry->cost_us == 0 || fresh_until_ns == INT64_MAX) {
-        return false;
-    }
-    const fb_class *class_ = fb_view_class(job->view, entry->class_id);
-    double unit =
-        class_ != NULL ? class_->options.early_beta * entry->cost_us * (double)FB_NS_PER_US : 0;
-    double left = (double)(fresh_until_ns - job->now_ns);
-    return left < EARLY_SPAN * unit && left <= -log(fb_rng_unit(job->rng)) * unit &&
+    const fb_class *class_ =
+        job->rng != NULL ? fb_view_class(job->view, entry->class_id) : NULL;
+    return class_ != NULL &&
+           fb_entry_is_early(entry, class_->options.early_beta, fresh_until_ns, job->now_ns,
+                             job->rng) &&
            within_budget(job->cache, class_);
 }
 
@@ -71,7 +62,7 @@ static void see(void *arg, const fb_item *item) {
     found->dead_at_ns = judged.dead_ns;
     found->cost_us = entry.cost_us;
     found->class_id = entry.class_id;
-    fb_cache_show(item, &entry, &judged, job->now_ns, &found->value);
+    fb_entry_show(item, &entry, &judged, job->now_ns, &found->value);
     if (job->fn != NULL && !found->negative && found->find != FB_FIND_HIT_FOR_MISS) {
         job->fn(job->arg, &found->value);
     }

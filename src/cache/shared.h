@@ -44,14 +44,15 @@ static inline fb_view *fb_cache_view(const fb_cache *cache) {
     return atomic_load(&cache->view);
 }
 
+// What a region that was found again is worth to the cache, which nobody uses yet: removes what
+// does not belong to `catalog`.
+void fb_cache_adopt(fb_cache *cache, const fb_cache_options *options);
 // The class an entry belongs to now, or NULL. Copes with any id.
 const fb_class *fb_view_class(const fb_view *view, uint16_t class_id);
 
 // Unpacks and judges; false: the item cannot be used (judged->find is NOTHING).
 bool fb_cache_judge(const fb_cache *cache, const fb_view *view, const fb_item *item, int64_t now_ns,
                     fb_entry *entry, fb_judged *judged);
-void fb_cache_show(const fb_item *item, const fb_entry *entry, const fb_judged *judged,
-                   int64_t now_ns, fb_value *value);
 
 // A new entry of a class: born now, with the tag sequence as it is now.
 void fb_entry_start(fb_entry *entry, const fb_cache *cache, const fb_class *class_, int64_t now_ns);

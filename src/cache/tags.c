@@ -18,6 +18,10 @@
 // number before the last is kept too: an entry that is older than both has been stale since its
 // load began, for all that is known.
 //
+// The numbers lie in the store's region (cache/stamps.h), where processes beside this one read them
+// as the threads here do, and where the next daemon finds them: what was invalidated before a
+// restart stays so.
+//
 // Slots of tags are hashed, and two tags in one slot are invalidated together: a miss too many,
 // never a stale hit. Classes and namespaces have slots of their own (ids beyond the table wrap, to
 // the same effect). The dictionary of names is for people only: nothing is decided by it.
@@ -32,11 +36,10 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "cache/class.h"
 
-enum { EXACT_COUNT = 2 * FB_CLASS_MAX + 1, NAMES_MAX = 4096, NAME_LOCKS = 16 };
+enum { NAMES_MAX = 4096, NAME_LOCKS = 16 };
 
-_Static_assert(FB_TAGS_SLOTS_MAX + EXACT_COUNT < 1 << 24, "a slot's number fits 3 bytes");
+_Static_assert(FB_TAGS_SLOTS_MAX + FB_STAMPS_EXACT < 1 << 24, "a slot's number fits 3 bytes");
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit stamps without a lock");
 
 typedef struct name {
@@ -49,10 +52,6 @@ struct fb_tag_names {
     pthread_mutex_t locks[NAME_LOCKS];  // of the places of equal remainder
     name *places[NAMES_MAX];
 };
-
-static uint32_t slot_count(const fb_tags *tags) {
-    return tags->hashed_count + EXACT_COUNT;
-}
 
 static int make_names(fb_tags *tags) {
     tags->names = fb_mem_zero(1, sizeof *tags->names);
@@ -86,25 +85,16 @@ static uint64_t raise_to(_Atomic(uint64_t) *number, uint64_t seq) {
     return old < seq ? old : seq;
 }
 
-int fb_tags_new(uint32_t slots, uint64_t seed, fb_tags **tags) {
-    *tags = NULL;
-    slots = slots == 0 ? FB_TAGS_SLOTS_DEFAULT : slots;
-    if ((slots & (slots - 1)) != 0 || slots > FB_TAGS_SLOTS_MAX) {
-        return FB_EINVAL;
-    }
+// The tags on a table that is there, whose sizes are known to be right.
+static int make_tags(fb_outside_table *table, fb_tags **tags) {
     fb_tags *made = fb_mem_zero(1, sizeof *made);
     if (made == NULL) {
         return FB_ENOMEM;
     }
-    made->hashed_count = slots;
-    made->seed = seed;
-    atomic_init(&made->seq, 1);
-    made->hard = fb_mem_zero(slot_count(made), sizeof *made->hard);
-    made->soft = fb_mem_zero(slot_count(made), sizeof *made->soft);
-    made->soft_before = fb_mem_zero(slot_count(made), sizeof *made->soft_before);
-    made->soft_ns = fb_mem_zero(slot_count(made), sizeof *made->soft_ns);
-    if (made->hard == NULL || made->soft == NULL || made->soft_before == NULL ||
-        made->soft_ns == NULL || make_names(made) < 0) {
+    made->table = table;
+    made->outside = (fb_outside){table, (uint32_t)table->tag_slots};
+    made->seed = table->seed;
+    if (make_names(made) < 0) {
         fb_tags_free(made);
         return FB_ENOMEM;
     }
@@ -112,67 +102,81 @@ int fb_tags_new(uint32_t slots, uint64_t seed, fb_tags **tags) {
     return FB_OK;
 }
 
+int fb_tags_new(void *room, uint32_t slots, uint64_t seed, fb_tags **tags) {
+    *tags = NULL;
+    slots = slots == 0 ? FB_TAGS_SLOTS_DEFAULT : slots;
+    if ((slots & (slots - 1)) != 0 || slots > FB_TAGS_SLOTS_MAX) {
+        return FB_EINVAL;
+    }
+    fb_outside_table *table = room;
+    table->bytes = fb_outside_bytes(slots);
+    table->seed = seed;
+    table->tag_slots = slots;
+    atomic_init(&table->seq, 1);
+    // Odd: nobody judges by it before there are classes. From the seed, so that no two daemons have
+    // the same.
+    atomic_init(&table->generation, seed | 1);
+    table->magic = FB_OUTSIDE_MAGIC;
+    return make_tags(table, tags);
+}
+
+int fb_tags_adopt(void *room, uint64_t bytes, fb_tags **tags) {
+    *tags = NULL;
+    fb_outside there;
+    int result = fb_outside_view(room, bytes, &there);
+    return result == FB_OK ? make_tags(room, tags) : result;
+}
+
 void fb_tags_free(fb_tags *tags) {
     if (tags == NULL) {
         return;
     }
     free_names(tags->names);
-    fb_mem_free((void *)tags->hard);
-    fb_mem_free((void *)tags->soft);
-    fb_mem_free((void *)tags->soft_before);
-    fb_mem_free((void *)tags->soft_ns);
     fb_mem_free(tags);
 }
 
 uint32_t fb_tags_slot(const fb_tags *tags, fb_str tag) {
-    return (uint32_t)(fb_hash64(tag, tags->seed) & (tags->hashed_count - 1));
-}
-
-uint32_t fb_tags_clear_slot(const fb_tags *tags) {
-    return tags->hashed_count;
-}
-
-uint32_t fb_tags_class_slot(const fb_tags *tags, uint16_t class_id) {
-    return tags->hashed_count + 1 + class_id % FB_CLASS_MAX;
-}
-
-uint32_t fb_tags_namespace_slot(const fb_tags *tags, uint16_t namespace_id) {
-    return tags->hashed_count + 1 + FB_CLASS_MAX + namespace_id % FB_CLASS_MAX;
+    return (uint32_t)(fb_hash64(tag, tags->seed) & (tags->outside.tag_slots - 1));
 }
 
 void fb_tags_bump(fb_tags *tags, uint32_t slot, bool soft, int64_t now_ns) {
-    FB_ASSERT(slot < slot_count(tags));
-    uint64_t seq = atomic_fetch_add(&tags->seq, 1) + 1;
+    FB_ASSERT(slot < fb_stamps_count(&tags->outside));
+    fb_outside_table *table = tags->table;
+    fb_stamp *stamp = &table->stamps[slot];
+    uint64_t seq = atomic_fetch_add(&table->seq, 1) + 1;
     if (soft) {
         // The time first: whoever sees the number finds a time that is not older than it.
-        atomic_store(&tags->soft_ns[slot], now_ns);
-        uint64_t before = raise_to(&tags->soft[slot], seq);
-        (void)raise_to(&tags->soft_before[slot], before);
-        (void)raise_to(&tags->newest_soft, seq);
+        atomic_store(&stamp->soft_ns, now_ns);
+        uint64_t before = raise_to(&stamp->soft, seq);
+        (void)raise_to(&stamp->soft_before, before);
+        (void)raise_to(&table->newest_soft, seq);
     } else {
-        (void)raise_to(&tags->hard[slot], seq);
-        (void)raise_to(&tags->newest_hard, seq);
+        (void)raise_to(&stamp->hard, seq);
+        (void)raise_to(&table->newest_hard, seq);
     }
 }
 
-bool fb_tags_hard_after(const fb_tags *tags, uint32_t slot, uint64_t seq) {
-    if (seq >= atomic_load_explicit(&tags->newest_hard, memory_order_acquire)) {
-        return false;
+// The later of two last soft invalidations is the last, and the next of all four the one before.
+void fb_tags_inherit(fb_tags *tags, uint16_t class_id, uint16_t namespace_id) {
+    fb_stamp *to = &tags->table->stamps[fb_tags_class_slot(tags, class_id)];
+    fb_stamp *from = &tags->table->stamps[fb_tags_namespace_slot(tags, namespace_id)];
+    (void)raise_to(&to->hard, atomic_load(&from->hard));
+    uint64_t soft = atomic_load(&from->soft);
+    if (soft > atomic_load(&to->soft)) {
+        atomic_store(&to->soft_ns, atomic_load(&from->soft_ns));
     }
-    return slot >= slot_count(tags) ||
-           atomic_load_explicit(&tags->hard[slot], memory_order_acquire) > seq;
+    (void)raise_to(&to->soft_before, raise_to(&to->soft, soft));
+    (void)raise_to(&to->soft_before, atomic_load(&from->soft_before));
 }
 
-bool fb_tags_soft_after(const fb_tags *tags, uint32_t slot, uint64_t seq, int64_t *soft_ns) {
-    if (seq >= atomic_load_explicit(&tags->newest_soft, memory_order_acquire) ||
-        slot >= slot_count(tags) ||
-        atomic_load_explicit(&tags->soft[slot], memory_order_acquire) <= seq) {
-        return false;
+void fb_tags_forget_namespaces(fb_tags *tags) {
+    for (uint16_t id = 0; id < FB_CLASS_MAX; id++) {
+        fb_stamp *stamp = &tags->table->stamps[fb_tags_namespace_slot(tags, id)];
+        atomic_store(&stamp->hard, 0);
+        atomic_store(&stamp->soft, 0);
+        atomic_store(&stamp->soft_before, 0);
+        atomic_store(&stamp->soft_ns, 0);
     }
-    bool several = atomic_load_explicit(&tags->soft_before[slot], memory_order_acquire) > seq;
-    *soft_ns =
-        several ? INT64_MIN : atomic_load_explicit(&tags->soft_ns[slot], memory_order_acquire);
-    return true;
 }
 
 // ---- names

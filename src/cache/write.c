@@ -198,7 +198,7 @@ static int present(editing *job, const fb_item *item, fb_edit *edit) {
                  judged.find == FB_FIND_FRESH && (job->entry.flags & FB_ENTRY_NEGATIVE) == 0;
     if (job->found) {
         edit->found = true;
-        fb_cache_show(item, &job->entry, &judged, job->now_ns, &edit->value);
+        fb_entry_show(item, &job->entry, &judged, job->now_ns, &edit->value);
         if (!renew(job, &job->entry)) {
             return FB_EINVAL;
         }

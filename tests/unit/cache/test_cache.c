@@ -319,11 +319,11 @@ static void test_cache__edit_saves_nothing_from_an_invalidation_under_way(void *
     fb_tags *tags = cache->tags;
     fb_str tag = FB_STR("mine");
     assert_ok(fb_cache_put(cache, FB_STR("a"), FB_STR("1"), 0, &tag, 1, S(100)));
-    uint64_t seq = atomic_fetch_add(&tags->seq, 1) + 1;  // as far as fb_tags_bump() had come
+    uint64_t seq = atomic_fetch_add(&tags->table->seq, 1) + 1;  // as far as fb_tags_bump() had come
     edit_plan plan = edit(cache, "a", S(100), (edit_plan){.action = FB_EDIT_PUT, .data = "1+1"});
     assert_true(plan.found);
-    atomic_store(&tags->hard[fb_tags_slot(tags, tag)], seq);
-    atomic_store(&tags->newest_hard, seq);
+    atomic_store(&tags->table->stamps[fb_tags_slot(tags, tag)].hard, seq);
+    atomic_store(&tags->table->newest_hard, seq);
     assert_read(cache, "a", S(100), "nothing");
     fb_cache_free(cache);
 }

@@ -1,6 +1,7 @@
 // The bytes beside a value: small where there is little to keep, the same when read back, and any
 // bytes at all can be read.
 
+#include "base/mem.h"
 #include "base/units.h"
 #include "cache/entry.h"
 #include "support.h"
@@ -88,7 +89,8 @@ static void test_entry__any_bytes_can_be_read_and_judged(void **state) {
     fb_rng rng = test_rng();
     fb_class class_ = {.id = 3, .options = {.stale_ttl_ns = 5, .fallback_ttl_ns = INT64_MAX}};
     fb_tags *tags = NULL;
-    assert_ok(fb_tags_new(16, 1, &tags));
+    void *room = fb_mem_zero(1, fb_outside_bytes(16));
+    assert_ok(fb_tags_new(room, 16, 1, &tags));
     for (int i = 0; i < 200000; i++) {
         size_t len = (size_t)fb_rng_below(&rng, FB_STORE_EXTRA_MAX + 1);
         char *bytes = malloc(len + 1);  // of the exact size, for the sanitizer
@@ -112,16 +114,19 @@ static void test_entry__any_bytes_can_be_read_and_judged(void **state) {
         }
     }
     fb_tags_free(tags);
+    fb_mem_free(room);
 }
 
 static void test_entry__of_a_class_that_is_gone_is_nothing(void **state) {
     fb_tags *tags = NULL;
-    assert_ok(fb_tags_new(16, 1, &tags));
+    void *room = fb_mem_zero(1, fb_outside_bytes(16));
+    assert_ok(fb_tags_new(room, 16, 1, &tags));
     fb_entry entry = plain();
     fb_judged judged;
     fb_entry_judge(&entry, NULL, tags, 1, &judged);
     assert_int_equal(judged.find, FB_FIND_NOTHING);
     fb_tags_free(tags);
+    fb_mem_free(room);
 }
 
 int main(void) {

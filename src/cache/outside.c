@@ -1,0 +1,164 @@
+// The rules by which the daemon judges (entry.c), for a reader that knows less: it has the stamps,
+// of each class its number, its namespace and how eager it is to refresh early, and nothing else.
+// That is enough to say FRESH for certain. All that needs more goes to the daemon: what is stale
+// (somebody must load), negative (the class says what that means), an early refresh's value that
+// nobody has read (the daemon counts that), and whatever the lot says is to be refreshed early.
+//
+// That lot is drawn twice: by the reader who then asks, and by the daemon whom he asks. So the
+// reader draws with four times the class's beta, which leaves the product near what one draw with
+// the class's would give.
+//
+// Classes change as a whole: the generation is odd while the rows are written. A reader looks at it
+// before and after, and judges nothing by rows, or stamps, of two times.
+//
+// A row tells a class by prints, 64 bits each: of its name, and of all that its values follow from.
+// By them the next daemon finds out which of the entries it finds are still what its own classes
+// would load. Two classes with one print in a configuration that its owner wrote: once in 10^13.
+
+#include "cache/outside.h"
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/str.h"
+#include "cache/entry.h"
+#include "cache/stamps.h"
+
+static const double BETA_UNIT = 1e6, BETA_OF_READERS = 4;
+
+_Static_assert(sizeof(fb_stamp) == 32 && sizeof(fb_outside_class) == 32, "no padding");
+_Static_assert(sizeof(fb_outside_table) == 128 + FB_CLASS_MAX * sizeof(fb_outside_class),
+               "what is written often has a line of its own");
+
+static uint64_t get(const _Atomic(uint64_t) *part) {
+    return atomic_load_explicit(part, memory_order_acquire);
+}
+
+static void put(_Atomic(uint64_t) *part, uint64_t number) {
+    atomic_store_explicit(part, number, memory_order_release);
+}
+
+uint64_t fb_outside_bytes(uint32_t tag_slots) {
+    tag_slots = tag_slots == 0 ? (uint32_t)FB_TAGS_SLOTS_DEFAULT : tag_slots;
+    return sizeof(fb_outside_table) + ((uint64_t)tag_slots + FB_STAMPS_EXACT) * sizeof(fb_stamp);
+}
+
+int fb_outside_view(const void *room, uint64_t bytes, fb_outside *outside) {
+    const fb_outside_table *table = room;
+    if (room == NULL || (uintptr_t)room % _Alignof(fb_outside_table) != 0 ||
+        bytes < sizeof *table || table->magic != FB_OUTSIDE_MAGIC) {
+        return FB_EINVAL;
+    }
+    uint64_t slots = table->tag_slots;
+    if (slots == 0 || slots > FB_TAGS_SLOTS_MAX || (slots & (slots - 1)) != 0 ||
+        table->bytes != fb_outside_bytes((uint32_t)slots) || bytes < table->bytes) {
+        return FB_EINVAL;
+    }
+    *outside = (fb_outside){table, (uint32_t)slots};
+    return FB_OK;
+}
+
+uint64_t fb_outside_generation(const fb_outside *outside) {
+    return get(&outside->table->generation);
+}
+
+// ---- judging
+
+// A look at one class that is good if the generation is the same at the end. Each part is read with
+// acquire and written with release, so that who saw one of a change sees that there was one.
+typedef struct row_look {
+    uint64_t generation;
+    fb_kin kin;
+    double beta;
+} row_look;
+
+static bool begin_look(const fb_outside *outside, uint16_t class_id, row_look *look) {
+    look->generation = fb_outside_generation(outside);
+    if (look->generation % 2 != 0 || class_id >= FB_CLASS_MAX) {
+        return false;
+    }
+    const fb_outside_class *row = &outside->table->classes[class_id];
+    look->kin = (fb_kin){class_id, (uint16_t)(get(&row->namespace_id) % FB_CLASS_MAX)};
+    look->beta = (double)get(&row->beta_millionths) / BETA_UNIT;
+    return get(&row->name_print) != 0;
+}
+
+static bool end_look(const fb_outside *outside, const row_look *look) {
+    return fb_outside_generation(outside) == look->generation;
+}
+
+int fb_outside_judge(const fb_outside *outside, const fb_item *item, int64_t now_ns, fb_rng *rng,
+                     fb_value *value) {
+    enum { ASK = FB_ENTRY_NEGATIVE | FB_ENTRY_UNCACHEABLE | FB_ENTRY_UNREAD };
+    row_look look;
+    fb_entry entry;
+    fb_judged judged = {.find = FB_FIND_FRESH};
+    if ((item->flags & ASK) != 0 || !begin_look(outside, item->class_id, &look) ||
+        !fb_entry_unpack(item, &entry) ||
+        !fb_entry_fresh_until(&entry, look.kin, outside, now_ns, &judged.fresh_until_ns,
+                              &judged.why) ||
+        now_ns >= judged.fresh_until_ns ||
+        fb_entry_is_early(&entry, BETA_OF_READERS * look.beta, judged.fresh_until_ns, now_ns,
+                          rng) ||
+        !end_look(outside, &look)) {
+        return FB_MISS;
+    }
+    fb_entry_show(item, &entry, &judged, now_ns, value);
+    return FB_OK;
+}
+
+// ---- classes
+
+static uint64_t print_of(fb_str name) {
+    uint64_t print = fb_hash64(name, 0);
+    return print != 0 ? print : 1;
+}
+
+uint16_t fb_outside_class_id(const fb_outside *outside, fb_str name) {
+    uint64_t print = print_of(name);
+    for (uint16_t id = 1; id < FB_CLASS_MAX; id++) {
+        if (get(&outside->table->classes[id].name_print) == print) {
+            return id;
+        }
+    }
+    return FB_CLASS_PLAIN;
+}
+
+bool fb_outside_has(const fb_outside *outside, const fb_class *class_) {
+    const fb_outside_class *row = &outside->table->classes[class_->id % FB_CLASS_MAX];
+    return get(&row->name_print) == print_of(class_->name) &&
+           get(&row->value_print) == fb_class_print(class_);
+}
+
+uint16_t fb_outside_namespace(const fb_outside *outside, uint16_t class_id) {
+    return (uint16_t)(get(&outside->table->classes[class_id % FB_CLASS_MAX].namespace_id) %
+                      FB_CLASS_MAX);
+}
+
+uint64_t fb_outside_boot(fb_str boot_id) {
+    return fb_hash64(fb_str_trim(boot_id), 0);
+}
+
+void fb_outside_close(fb_outside_table *table) {
+    put(&table->generation, fb_outside_generation(&(fb_outside){.table = table}) | 1);
+}
+
+static void put_row(fb_outside_class *row, const fb_class *class_) {
+    double beta = class_ != NULL ? class_->options.early_beta * BETA_UNIT : 0;
+    put(&row->name_print, class_ != NULL ? print_of(class_->name) : 0);
+    put(&row->value_print, class_ != NULL ? fb_class_print(class_) : 0);
+    put(&row->namespace_id, class_ != NULL ? class_->namespace_id : 0);
+    put(&row->beta_millionths, (uint64_t)beta);
+}
+
+void fb_outside_open(fb_outside_table *table, const fb_catalog *catalog) {
+    uint64_t generation = get(&table->generation);
+    FB_ASSERT(generation % 2 != 0);
+    for (uint16_t id = 0; id < FB_CLASS_MAX; id++) {
+        const fb_class *class_ = fb_catalog_by_id(catalog, id);
+        // A page without classes stays one that was never written.
+        if (class_ != NULL || get(&table->classes[id].name_print) != 0) {
+            put_row(&table->classes[id], class_);
+        }
+    }
+    put(&table->generation, generation + 1);
+}
