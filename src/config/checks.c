@@ -294,11 +294,25 @@ static int check_server(checker *c) {
     return FB_OK;
 }
 
+static int check_region(checker *c) {
+    const fb_settings *settings = &c->config->settings;
+    const char *file = settings->region_file;
+
+    if (settings->region_keep && (file == NULL || file[0] == '\0')) {
+        return refuse(c, "region.keep", FB_ECONFLICT,
+                      "needs region.file: private memory ends with its process");
+    }
+    return FB_OK;
+}
+
 int fb_settings_check(const fb_config *config, fb_error *error) {
     checker c = {.config = config, .error = error};
     const fb_settings *settings = &config->settings;
 
     int result = check_server(&c);
+    if (result == FB_OK) {
+        result = check_region(&c);
+    }
     for (size_t i = 0; i < settings->source_count && result == FB_OK; i++) {
         enter(&c, "sources", settings->sources[i].name);
         result = check_required(&c, fb_source_options_table, &settings->sources[i]);

@@ -39,6 +39,21 @@ static const fb_option listen_table[] = {
     {.name = "http", .type = FB_OPTION_ADDRESS, MEMBER(listen_http),
      .default_text = "127.0.0.1:8080",
      .help = "Where HTTP clients connect: host:port, [IPv6]:port, unix:/path, or off."},
+    {.name = "socket", .type = FB_OPTION_PATH, MEMBER(listen_socket), .max = 4095,
+     .help = "A Unix socket for Redis clients beside `resp`, open to this user and `region.group` "
+             "alone; its path is relative to the folder of the configuration."},
+    {.name = NULL},
+};
+
+static const fb_option region_table[] = {
+    {.name = "file", .type = FB_OPTION_PATH, MEMBER(region_file), .max = 4000,
+     .help = "The memory tier lies in this file, such as `/dev/shm/forebay`, where other processes "
+             "of the host read it; unless set: in private memory."},
+    {.name = "group", .type = FB_OPTION_TEXT, MEMBER(region_group), .max = 255,
+     .help = "The members of this group may read it too, and use `listen.socket`; unless set: the "
+             "user of the server alone."},
+    {.name = "keep", .type = FB_OPTION_BOOL, MEMBER(region_keep), .default_text = "false",
+     .help = "A start goes on with what is in the file (`serve --keep-memory`)."},
     {.name = NULL},
 };
 
@@ -73,6 +88,8 @@ const fb_option fb_settings_table[] = {
     {.name = "memory", .type = FB_OPTION_BYTES, MEMBER(memory_bytes), AT_ONCE,
      .default_text = "256MiB", .min = INT64_C(1) << 20, .max = INT64_C(1) << 44,
      .help = "The limit of the memory tier, index and overhead included."},
+    {.name = "region", .type = FB_OPTION_SECTION, .inner = region_table,
+     .help = "The memory tier in a file that other processes read."},
     {.name = "loops", .type = FB_OPTION_COUNT, MEMBER(loops), .default_text = "0", .max = 256,
      .help = "Event loops, each a thread; 0: one for each processor."},
     {.name = "workers", .type = FB_OPTION_COUNT, MEMBER(workers), .default_text = "0", .max = 256,

@@ -24,7 +24,11 @@ typedef struct fb_source_options {
 typedef struct fb_settings {
     char *listen_resp;         // "127.0.0.1:6380" unless set; "off"
     char *listen_http;         // "127.0.0.1:8080" unless set; "off"
+    char *listen_socket;       // path of a Unix socket beside listen_resp; NULL or "": none
     uint64_t memory_bytes;     // 256MiB
+    char *region_file;         // where the memory tier lies for other processes; NULL or "": private
+    char *region_group;        // whose members may read it; NULL or "": this user alone
+    bool region_keep;          // a start goes on with what is in it
     uint32_t loops;            // event loops; 0: one for each processor
     uint32_t workers;          // threads for what blocks; 0: 4, or as many as the sources'
                                // concurrency in all up to 32

@@ -96,6 +96,7 @@ static void release(fb_engine *engine) {
         fb_lane_release(&engine->lanes[i]);
     }
     fb_warm_release(engine);
+    fb_region_home_close(engine->region, engine->cache);
     fb_cache_free(engine->cache);
     fb_plan_release(&engine->opened);
     fb_supply_free(engine->callbacks);

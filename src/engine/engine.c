@@ -109,25 +109,40 @@ static int open_lanes(fb_engine *engine, const fb_settings *settings) {
     return FB_OK;
 }
 
+static int make_cache(fb_engine *engine, const fb_settings *settings, fb_plan *plan,
+                      fb_error *error) {
+    fb_cache_options options = {
+        .memory_bytes = settings->memory_bytes, .seed = engine->seed, .catalog = plan->catalog};
+    if (engine->region != NULL) {
+        int result = fb_region_home_cache(engine->region, &options, &engine->cache, error);
+        plan->catalog = options.catalog;
+        return result;
+    }
+    int result = fb_cache_new(&options, &engine->cache);  // takes the catalogue over
+    if (result < 0) {
+        return fb_error_set(error, result, "cannot make a cache of %llu bytes: %s",
+                            (unsigned long long)settings->memory_bytes, fb_result_text(result));
+    }
+    plan->catalog = NULL;
+    return FB_OK;
+}
+
 static int open_cache(fb_engine *engine, const fb_settings *settings, fb_error *error) {
     fb_plan plan;
-    fb_plan_basis basis = {.workers = engine->workers};
-    int result = fb_plan_make(settings, &basis, &plan, error);
+    int result = fb_region_home_open(settings, &engine->region, error);
     if (result < 0) {
         return result;
     }
-    fb_cache_options options = {
-        .memory_bytes = settings->memory_bytes, .seed = engine->seed, .catalog = plan.catalog};
-    result = fb_cache_new(&options, &engine->cache);  // takes the catalogue over
-    if (result == FB_OK) {
-        plan.catalog = NULL;
+    fb_plan_basis basis = {.workers = engine->workers,
+                           .found = fb_region_home_classes(engine->region)};
+    result = fb_plan_make(settings, &basis, &plan, error);
+    if (result < 0) {
+        return result;
     }
+    result = make_cache(engine, settings, &plan, error);
     fb_plan_merge(&engine->opened, &plan);
     fb_plan_release(&plan);
-    return result < 0
-               ? fb_error_set(error, result, "cannot make a cache of %llu bytes: %s",
-                              (unsigned long long)settings->memory_bytes, fb_result_text(result))
-               : FB_OK;
+    return result;
 }
 
 static int open_parts(fb_engine *engine, const fb_config *config, fb_error *error) {

@@ -13,6 +13,7 @@
 //   plan.c      what a configuration means         lane.c      a loop and its flights
 //   warm.c      loads that nobody waits for        dispatch.c  LOAD → source → back
 //   stats.c     figures                            load_log.c  what is logged of loads
+//   region.c    the cache in a file for others
 //   scratch.c   what a thread keeps                registry.c  objects made once, on their own
 
 #ifndef FB_ENGINE_ENGINE_H
@@ -26,6 +27,7 @@
 #include "base/rng.h"
 #include "cache/flight.h"
 #include "engine/plan.h"
+#include "engine/region.h"
 #include "os/loop.h"
 
 #ifdef __cplusplus
@@ -64,6 +66,7 @@ struct fb_engine {
     fb_config *config;  // as in force
     pthread_mutex_t config_lock;
     fb_cache *cache;
+    fb_region_home *region;  // where the cache lies for others to read; NULL: private memory
     fb_workers *workers;
     fb_supply *callbacks;  // the gate in front of callers' own loaders
     fb_plan opened;        // all sources and queries, also those of earlier configurations

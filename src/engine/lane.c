@@ -47,6 +47,9 @@ static void on_upkeep(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     fb_lane *lane = arg;
     fb_engine *engine = lane->engine;
+    if (engine->region != NULL) {
+        fb_region_home_upkeep(engine->region, engine->cache, fb_clock_now_ns());
+    }
     (void)fb_store_sweep(fb_cache_store(engine->cache), fb_clock_now_ns(), SWEEP_ITEMS);
     fb_warm_feed(engine);
     if (++lane->upkeep_turn % TURNS_A_SECOND == 0) {

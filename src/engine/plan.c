@@ -4,10 +4,13 @@
 
 #include "engine/plan.h"
 
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "source/sqlite.h"
@@ -53,7 +56,16 @@ typedef struct making {
     const fb_plan_basis *basis;
     fb_plan *plan;
     fb_error *error;
+    uint16_t ids[FB_CLASS_MAX];  // of the classes, in their order
 } making;
+
+// Which database it is, whatever the working folder is next time. (As far as there is one: opening
+// it says what is wrong.)
+static uint64_t print_of(const char *path) {
+    char whole[PATH_MAX];
+    const char *found = realpath(path, whole);
+    return fb_hash64(fb_str_of(found != NULL ? found : path), 0);
+}
 
 static int open_source(making *one, const fb_source_options *options) {
     fb_supply *supply = NULL;
@@ -61,6 +73,7 @@ static int open_source(making *one, const fb_source_options *options) {
     if (result < 0) {
         return fb_error_set(one->error, result, "source %s: out of memory", options->name);
     }
+    supply->print = print_of(options->sqlite);
     supply->next = one->plan->supplies;
     one->plan->supplies = supply;
     result = fb_sqlite_open(fb_str_of(supply->name), options->sqlite, one->basis->workers,
@@ -110,25 +123,40 @@ static int ask_source(making *one, const fb_class_options *options, answer *said
                       : FB_OK;
 }
 
-// Ids stay with names over reloads. New names get what no class of before or of now has.
-static uint16_t id_for(const making *one, size_t index) {
-    const fb_catalog *before = one->basis->before;
-    const fb_class_options *classes = one->settings->classes;
-    const fb_class *same =
-        before != NULL ? fb_catalog_find(before, fb_str_of(classes[index].name)) : NULL;
-    if (same != NULL) {
-        return same->id;
+// The number that a name has already; FB_CLASS_PLAIN: none.
+static uint16_t known_id(const fb_plan_basis *basis, const char *name) {
+    if (basis->before != NULL) {
+        const fb_class *same = fb_catalog_find(basis->before, fb_str_of(name));
+        return same != NULL ? same->id : FB_CLASS_PLAIN;
     }
+    return basis->found != NULL ? fb_outside_class_id(basis->found, fb_str_of(name))
+                                : FB_CLASS_PLAIN;
+}
+
+// Ids stay with names over reloads, and over restarts that keep the region. New names get what no
+// class of before (with a region: that is kept) or of now has.
+static void number_classes(making *one) {
+    const fb_catalog *before = one->basis->before;
+    const fb_settings *settings = one->settings;
+    bool used[FB_CLASS_MAX] = {false};
     uint16_t next = 1;
     for (size_t i = 0; before != NULL && i < fb_catalog_count(before); i++) {
-        uint16_t used = fb_catalog_at(before, i)->id;
-        next = used >= next ? (uint16_t)(used + 1) : next;
+        uint16_t id = fb_catalog_at(before, i)->id;
+        next = id >= next ? (uint16_t)(id + 1) : next;
     }
-    for (size_t i = 0; i < index; i++) {
-        bool fresh = before == NULL || fb_catalog_find(before, fb_str_of(classes[i].name)) == NULL;
-        next = (uint16_t)(next + (fresh ? 1 : 0));
+    for (size_t i = 0; i < settings->class_count; i++) {
+        one->ids[i] = known_id(one->basis, settings->classes[i].name);
+        used[one->ids[i]] = true;
     }
-    return next;
+    for (size_t i = 0; i < settings->class_count; i++) {
+        while (next < FB_CLASS_MAX && used[next]) {
+            next++;
+        }
+        if (one->ids[i] == FB_CLASS_PLAIN) {
+            one->ids[i] = next;
+            next = (uint16_t)(next + (next < FB_CLASS_MAX ? 1 : 0));
+        }
+    }
 }
 
 static int make_class(making *one, size_t index, fb_class **class_) {
@@ -138,7 +166,7 @@ static int make_class(making *one, size_t index, fb_class **class_) {
     if (result < 0) {
         return result;
     }
-    uint16_t id = id_for(one, index);
+    uint16_t id = one->ids[index];
     if (id >= FB_CLASS_MAX) {
         return fb_error_set(one->error, FB_ERANGE,
                             "more than %d classes, those of earlier reloads included",
@@ -147,6 +175,7 @@ static int make_class(making *one, size_t index, fb_class **class_) {
     result = fb_class_new(options, id, said.names, said.name_count, class_, one->error);
     if (result == FB_OK) {
         (*class_)->source = said.supply;
+        (*class_)->source_print = said.supply != NULL ? said.supply->print : 0;
         (*class_)->prepared = said.prepared;
     }
     return result;
@@ -177,7 +206,7 @@ static int make_catalog(making *one) {
 
 int fb_plan_make(const fb_settings *settings, const fb_plan_basis *basis, fb_plan *plan,
                  fb_error *error) {
-    making one = {settings, basis, plan, error};
+    making one = {.settings = settings, .basis = basis, .plan = plan, .error = error};
     int result = FB_OK;
     *plan = (fb_plan){0};
     for (size_t i = 0; result == FB_OK && i < settings->source_count; i++) {
@@ -187,6 +216,7 @@ int fb_plan_make(const fb_settings *settings, const fb_plan_basis *basis, fb_pla
         }
     }
     if (result == FB_OK) {
+        number_classes(&one);
         result = make_catalog(&one);
     }
     if (result < 0) {

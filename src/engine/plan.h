@@ -9,6 +9,7 @@
 
 #include "cache/bulkhead.h"
 #include "cache/class.h"
+#include "cache/outside.h"
 #include "config/settings.h"
 #include "os/workers.h"
 #include "source/source.h"
@@ -21,6 +22,7 @@ extern "C" {
 typedef struct fb_supply {
     char *name;
     fb_source *source;     // NULL: callers' own loaders, which run on the workers
+    uint64_t print;        // of what it was opened with
     pthread_mutex_t lock;  // of the bulkhead
     fb_bulkhead bulkhead;
     struct fb_supply *next;
@@ -49,6 +51,7 @@ typedef struct fb_plan_basis {
     fb_workers *workers;       // NULL where nothing will be loaded (a check)
     fb_supply *known;          // open: used again for sources of the same name
     const fb_catalog *before;  // in force: a class keeps its id; NULL: none
+    const fb_outside *found;   // of a region: likewise, of those that are alike; NULL: none
 } fb_plan_basis;
 
 // After an error *plan is empty.

@@ -14,52 +14,6 @@
 #include "base/str.h"
 #include "os/clock.h"
 
-static bool same_text(const char *a, const char *b) {
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static bool same_texts(char **a, size_t a_count, char **b, size_t b_count) {
-    bool same = a_count == b_count;
-    for (size_t i = 0; same && i < a_count; i++) {
-        same = strcmp(a[i], b[i]) == 0;
-    }
-    return same;
-}
-
-// What a query is given for a parameter depends on its type; what stands in the key, on its
-// default.
-static bool same_parameters(const fb_class_options *a, const fb_class_options *b) {
-    bool same = a->parameter_count == b->parameter_count;
-    for (size_t i = 0; same && i < a->parameter_count; i++) {
-        const fb_param_options *left = &a->parameters[i], *right = &b->parameters[i];
-        same = same_text(left->name, right->name) && left->type == right->type &&
-               same_text(left->default_text, right->default_text);
-    }
-    return same;
-}
-
-// Whether values loaded under `a` are still what `b` would load under the same keys.
-static bool same_values(const fb_class_options *a, const fb_class_options *b) {
-    return same_text(a->key, b->key) && same_text(a->source, b->source) &&
-           same_text(a->query, b->query) && same_text(a->namespace_name, b->namespace_name) &&
-           a->normalise == b->normalise && a->digest == b->digest && a->one == b->one &&
-           same_parameters(a, b) && same_texts(a->tags, a->tag_count, b->tags, b->tag_count) &&
-           same_texts(a->index, a->index_count, b->index, b->index_count);
-}
-
-static void drop_changed(fb_engine *engine, const fb_catalog *before) {
-    const fb_catalog *now = fb_cache_catalog(engine->cache);
-    for (size_t i = 1; i < fb_catalog_count(now); i++) {
-        const fb_class *class_ = fb_catalog_at(now, i);
-        const fb_class *old = fb_catalog_find(before, class_->name);
-        if (old != NULL && !same_values(&old->options, &class_->options)) {
-            fb_invalidation what = {.scope = FB_SCOPE_CLASS, .name = class_->name};
-            FB_IGNORE(
-                fb_cache_invalidate(engine->cache, &what, fb_clock_now_ns(), NULL));  // it is there
-        }
-    }
-}
-
 enum { OPTION_SIZE = 131072 };  // a query, and it may be quoted
 
 typedef struct comparison {
@@ -103,7 +57,6 @@ static int apply(fb_engine *engine, const fb_settings *settings, fb_plan *plan, 
         return fb_error_set(error, result, "memory cannot become %llu bytes: %s",
                             (unsigned long long)settings->memory_bytes, fb_result_text(result));
     }
-    const fb_catalog *before = fb_cache_catalog(engine->cache);
     result = fb_cache_swap(engine->cache, plan->catalog);
     if (result < 0) {
         // Back to what it was, which it could hold a moment ago.
@@ -112,7 +65,6 @@ static int apply(fb_engine *engine, const fb_settings *settings, fb_plan *plan, 
     }
     plan->catalog = NULL;  // the cache's now
     fb_plan_merge(&engine->opened, plan);
-    drop_changed(engine, before);
     atomic_store(&engine->slow_ns, settings->slow_ns);
     return FB_OK;
 }
@@ -120,8 +72,9 @@ static int apply(fb_engine *engine, const fb_settings *settings, fb_plan *plan, 
 static int replace(fb_engine *engine, const fb_config *config, fb_error *error) {
     fb_plan plan;
     const fb_settings *settings = fb_config_settings(config);
-    fb_plan_basis basis = {engine->workers, engine->opened.supplies,
-                           fb_cache_catalog(engine->cache)};
+    fb_plan_basis basis = {.workers = engine->workers,
+                           .known = engine->opened.supplies,
+                           .before = fb_cache_catalog(engine->cache)};
     int result = fb_plan_make(settings, &basis, &plan, error);
     if (result < 0) {
         return result;
