@@ -33,6 +33,7 @@ typedef struct fb_stamp {
 } fb_stamp;
 
 // What a process beside the daemon knows of a class.
+#define FB_OUTSIDE_BETA_UNIT 1e6
 typedef struct fb_outside_class {
     _Atomic(uint64_t) name_print;   // 0: there is no such class
     _Atomic(uint64_t) value_print;  // of all that its values follow from (fb_class_print())
