@@ -389,14 +389,19 @@ void fb_mapping_free(fb_store *store) {
     store->base = NULL;
 }
 
-uint64_t fb_mapping_floor(const fb_store *store) {
-    fb_region *region = store->region;
+uint64_t fb_mapping_floor_of(const fb_store *store) {
+    const fb_region *region = store->region;
     // Two open segments, a spare one and one to turn over; the first pages of the index.
     uint64_t shard = 4 * (uint64_t)store->segment_size + 4 * (uint64_t)region->page_size;
-    pthread_mutex_lock(&region->pool_lock);
     uint64_t floor = region->segments.offset + region->segments.committed +
                      region->used_map.committed + region->shard_count * shard;
-    pthread_mutex_unlock(&region->pool_lock);
     // A record of the largest size, twice: what is there stays until the new one is.
     return floor + floor / 2;
+}
+
+uint64_t fb_mapping_floor(const fb_store *store) {
+    pthread_mutex_lock(&store->region->pool_lock);
+    uint64_t floor = fb_mapping_floor_of(store);
+    pthread_mutex_unlock(&store->region->pool_lock);
+    return floor;
 }

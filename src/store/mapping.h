@@ -32,6 +32,8 @@ void fb_mapping_start_locks(fb_region *region);
 void fb_mapping_free(fb_store *store);
 // The smallest limit that leaves every shard room to work. Any thread.
 uint64_t fb_mapping_floor(const fb_store *store);
+// The same under the pool lock, or where nobody else is yet.
+uint64_t fb_mapping_floor_of(const fb_store *store);
 
 // Any thread, each its own bytes, in whole pages. In a file: memory for certain. FB_OK; FB_ENOMEM:
 // the file system has none; FB_EIO: it cannot do that.
