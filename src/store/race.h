@@ -47,6 +47,11 @@ static inline void fb_race_pause(void) {
 #endif
 }
 
+// One shared word, aligned: read once, whatever the compiler thinks of reading it again.
+static inline uint64_t fb_race_word(const void *shared) {
+    return __atomic_load_n((const uint64_t *)shared, __ATOMIC_RELAXED);
+}
+
 #if FB_RACE_WATCHED
 
 enum { FB_RACE_WORD = sizeof(uint64_t) };
@@ -60,7 +65,7 @@ static inline void fb_race_load(void *to, const void *shared, size_t len) {
     const char *in = shared;
     for (size_t i = 0; i < len;) {
         if (fb_race_by_word(in + i, len - i)) {
-            uint64_t word = __atomic_load_n((const uint64_t *)(const void *)(in + i), __ATOMIC_RELAXED);
+            uint64_t word = fb_race_word(in + i);
             memcpy(out + i, &word, sizeof(word));
             i += sizeof(word);
         } else {

@@ -24,6 +24,7 @@ typedef struct worker {
     team *crew;
     fb_rng rng;
     uint64_t expected;
+    bool right;  // what was seen last; before that it may have been torn
 } worker;
 
 // A value proves by itself that it was stored for its key: key number, length and a hash of them.
@@ -69,7 +70,13 @@ static void verify(void *arg, const fb_item *item) {
                 proof.len == item->value.len && proof.seal == seal_of(key, proof.len) &&
                 memcmp(rest.ptr, bytes, rest.len) == 0;
     }
-    w->crew->wrong += !right;
+    w->right = right;
+}
+
+static void verify_now(void *arg, const fb_item *item) {
+    worker *w = arg;
+    verify(w, item);
+    w->crew->wrong += !w->right;
 }
 
 static void put(worker *w, uint64_t key, char *buffer) {
@@ -108,7 +115,7 @@ static void rare(worker *w) {
     case 0:
         w->expected = UINT64_MAX;
         do {
-            cursor = fb_store_scan(store, cursor, 100, 1, verify, w);
+            cursor = fb_store_scan(store, cursor, 100, 1, verify_now, w);
         } while (cursor != 0);
         break;
     case 1:
@@ -143,7 +150,9 @@ static void *stress(void *arg) {
             rare(w);
         } else if (what < 500) {
             w->expected = key;
-            w->crew->failed += fb_store_get(w->crew->store, text, 1, verify, w) < 0;
+            int result = fb_store_get(w->crew->store, text, 1, verify, w);
+            w->crew->failed += result < 0;
+            w->crew->wrong += result == FB_OK && !w->right;
         } else if (what < 600) {
             w->crew->failed += fb_store_edit(w->crew->store, text, 1, shorten, buffer) < 0;
         } else if (what < 650) {
