@@ -52,7 +52,10 @@ export type Invalidation = { soft?: boolean } & (
 )
 
 export interface CachedOptions<A extends unknown[]> extends StoreOptions {
-  /** The key of a call's arguments; or a prefix. Otherwise the function's name is the prefix. */
+  /**
+   * The key of a call's arguments; or a prefix for it. Otherwise the prefix is made of the function
+   * and the place of the call of cached().
+   */
   key?: string | ((...args: A) => string)
   /** Otherwise one for the whole process, with the options' defaults. */
   client?: Client

@@ -4,6 +4,9 @@
 // cache arrives from there as a string and is parsed here, everything else arrives as a Buffer.
 'use strict'
 
+const { makeCached } = require('./lib/cached')
+const { decode, encode, milliseconds, wholeNumber, withParameters } = require('./lib/values')
+
 // How the addon numbers operations (src/crew.h) and scopes (forebay/cache.h).
 const GET = 0, SET = 1, ADD = 2, DELETE = 3, EXISTS = 4, INCR = 5, EXPIRE = 6, TTL = 7
 const SCOPES = ['key', 'pattern', 'tag', 'class', 'namespace']
@@ -36,71 +39,18 @@ function load() {
   }
 }
 
-// ---- values
-
-function decode(found) {
-  return typeof found === 'string' ? JSON.parse(found) : found
-}
-
-function encode(value) {
-  if (value instanceof Uint8Array) {
-    return value
-  }
-  const text = JSON.stringify(value)
-  if (text === undefined) {
-    throw new TypeError(`${typeof value} has no form in JSON`)
-  }
-  return text
-}
-
-// Seconds as whole milliseconds, rounded up; 0 where none were given.
-function milliseconds(seconds, what = 'ttl') {
-  if (seconds === undefined) {
-    return 0
-  }
-  if (typeof seconds !== 'number' || !(seconds > 0 && seconds <= 1e11)) {
-    throw new RangeError(`${what}: a number of seconds above 0 is expected, not ${String(seconds)}`)
-  }
-  return Math.ceil(seconds * 1000)
-}
-
-function wholeNumber(number, what) {
-  if (number === undefined) {
-    return 0
-  }
-  if (!Number.isSafeInteger(number) || number < 1) {
-    throw new RangeError(`${what}: a whole number from 1 on is expected, not ${String(number)}`)
-  }
-  return number
-}
-
-// ['name', 'bash', …] behind `words`.
-function withParameters(words, parameters) {
-  for (const name in parameters) {
-    const value = parameters[name]
-    if (value !== undefined) {
-      words.push(name, typeof value === 'string' ? value : String(value))
-    }
-  }
-  return words
-}
-
 function warnProcess(event, text) {
   if (event !== 'daemon_back') {
     process.emitWarning(text, { type: 'ForebayWarning', code: event })
   }
 }
 
-// An error comes from no place in the program; this gives it those who wait for it.
-async function traced(promise) {
-  try {
-    return await promise
-  } catch (error) {
-    if (error instanceof ForebayError) {
-      Error.captureStackTrace(error, traced)
-    }
-    throw error
+// An error comes from no place in the program; this gives it the place of those who wait for it.
+function placed(error) {
+  if (error instanceof ForebayError) {
+    Error.captureStackTrace(error, placed)
   }
+  return error
 }
 
 // ---- the client
@@ -128,8 +78,12 @@ class Client {
   }
 
   // An operation on a key.
-  #ask(kind, key, number, value, bytes) {
-    return traced(this.#native.submit(kind, key, number, value, bytes))
+  async #ask(kind, key, number, value, bytes) {
+    try {
+      return await this.#native.submit(kind, key, number, value, bytes)
+    } catch (error) {
+      throw placed(error)
+    }
   }
 
   // ---- memory alone
@@ -159,20 +113,13 @@ class Client {
   }
 
   async getMany(keys) {
+    const wanted = [...keys]
+    const values = await Promise.all(wanted.map(async (key) => {
+      const found = this.#native.look(key)
+      return found !== undefined ? found : this.#ask(GET, key, 0)
+    }))
     const found = new Map()
-    const wanted = []
-    for (const key of keys) {
-      const value = this.#native.look(key)
-      wanted.push([key, value !== undefined ? value : this.#ask(GET, key, 0)])
-    }
-    // All are waited for, also when one fails.
-    await Promise.allSettled(wanted.map(([, value]) => value))
-    for (const [key, value] of wanted) {
-      const text = await value
-      if (text !== undefined) {
-        found.set(key, decode(text))
-      }
-    }
+    wanted.forEach((key, i) => values[i] !== undefined && found.set(key, decode(values[i])))
     return found
   }
 
@@ -231,8 +178,12 @@ class Client {
         return decode(found)
       }
     }
-    return decode(await traced(this.#native.fetch(...withParameters(
-      [className, wholeNumber(options?.timeout, 'timeout'), refresh], parameters))))
+    const words = [className, wholeNumber(options?.timeout, 'timeout'), refresh]
+    try {
+      return decode(await this.#native.fetch(...withParameters(words, parameters)))
+    } catch (error) {
+      throw placed(error)
+    }
   }
 
   async invalidate(what) {
@@ -241,9 +192,12 @@ class Client {
       throw new TypeError(`invalidate() takes one of ${SCOPES.join(', ')}, or all: true`)
     }
     const soft = what.soft === true
-    return traced(what.all === true
-      ? this.#native.invalidate(ALL, '', soft)
-      : this.#native.invalidate(SCOPES.indexOf(named[0]), what[named[0]], soft))
+    const [scope, name] = what.all === true ? [ALL, ''] : [SCOPES.indexOf(named[0]), what[named[0]]]
+    try {
+      await this.#native.invalidate(scope, name, soft)
+    } catch (error) {
+      throw placed(error)
+    }
   }
 
   // ---- functions
@@ -263,101 +217,6 @@ class Client {
   }
 }
 
-// ---- cached functions
-
-let sharedClient
-
-// The Client of functions that name none: one for the process, made when it is first needed.
-function defaultClient() {
-  sharedClient ??= new Client()
-  return sharedClient
-}
-
-function keyMaker(fn, key) {
-  if (typeof key === 'function') {
-    return key
-  }
-  const prefix = key ?? fn.name
-  if (typeof prefix !== 'string' || prefix === '') {
-    throw new TypeError('cached(): a function without a name needs `key`: a function of its ' +
-      'arguments, or a prefix')
-  }
-  return (...args) => `${prefix}:${JSON.stringify(args)}`
-}
-
-// One flight a key and process: whoever asks while it is under way waits for the same outcome. A
-// flight that invalidate() or refresh() overtook is out of `flights`: it answers those who wait for
-// it, and what it brings is not stored. What it stores is not waited for: the addon keeps the order
-// of operations on a key.
-function cached(fn, options = {}) {
-  if (typeof fn !== 'function') {
-    throw new TypeError('cached() takes a function')
-  }
-  const ttl = milliseconds(options.ttl)
-  const keyOf = keyMaker(fn, options.key)
-  const flights = new Map()
-  let told = false
-  const cache = () => nativeOf(options.client ?? defaultClient())
-
-  // What is not kept costs its callers time, but they have it.
-  const notKept = (error) => {
-    if (!told) {
-      told = true
-      cache().warn('not_kept', `what ${fn.name || 'a function'}() returned was not kept: ${error.message}`)
-    }
-  }
-
-  // Values as the cache has them, so that all callers get what later hits will give.
-  async function load(flight, name, self, args, fresh) {
-    try {
-      const found = fresh ? undefined : await cache().submit(GET, name, 0).catch(() => undefined)
-      if (found !== undefined) {
-        return found
-      }
-      const value = await fn.apply(self, args)
-      if (value === undefined) {
-        return undefined
-      }
-      const encoded = encode(value)
-      if (flights.get(name) === flight) {
-        cache().submit(SET, name, ttl, encoded).catch(notKept)
-      }
-      return encoded
-    } finally {
-      if (flights.get(name) === flight) {
-        flights.delete(name)
-      }
-    }
-  }
-
-  function start(name, self, args, fresh) {
-    const flight = {}
-    flights.set(name, flight)
-    flight.outcome = load(flight, name, self, args, fresh)
-    return flight
-  }
-
-  async function call(...args) {
-    const name = keyOf(...args)
-    const found = cache().look(name)
-    if (found !== undefined) {
-      return decode(found)
-    }
-    return decode(await (flights.get(name) ?? start(name, this, args, false)).outcome)
-  }
-
-  call.refresh = async function (...args) {
-    return decode(await start(keyOf(...args), this, args, true).outcome)
-  }
-  call.invalidate = async (...args) => {
-    const name = keyOf(...args)
-    flights.delete(name)
-    await cache().submit(DELETE, name, 0)
-  }
-  call.key = (...args) => keyOf(...args)
-  Object.defineProperty(call, 'name', { value: fn.name, configurable: true })
-  Object.defineProperty(call, 'length', { value: fn.length, configurable: true })
-  return call
-}
+const cached = makeCached(nativeOf, () => new Client())
 
 module.exports = { Client, ForebayError, cached }

@@ -1,0 +1,51 @@
+// Values and numbers as the addon takes and gives them.
+'use strict'
+
+function decode(found) {
+  return typeof found === 'string' ? JSON.parse(found) : found
+}
+
+function encode(value) {
+  if (value instanceof Uint8Array) {
+    return value
+  }
+  const text = JSON.stringify(value)
+  if (text === undefined) {
+    throw new TypeError(`${typeof value} has no form in JSON`)
+  }
+  return text
+}
+
+// Seconds as whole milliseconds, rounded up; 0 where none were given.
+function milliseconds(seconds, what = 'ttl') {
+  if (seconds === undefined) {
+    return 0
+  }
+  if (typeof seconds !== 'number' || !(seconds > 0 && seconds <= 1e11)) {
+    throw new RangeError(`${what}: a number of seconds above 0 is expected, not ${String(seconds)}`)
+  }
+  return Math.ceil(seconds * 1000)
+}
+
+function wholeNumber(number, what) {
+  if (number === undefined) {
+    return 0
+  }
+  if (!Number.isSafeInteger(number) || number < 1) {
+    throw new RangeError(`${what}: a whole number from 1 on is expected, not ${String(number)}`)
+  }
+  return number
+}
+
+// ['name', 'bash', …] behind `words`.
+function withParameters(words, parameters) {
+  for (const name in parameters) {
+    const value = parameters[name]
+    if (value !== undefined) {
+      words.push(name, typeof value === 'string' ? value : String(value))
+    }
+  }
+  return words
+}
+
+module.exports = { decode, encode, milliseconds, wholeNumber, withParameters }
