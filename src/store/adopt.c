@@ -412,6 +412,9 @@ static int settle_segments(const audit *work) {
         return result;
     }
     memset(map, 0, region->used_map.committed);
+    uint64_t described = (work->highest + UINT64_C(1)) * sizeof(fb_segment);
+    memset(store->base + region->segments.offset + described, 0,
+           region->segments.committed - described);
     // `end` is where what is held at last ends; what lies from there to the next is not held.
     for (uint32_t id = 1; id <= work->highest && result == FB_OK;) {
         if (!held(work, id)) {

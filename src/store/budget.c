@@ -10,8 +10,8 @@
 // such record cost its page faults anew, thirty times the copying.
 //
 // In a file, memory is reserved before it is counted: a touch of what a full file system has no room
-// for is fatal. Where it has none, what is committed then, and a little less, is the limit until a
-// sweep dares to ask for more. (The little is because a reader may still be looking at what was just
+// for is fatal. Where it has none, what is committed then, and a little less, is the limit for some
+// requests, until it is asked again. (The little is because a reader may still be looking at what was just
 // given back, which takes a page again until that part of the file is used and given back anew.)
 //
 // Large stores take memory for the log by the huge page, where that much is left of the limit: what
@@ -30,7 +30,8 @@
 enum {
     SLACK = 64,                 // of what is committed, kept free in a file system that is full
     SHRINK_MAX = 256 << 10,     // bytes given back in one step
-    DIGEST = 64,                // cleared segments made free by a sweep
+    REFUSALS = 64,              // until a file system that was full is asked again
+    DIGEST = 64                 // cleared segments made free by a sweep
 };
 
 static uint8_t *used_map(const fb_store *store) {
@@ -64,6 +65,15 @@ static bool reserve(fb_store *store, uint64_t offset, uint64_t bytes) {
         return true;
     }
     region->ceiling = region->committed - region->committed / SLACK;
+    region->refusals = 0;
+    return false;
+}
+
+// There is no room. Where it was the file system that had none, it is asked again now and then.
+static bool refuse(fb_region *region) {
+    if (region->ceiling < region->limit && ++region->refusals == REFUSALS) {
+        region->ceiling = UINT64_MAX;
+    }
     return false;
 }
 
@@ -152,15 +162,19 @@ static bool cool(fb_store *store) {
     return true;
 }
 
-// Whether `more` bytes can be counted, if need be instead of warm segments.
-static bool make_room(fb_store *store, uint64_t more) {
-    fb_region *region = store->region;
-    while (region->committed + more > limit_of(region)) {
+static bool cool_to(fb_store *store, uint64_t bytes) {
+    while (store->region->committed > bytes) {
         if (!cool(store)) {
             return false;
         }
     }
     return true;
+}
+
+// Whether `more` bytes can be counted, if need be instead of warm segments.
+static bool make_room(fb_store *store, uint64_t more) {
+    uint64_t limit = limit_of(store->region);
+    return (more <= limit && cool_to(store, limit - more)) || refuse(store->region);
 }
 
 static bool grow_locked(fb_store *store, fb_zone *zone, uint64_t bytes) {
@@ -333,6 +347,7 @@ static uint32_t take_several(fb_store *store, uint64_t bytes) {
     }
     while (region->committed + bytes > limit_of(region) + warm_within(store, id, length)) {
         if (!cool(store)) {
+            (void)refuse(region);
             return 0;
         }
     }
@@ -381,9 +396,6 @@ void fb_budget_ease(fb_store *store) {
     pthread_mutex_lock(&region->pool_lock);
     for (unsigned i = 0; i < DIGEST && digest(store); i++) {
     }
-    if (region->ceiling < region->limit) {
-        region->ceiling += region->limit / SLACK;
-    }
     pthread_mutex_unlock(&region->pool_lock);
 }
 
@@ -413,7 +425,7 @@ void fb_budget_shrink(fb_store *store, fb_zone *zone, uint64_t bytes) {
 
 bool fb_budget_settle(fb_store *store) {
     pthread_mutex_lock(&store->region->pool_lock);
-    bool settled = make_room(store, 0);
+    bool settled = cool_to(store, store->region->limit);
     pthread_mutex_unlock(&store->region->pool_lock);
     return settled;
 }

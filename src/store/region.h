@@ -23,7 +23,7 @@ enum {
     FB_REGION_FORMAT = 2,
     FB_BUCKET_SLOTS = 7,
     FB_LINE = 64,
-    FB_GHOST_LINE = 16,  // fingerprints to a line
+    FB_GHOST_LINE = 32,  // fingerprints to a line
     FB_HUGE = 2 << 20,   // bytes of a huge page
 };
 #define FB_REGION_MAGIC UINT64_C(0x3159414245524f46)
@@ -86,6 +86,27 @@ typedef struct fb_queue {
     uint64_t bytes;  // resident bytes, those of `open` included
 } fb_queue;
 
+// How an item left. The last is not counted: it was in demand and only grew old.
+typedef enum fb_ghost_kind {
+    FB_GHOST_FRESH,   // probation, unused
+    FB_GHOST_DENIED,  // the same after it had come back before, and main did not take it in
+    FB_GHOST_MAIN,
+    FB_GHOST_AGED,
+    FB_GHOST_COUNTED = FB_GHOST_AGED
+} fb_ghost_kind;
+
+// What a shard has learnt (store/tune.c).
+typedef struct fb_tuning {
+    uint32_t left[FB_GHOST_COUNTED];  // items that left unused, lately
+    uint32_t back[FB_GHOST_COUNTED];  // of them came back; soon
+    uint32_t soon[FB_GHOST_COUNTED];
+    uint32_t share;    // of probation
+    uint32_t pace;     // of main's hand
+    uint32_t filled;   // something has been evicted before
+    uint64_t credit;   // bytes of main that may be looked through for what came back
+    uint64_t freed;    // bytes that looking through main has freed, and that were not taken yet
+} fb_tuning;
+
 typedef struct fb_shard {
     // Buckets in the low half; the high half counts every change of them. In a line of its own:
     // every reader needs it, and it rarely changes.
@@ -108,6 +129,8 @@ typedef struct fb_shard {
     _Atomic uint64_t bytes;  // resident bytes of its segments
     uint64_t live_bytes;     // of records; runs count as what they keep resident
     uint64_t evictions, expirations, puts, dels;
+    uint64_t index_evictions;  // of `evictions`, for want of room in the index
+    fb_tuning tuning;
 } fb_shard;
 
 typedef struct fb_region {
@@ -129,6 +152,7 @@ typedef struct fb_region {
     _Alignas(2 * FB_LINE) pthread_mutex_t pool_lock;
     _Atomic uint64_t limit, committed;
     uint64_t ceiling;     // what the file system was last found to have room for
+    uint32_t refusals;    // for that reason since then
     fb_zone segments, used_map;
     uint32_t warm;        // free segments that are resident
     uint32_t low;         // no segment below is free and not resident
