@@ -129,6 +129,8 @@ FB_API FB_CHECK_RESULT int fb_store_get_copy(fb_store *store, fb_str key, int64_
 // waits for memory overlap.
 FB_API void fb_store_get_many(fb_store *store, const fb_str *keys, size_t key_count,
                               int64_t now_ns, fb_item_fn fn, void *const *args, int *results);
+// Says that these keys are about to be read one by one, soon: the waits for memory overlap.
+FB_API void fb_store_prefetch(const fb_store *store, const fb_str *keys, size_t key_count);
 // The hash of a key in this store; and a use of whatever has that hash (a reader elsewhere used it).
 FB_API uint64_t fb_store_hash(const fb_store *store, fb_str key);
 FB_API void fb_store_use(fb_store *store, uint64_t hash);
@@ -202,6 +204,7 @@ typedef struct fb_store_stats {
     uint64_t evictions;    // live items pushed out for room
     uint64_t expirations;  // items that left by age (or as not alive)
     uint64_t puts, dels;
+    uint64_t index_evictions;  // of the evictions, those for want of room in the index
 } fb_store_stats;
 FB_API void fb_store_stats_read(fb_store *store, fb_store_stats *stats);
 // Asserts every invariant; O(size). For tests.

@@ -22,20 +22,19 @@
 #include "store/budget.h"
 #include "store/ghost.h"
 #include "store/segment.h"
+#include "store/tune.h"
 
 enum {
     GROUP = 16,             // records looked up together
-    PROBATION_SHARE = 10,   // a tenth
-    PATIENCE_PROBATION = 32,  // rounds without gain before more is asked of a record
-    PATIENCE_MAIN = 8,
+    PATIENCE = 32,          // rounds without gain before more is asked of a record
     COMPACT_MAX = 4,        // segments moved together
+    LOOKS_MAX = 4,          // segments of main looked through for one record
+    SWEEP_LOOKS = 16,       // segments asked whether they are due, each time room is made
 };
 
-// Uses a record must show to stay. What leaves probation for main cannot come round again, so there
-// patience is longer: a hot set that fills many segments of probation is not to be cut.
-static unsigned uses_asked(fb_queue_id queue, unsigned rounds) {
-    unsigned patience = queue == FB_MAIN ? PATIENCE_MAIN : PATIENCE_PROBATION;
-    return rounds >= FB_EVICT_ALL ? FB_SLOT_FREQUENCY_MAX + 1 : 1 + rounds / patience;
+// Uses a record must show to stay.
+static unsigned uses_asked(unsigned rounds) {
+    return rounds >= FB_EVICT_ALL ? FB_SLOT_FREQUENCY_MAX + 1 : 1 + rounds / PATIENCE;
 }
 
 void fb_evict_drop(fb_store *store, fb_shard *shard, const fb_place *place, uint64_t hash,
@@ -43,10 +42,11 @@ void fb_evict_drop(fb_store *store, fb_shard *shard, const fb_place *place, uint
     uint64_t word = fb_place_word(place);
     uint64_t offset = fb_slot_offset(word);
     const fb_segment *segment = fb_segment_at(store, fb_segment_of(store, offset));
-    // What was in demand and only grew old belongs into main when it is loaded again.
-    if (aged ? segment->queue == FB_MAIN || fb_slot_frequency(word) > 0
-             : segment->queue == FB_PROBATION) {
-        fb_ghost_add(store, shard, hash);
+    if (!aged) {
+        fb_ghost_kind kind = segment->queue == FB_MAIN ? FB_GHOST_MAIN : FB_GHOST_FRESH;
+        fb_tune_left(&shard->tuning, fb_ghost_add(store, shard, hash, kind));
+    } else if (segment->queue == FB_MAIN || fb_slot_frequency(word) > 0) {
+        (void)fb_ghost_add(store, shard, hash, FB_GHOST_AGED);
     }
     fb_bucket_remove(store, shard, place);
     fb_segment_kill(store, shard, offset);
@@ -100,7 +100,7 @@ static void decide(fb_store *store, fb_shard *shard, const candidate *who, unsig
     bool wanted = fb_record_wanted(store, record, shard->now_ns);
     unsigned frequency = fb_slot_frequency(fb_place_word(&place));
     unsigned left = queue == FB_MAIN && frequency > 0 ? frequency - 1 : 0;
-    if (!wanted || frequency < uses_asked(queue, rounds)) {
+    if (!wanted || frequency < uses_asked(rounds)) {
         fb_evict_drop(store, shard, &place, who->hash, !wanted);
     } else if (fb_segment_at(store, id)->state == FB_SEGMENT_RUN) {
         fb_bucket_set(&place, fb_slot_make(who->hash, left, who->offset));
@@ -137,11 +137,14 @@ static uint32_t oldest_free_to_go(const fb_store *store, const fb_shard *shard, 
     return id != 0 && id == shard->pinned ? fb_segment_at(store, id)->next : id;
 }
 
+static bool probation_full(const fb_shard *shard) {
+    uint64_t bytes = shard->queues[FB_PROBATION].bytes;
+    return fb_tune_probation_full(&shard->tuning, bytes, bytes + shard->queues[FB_MAIN].bytes);
+}
+
 static uint32_t choose_victim(fb_store *store, fb_shard *shard, bool also_open) {
     const fb_queue *queues = shard->queues;
-    uint64_t total = queues[FB_PROBATION].bytes + queues[FB_MAIN].bytes;
-    fb_queue_id first =
-        queues[FB_PROBATION].bytes * PROBATION_SHARE >= total ? FB_PROBATION : FB_MAIN;
+    fb_queue_id first = probation_full(shard) ? FB_PROBATION : FB_MAIN;
     fb_queue_id order[] = {first, first == FB_MAIN ? FB_PROBATION : FB_MAIN};
     for (unsigned i = 0; i < FB_QUEUES; i++) {
         uint32_t id = oldest_free_to_go(store, shard, order[i]);
@@ -164,6 +167,10 @@ bool fb_evict_one(fb_store *store, fb_shard *shard, unsigned rounds) {
     if (id == 0) {
         return false;
     }
+    shard->tuning.filled = 1;
+    fb_tune_step(&shard->tuning, shard->items,
+                 shard->queues[FB_PROBATION].bytes + shard->queues[FB_MAIN].bytes,
+                 fb_segment_at(store, id)->resident);
     if (fb_segment_at(store, id)->state == FB_SEGMENT_OPEN) {
         // Records must not be moved into the segment that is being emptied.
         shard->queues[fb_segment_at(store, id)->queue].open = 0;
@@ -278,7 +285,71 @@ static bool compact_some(fb_store *store, fb_shard *shard) {
     return count > 0;
 }
 
+// Bytes of main's open segment that hold nothing yet.
+static uint64_t room_in_open(const fb_store *store, const fb_shard *shard) {
+    uint32_t id = shard->queues[FB_MAIN].open;
+    return id != 0 ? store->segment_size - fb_segment_at(store, id)->used : 0;
+}
+
+// Looks through main's oldest segment for the sake of what came back. False: not paid for yet.
+static bool look_through_main(fb_store *store, fb_shard *shard) {
+    uint32_t id = oldest_free_to_go(store, shard, FB_MAIN);
+    if (id == 0 || !fb_tune_spend(&shard->tuning, fb_segment_at(store, id)->resident)) {
+        return false;
+    }
+    uint64_t bytes = shard->queues[FB_MAIN].bytes - room_in_open(store, shard);
+    take_through(store, shard, id, 0);
+    if (fb_segment_at(store, id)->live == 0) {
+        fb_segment_free(store, shard, id);
+    }
+    uint64_t left = shard->queues[FB_MAIN].bytes - room_in_open(store, shard);
+    fb_tune_freed(&shard->tuning, bytes > left ? bytes - left : 0, store->segment_size);
+    return true;
+}
+
+fb_queue_id fb_evict_admit(fb_store *store, fb_shard *shard, uint64_t hash, uint32_t size) {
+    fb_tuning *tuning = &shard->tuning;
+    fb_ghost_kind kind;
+    bool soon;
+    bool known = fb_ghost_take(store, shard, hash, &kind, &soon);
+    if (known && kind == FB_GHOST_AGED) {
+        return FB_MAIN;
+    }
+    if (known) {
+        fb_tune_back(tuning, kind, soon);
+    }
+    if (tuning->filled == 0) {
+        // As it fills for the first time main takes its share, or a loop would find it empty.
+        return known || probation_full(shard) ? FB_MAIN : FB_PROBATION;
+    }
+    if (!known || kind == FB_GHOST_MAIN) {
+        return FB_PROBATION;
+    }
+    fb_tune_ask(tuning, size, store->segment_size);
+    bool taken = fb_tune_take(tuning, size);
+    for (unsigned i = 0; !taken && i < LOOKS_MAX && look_through_main(store, shard); i++) {
+        taken = fb_tune_take(tuning, size);
+    }
+    if (!taken) {
+        (void)fb_ghost_add(store, shard, hash, FB_GHOST_DENIED);
+    }
+    return taken ? FB_MAIN : FB_PROBATION;
+}
+
+// Drops what has expired in a few segments, so that dead bytes are known before live ones are
+// evicted: much of main is not taken through for long.
+static void sweep_some(fb_store *store, fb_shard *shard) {
+    for (unsigned i = 0; i < SWEEP_LOOKS; i++) {
+        uint32_t id = fb_segment_step(store, shard, &shard->due);
+        if (id != 0 && id != shard->pinned &&
+            fb_segment_at(store, id)->due_ns <= shard->now_ns) {
+            (void)fb_evict_sweep(store, shard, id, shard->now_ns);
+        }
+    }
+}
+
 static bool make_own_room(fb_store *store, fb_shard *shard, unsigned rounds) {
+    sweep_some(store, shard);
     return compact_some(store, shard) || fb_evict_one(store, shard, rounds);
 }
 

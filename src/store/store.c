@@ -15,7 +15,6 @@
 #include "store/bucket.h"
 #include "store/budget.h"
 #include "store/evict.h"
-#include "store/ghost.h"
 #include "store/mapping.h"
 #include "store/record.h"
 #include "store/segment.h"
@@ -90,10 +89,9 @@ typedef struct home {
     unsigned frequency;
 } home;
 
-static home choose_home(const call *ask, const fb_place *old) {
+static home choose_home(const call *ask, const fb_place *old, uint32_t size) {
     if (old == NULL) {
-        bool again = fb_ghost_take(ask->store, ask->shard, ask->hash);
-        return (home){again ? FB_MAIN : FB_PROBATION, 0};
+        return (home){fb_evict_admit(ask->store, ask->shard, ask->hash, size), 0};
     }
     uint64_t word = fb_place_word(old);
     uint32_t id = fb_segment_of(ask->store, fb_slot_offset(word));
@@ -136,6 +134,7 @@ static void insert(const call *ask, uint64_t word) {
         uint64_t offset = fb_slot_offset(fb_place_word(&least));
         uint64_t least_hash = fb_record_hash(store, fb_record_at(store, offset));
         fb_evict_drop(store, shard, &least, least_hash, false);
+        shard->index_evictions++;
         fb_segment_tidy(store, shard, fb_segment_of(store, offset));
     }
 }
@@ -161,9 +160,10 @@ static int keep(const call *ask, const fb_item *item, uint64_t version) {
         }
         shard->pinned = fb_segment_of(store, fb_slot_offset(fb_place_word(&place)));
     }
-    home to = choose_home(ask, found ? &place : NULL);
+    uint32_t size = fb_record_size_for(item);
+    home to = choose_home(ask, found ? &place : NULL, size);
     prepare_index(store, shard);
-    uint64_t offset = fb_evict_reserve(store, shard, to.queue, fb_record_size_for(item));
+    uint64_t offset = fb_evict_reserve(store, shard, to.queue, size);
     shard->pinned = 0;
     if (offset == 0) {
         return FB_ENOMEM;

@@ -258,6 +258,7 @@ void fb_store_stats_read(fb_store *store, fb_store_stats *stats) {
                              shard->ghosts.committed + shard->live_bytes;
         stats->evictions += shard->evictions;
         stats->expirations += shard->expirations;
+        stats->index_evictions += shard->index_evictions;
         stats->puts += shard->puts;
         stats->dels += shard->dels;
         fb_shard_unlock(shard);

@@ -359,10 +359,12 @@ static void test_store__the_index_grows_with_items_also_when_the_store_is_full(v
     assert_true(stats_of(store).evictions > 0);
     for (unsigned i = 0; i < 300000; i++) {
         put(store, "s", i, 4);
+        assert_true(get(store, "s", i));
     }
     assert_true(stats_of(store).items > 60000);
-    for (unsigned i = 0; i < 10000; i++) {
+    for (unsigned i = 0; i < 30000; i++) {
         put(store, "big", i, 1000);
+        assert_true(get(store, "big", i));
     }
     // And it shrinks again: what is not items is less than a tenth.
     assert_true(stats_of(store).items > 3300);
