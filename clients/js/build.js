@@ -87,7 +87,7 @@ function cflags() {
 function flags(root, headers) {
   const { version } = require('./package.json')
   return ['-std=gnu11', '-O2', '-g', '-fPIC', '-fvisibility=hidden', '-fno-common', '-pthread',
-    '-D_GNU_SOURCE', `-DFB_VERSION="${version}"`, '-Wall', '-Wextra', '-Wno-unused-parameter',
+    '-D_GNU_SOURCE', `-DFB_VERSION="${version}"`,
     `-I${path.join(root, 'include')}`, `-I${path.join(root, 'src')}`, '-isystem', headers, ...cflags()]
 }
 
@@ -126,9 +126,11 @@ async function compile() {
       .map((file, number) => ({ file, object: path.join(work, `${number}.o`) }))
     await inParallel(jobs, ({ file, object }) => run([...words, '-c', file, '-o', object]))
     const linked = path.join(work, 'forebay.node')
-    // nodelete: threads of the addon may outlive the worker that loaded it.
-    await run(['-shared', '-pthread', '-Wl,-z,nodelete', '-Wl,-Bsymbolic', ...cflags(), '-o', linked,
+    // nodelete: threads of the addon may outlive the worker that loaded it. now: what is missing is
+    // missed when it is loaded.
+    await run(['-shared', '-pthread', '-Wl,-z,nodelete,-z,now', '-Wl,-Bsymbolic', ...cflags(), '-o', linked,
       ...jobs.map((job) => job.object), '-lm'])
+    require(linked)
     fs.renameSync(linked, target)
   } finally {
     fs.rmSync(work, { recursive: true })

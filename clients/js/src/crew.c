@@ -275,6 +275,7 @@ static void run_gets(fb_op *op, size_t count) {
     fb_value values[TURN_MAX];
     int results[TURN_MAX];
     fb_error error = {0};
+    memset(keys, 0, sizeof keys);
     memset(values, 0, sizeof values);
     fb_op *at = op;
     for (size_t i = 0; i < count; i++, at = at->next) {
