@@ -49,7 +49,13 @@ FB_API void fb_value_release(fb_value *value);
 // does not exist. (With these two `fn` may have been called too: what it saw is void.) No I/O; a
 // stale value is refreshed in the background, where its key tells how.
 FB_API FB_CHECK_RESULT int fb_get(fb_engine *engine, fb_str key, fb_value_fn fn, void *arg);
-// The same into bytes of the caller's own; release them.
+// Many keys at once: results[i] is what fb_get() returns for keys[i], and `fn` gets args[i]. Faster
+// than one by one: the waits for memory overlap.
+FB_API void fb_get_many(fb_engine *engine, const fb_str *keys, size_t key_count, fb_value_fn fn,
+                        void *const *args, int *results);
+// The same where keys are read one by one: says which are next, at most a few dozen. Never needed.
+FB_API void fb_prefetch(fb_engine *engine, const fb_str *keys, size_t key_count);
+// The same as fb_get() into bytes of the caller's own; release them.
 FB_API FB_CHECK_RESULT int fb_get_copy(fb_engine *engine, fb_str key, fb_value *value);
 // Whether it is there, without counting as a read of it. FB_OK or FB_MISS.
 FB_API FB_CHECK_RESULT int fb_exists(fb_engine *engine, fb_str key);
@@ -166,6 +172,11 @@ FB_API FB_CHECK_RESULT int fb_fetch(fb_engine *engine, const fb_request *request
 typedef void (*fb_fetch_fn)(void *arg, int result, const fb_value *value, const fb_error *error);
 FB_API FB_CHECK_RESULT int fb_fetch_start(fb_engine *engine, const fb_request *request,
                                           fb_fetch_fn done, void *arg);
+
+// The key that a request's parameters make: `fn` is called with it. FB_OK, FB_ENOCLASS, FB_EINVAL,
+// FB_ENOMEM.
+FB_API FB_CHECK_RESULT int fb_fetch_key(fb_engine *engine, const fb_request *request, fb_key_fn fn,
+                                        void *arg, fb_error *error);
 
 // A caller's own work, to be done once for all who ask for the same at the same time.
 typedef struct fb_once {

@@ -45,6 +45,15 @@ typedef void (*fb_reload_fn)(void *arg, fb_str path, bool applied);
 FB_API FB_CHECK_RESULT int fb_reload(fb_engine *engine, const fb_config *config, fb_reload_fn fn,
                                      void *arg, fb_error *error);
 
+// Where the memory tier lies for other processes (option `region.file`, forebay/reader.h).
+typedef struct fb_region_info {
+    const char *file;      // absolute, good until the engine closes; NULL: the memory is private
+    const char *hints;     // what readers may write; NULL likewise
+    uint64_t generation;   // changes with the classes; at most INT64_MAX
+    uint64_t limit_bytes;  // of the memory tier
+} fb_region_info;
+FB_API void fb_region_info_read(fb_engine *engine, fb_region_info *info);
+
 // The engine's event loops, for a program that wants to work on them (libevent).
 FB_API uint32_t fb_loop_count(const fb_engine *engine);
 // The libevent base of loop `index`; use it only on that loop's thread: get there by fb_loop_post().

@@ -90,6 +90,10 @@ typedef struct fb_found {
 // NULL: never EARLY. Counts nothing: the callers know what kind of read it was.
 fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, fb_value_fn fn,
                       void *arg, fb_found *found);
+// Many at once, without early refreshes; `fn` gets args[i].
+enum { FB_CACHE_MANY_MAX = 32 };
+void fb_cache_read_many(fb_cache *cache, const fb_str *keys, size_t key_count, int64_t now_ns,
+                        fb_value_fn fn, void *const *args, fb_found *found);
 // The same without counting as a use (EXISTS, TTL, explain).
 fb_find fb_cache_peek(fb_cache *cache, fb_str key, int64_t now_ns, fb_found *found);
 // Visits keys that a plain read would answer with, as fb_scan(); returns the next cursor. An empty

@@ -8,6 +8,7 @@
 // Of those whom the lot makes refresh early (entry.c) the budget is asked last, since it sums
 // counters.
 
+#include "base/check.h"
 #include "base/glob.h"
 #include "base/units.h"
 #include "cache/shared.h"
@@ -78,6 +79,21 @@ static int mark_read(void *arg, const fb_item *item, fb_item *next, fb_store_act
     return FB_OK;
 }
 
+// What a read leaves behind: why it missed, or that somebody has read what a refresh brought.
+static void finish(fb_cache *cache, fb_str key, const look *job) {
+    fb_find find = job->found->find;
+    if (find == FB_FIND_NOTHING || find == FB_FIND_FALLBACK) {
+        if (job->why != FB_MISS_UNKNOWN) {
+            fb_misses_gone(cache->misses, key, job->why);
+        }
+        atomic_store_explicit(&cache->seen_ns, job->now_ns, memory_order_relaxed);
+    } else if (job->unread != 0) {
+        uint64_t unread = job->unread;
+        int marked = fb_store_edit(cache->store, key, job->now_ns, mark_read, &unread);
+        (void)marked;  // it may have gone: then there is nothing to mark
+    }
+}
+
 fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, fb_value_fn fn,
                       void *arg, fb_found *found) {
     look job = {.cache = cache,
@@ -90,16 +106,33 @@ fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, 
     if (fb_store_get(cache->store, key, now_ns, see, &job) != FB_OK) {
         *found = (fb_found){.find = FB_FIND_NOTHING};
     }
-    if (found->find == FB_FIND_NOTHING || found->find == FB_FIND_FALLBACK) {
-        if (job.why != FB_MISS_UNKNOWN) {
-            fb_misses_gone(cache->misses, key, job.why);
-        }
-        atomic_store_explicit(&cache->seen_ns, now_ns, memory_order_relaxed);
-    } else if (job.unread != 0) {
-        int marked = fb_store_edit(cache->store, key, now_ns, mark_read, &job.unread);
-        (void)marked;  // it may have gone: then there is nothing to mark
-    }
+    finish(cache, key, &job);
     return found->find;
+}
+
+void fb_cache_read_many(fb_cache *cache, const fb_str *keys, size_t key_count, int64_t now_ns,
+                        fb_value_fn fn, void *const *args, fb_found *found) {
+    FB_ASSERT(key_count <= FB_CACHE_MANY_MAX);
+    look jobs[FB_CACHE_MANY_MAX];
+    void *places[FB_CACHE_MANY_MAX] = {NULL};
+    int results[FB_CACHE_MANY_MAX];
+    const fb_view *view = fb_cache_view(cache);
+    for (size_t i = 0; i < key_count; i++) {
+        jobs[i] = (look){.cache = cache,
+                         .view = view,
+                         .now_ns = now_ns,
+                         .fn = fn,
+                         .arg = args[i],
+                         .found = &found[i]};
+        places[i] = &jobs[i];
+    }
+    fb_store_get_many(cache->store, keys, key_count, now_ns, see, places, results);
+    for (size_t i = 0; i < key_count; i++) {
+        if (results[i] != FB_OK) {
+            found[i] = (fb_found){.find = FB_FIND_NOTHING};
+        }
+        finish(cache, keys[i], &jobs[i]);
+    }
 }
 
 fb_find fb_cache_peek(fb_cache *cache, fb_str key, int64_t now_ns, fb_found *found) {

@@ -115,7 +115,7 @@ int fb_tags_new(void *room, uint32_t slots, uint64_t seed, fb_tags **tags) {
     atomic_init(&table->seq, 1);
     // Odd: nobody judges by it before there are classes. From the seed, so that no two daemons have
     // the same.
-    atomic_init(&table->generation, seed | 1);
+    atomic_init(&table->generation, (seed >> 2) | 1);
     table->magic = FB_OUTSIDE_MAGIC;
     return make_tags(table, tags);
 }

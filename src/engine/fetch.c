@@ -61,12 +61,19 @@ static int begin(question *q, fb_error *error) {
     return FB_OK;
 }
 
+// FB_ENOCLASS: there is none of that name.
+static int find_class(const fb_engine *engine, fb_str name, const fb_class **class_,
+                      fb_error *error) {
+    *class_ = fb_catalog_find(fb_cache_catalog(engine->cache), name);
+    return *class_ != NULL && (*class_)->id != FB_CLASS_PLAIN
+               ? FB_OK
+               : fb_error_set(error, FB_ENOCLASS, "there is no class '%.*s'", FB_STR_ARG(name));
+}
+
 static int ask_class(question *q, const fb_request *request, fb_error *error) {
-    const fb_catalog *catalog = fb_cache_catalog(q->engine->cache);
-    q->class_ = fb_catalog_find(catalog, request->class_name);
-    if (q->class_ == NULL || q->class_->id == FB_CLASS_PLAIN) {
-        return fb_error_set(error, FB_ENOCLASS, "there is no class '%.*s'",
-                            FB_STR_ARG(request->class_name));
+    int result = find_class(q->engine, request->class_name, &q->class_, error);
+    if (result < 0) {
+        return result;
     }
     if (q->class_->source == NULL && request->loader == NULL) {
         return fb_error_set(error, FB_ENOSOURCE,
@@ -161,6 +168,23 @@ static int make_call(question *q, fb_call **out, fb_error *error) {
     q->loader = (fb_loader){0};
     *out = call;
     return FB_OK;
+}
+
+int fb_fetch_key(fb_engine *engine, const fb_request *request, fb_key_fn fn, void *arg,
+                 fb_error *error) {
+    const fb_class *class_ = NULL;
+    fb_bound bound;
+    fb_scratch *scratch = fb_scratch_get();
+    int result = scratch != NULL ? find_class(engine, request->class_name, &class_, error)
+                                 : say_no_memory(error);
+    if (result == FB_OK) {
+        result = fb_class_bind(class_, request->params, request->param_count, &scratch->bind,
+                               &bound, error);
+    }
+    if (result == FB_OK) {
+        fn(arg, bound.key);
+    }
+    return result;
 }
 
 // ---- without waiting

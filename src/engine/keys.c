@@ -59,30 +59,64 @@ static int count_miss(fb_engine *engine, fb_str key, fb_scratch *scratch, int64_
     return FB_MISS;
 }
 
-int fb_get(fb_engine *engine, fb_str key, fb_value_fn fn, void *arg) {
+// Counts what a plain read found, and returns what fb_get() does.
+static int count_read(fb_engine *engine, fb_str key, const fb_found *found, int64_t begin_ns) {
     fb_cache *cache = engine->cache;
     fb_scratch *scratch = fb_scratch_get();
+    if (!usable(found->find)) {
+        return count_miss(engine, key, scratch, begin_ns);
+    }
+    bool sampled = scratch != NULL && fb_scratch_sample(scratch, found->class_id);
+    if (sampled) {
+        fb_cache_time(cache, found->class_id, FB_TIMING_HIT, fb_clock_now_ns() - begin_ns);
+    }
+    fb_cache_count(cache, found->class_id, FB_COUNTER_hits, 1);
+    if (found->negative) {
+        fb_cache_count(cache, found->class_id, FB_COUNTER_negative_hits, 1);
+    } else if (found->find == FB_FIND_STALE) {
+        fb_cache_count(cache, found->class_id, FB_COUNTER_stale_hits, 1);
+    }
+    if (found->class_id != FB_CLASS_PLAIN && (sampled || found->find == FB_FIND_STALE)) {
+        follow_up(engine, found, key, sampled);
+    }
+    return found->negative ? FB_NEGATIVE : FB_OK;
+}
+
+int fb_get(fb_engine *engine, fb_str key, fb_value_fn fn, void *arg) {
     showing to = {fn, arg};
     fb_found found;
     int64_t begin_ns = fb_clock_now_ns();
-    fb_find find = fb_cache_read(cache, key, begin_ns, NULL, show_usable, &to, &found);
-    if (!usable(find)) {
-        return count_miss(engine, key, scratch, begin_ns);
+    (void)fb_cache_read(engine->cache, key, begin_ns, NULL, show_usable, &to, &found);
+    return count_read(engine, key, &found, begin_ns);
+}
+
+static void get_some(fb_engine *engine, const fb_str *keys, size_t count, fb_value_fn fn,
+                     void *const *args, int *results) {
+    showing to[FB_CACHE_MANY_MAX];
+    void *places[FB_CACHE_MANY_MAX];
+    fb_found found[FB_CACHE_MANY_MAX];
+    int64_t begin_ns = fb_clock_now_ns();
+    for (size_t i = 0; i < count; i++) {
+        to[i] = (showing){fn, args[i]};
+        places[i] = &to[i];
     }
-    bool sampled = scratch != NULL && fb_scratch_sample(scratch, found.class_id);
-    if (sampled) {
-        fb_cache_time(cache, found.class_id, FB_TIMING_HIT, fb_clock_now_ns() - begin_ns);
+    fb_cache_read_many(engine->cache, keys, count, begin_ns, show_usable, places, found);
+    for (size_t i = 0; i < count; i++) {
+        results[i] = count_read(engine, keys[i], &found[i], begin_ns);
     }
-    fb_cache_count(cache, found.class_id, FB_COUNTER_hits, 1);
-    if (found.negative) {
-        fb_cache_count(cache, found.class_id, FB_COUNTER_negative_hits, 1);
-    } else if (find == FB_FIND_STALE) {
-        fb_cache_count(cache, found.class_id, FB_COUNTER_stale_hits, 1);
+}
+
+void fb_get_many(fb_engine *engine, const fb_str *keys, size_t key_count, fb_value_fn fn,
+                 void *const *args, int *results) {
+    for (size_t done = 0; done < key_count; done += FB_CACHE_MANY_MAX) {
+        size_t left = key_count - done;
+        size_t count = left < FB_CACHE_MANY_MAX ? left : FB_CACHE_MANY_MAX;
+        get_some(engine, keys + done, count, fn, args + done, results + done);
     }
-    if (found.class_id != FB_CLASS_PLAIN && (sampled || find == FB_FIND_STALE)) {
-        follow_up(engine, &found, key, sampled);
-    }
-    return found.negative ? FB_NEGATIVE : FB_OK;
+}
+
+void fb_prefetch(fb_engine *engine, const fb_str *keys, size_t key_count) {
+    fb_store_prefetch(fb_cache_store(engine->cache), keys, key_count);
 }
 
 // Called under the store's lock, and perhaps more than once: the last blob counts.

@@ -19,6 +19,18 @@ int fb_stats_read(fb_engine *engine, fb_stats *stats) {
     return FB_OK;
 }
 
+void fb_region_info_read(fb_engine *engine, fb_region_info *info) {
+    fb_store_stats store;
+    fb_store_stats_read(fb_cache_store(engine->cache), &store);
+    bool shared = engine->region != NULL;
+    *info = (fb_region_info){
+        .file = shared ? fb_region_home_path(engine->region) : NULL,
+        .hints = shared ? fb_region_home_hints_path(engine->region) : NULL,
+        .generation = fb_cache_generation(engine->cache),
+        .limit_bytes = store.limit_bytes,
+    };
+}
+
 void fb_stats_release(fb_stats *stats) {
     fb_mem_free(stats->classes);
     *stats = (fb_stats){0};

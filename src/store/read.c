@@ -52,8 +52,9 @@
 // A hit touches the shard's line (in the processor's nearest cache, for it rarely changes), one
 // index line and the record's lines, of which all are asked for before the first is looked at.
 //
-// Tried: checking before the bytes are lent, as well as after: the second check is needed anyway,
-// and the first costs what it saves.
+// What is lent is checked before, too, so that what a function is shown was there: only while it
+// looks can the bytes become those of something else. (The second check alone would be enough for
+// the result; but a function may take room for the length it is told.)
 
 #include <forebay/store.h>
 
@@ -250,6 +251,9 @@ static int lend(const search *ask, const want *to, const finding *found) {
 #else
 ALWAYS_INLINE int lend(const search *ask, const want *to, const finding *found) {
     fb_item item;
+    if (!believed(ask)) {
+        return LATER;
+    }
     describe(ask, found, found->rest, &item);
     to->fn(to->arg, &item);
     return believed(ask) ? FB_OK : LATER;
@@ -338,10 +342,8 @@ int fb_store_get_copy(fb_store *store, fb_str key, int64_t now_ns, void *bytes, 
 
 // The misses of processor caches that one lookup suffers one after the other are, for a batch,
 // suffered at the same time: first the index lines of all, then the records they lead to.
-static void read_batch(const fb_store *store, const fb_str *keys, size_t count, want *to,
-                       void *const *args, int *results) {
-    search batch[BATCH];
-    bool begun[BATCH];
+ALWAYS_INLINE void approach(const fb_store *store, const fb_str *keys, size_t count,
+                            search batch[BATCH], bool begun[BATCH]) {
     for (size_t i = 0; i < count; i++) {
         batch[i] = search_for(store, keys[i]);
         begun[i] = aim(&batch[i]);
@@ -360,6 +362,13 @@ static void read_batch(const fb_store *store, const fb_str *keys, size_t count, 
             fetch_record(record);
         }
     }
+}
+
+static void read_batch(const fb_store *store, const fb_str *keys, size_t count, want *to,
+                       void *const *args, int *results) {
+    search batch[BATCH];
+    bool begun[BATCH];
+    approach(store, keys, count, batch, begun);
     for (size_t i = 0; i < count; i++) {
         to->arg = args[i];
         int result = begun[i] ? answer(&batch[i], to) : LATER;
@@ -378,6 +387,15 @@ void fb_store_get_many(fb_store *store, const fb_str *keys, size_t key_count, in
         } else {
             read_batch(store, keys + done, count, &to, args + done, results + done);
         }
+    }
+}
+
+void fb_store_prefetch(const fb_store *store, const fb_str *keys, size_t key_count) {
+    search batch[BATCH];
+    bool begun[BATCH];
+    for (size_t done = 0; done < key_count; done += BATCH) {
+        size_t count = key_count - done < BATCH ? key_count - done : BATCH;
+        approach(store, keys + done, count, batch, begun);
     }
 }
 
