@@ -107,6 +107,8 @@ void fb_verb_explain(fb_command_call *call);
 void fb_verb_fetch(fb_command_call *call);
 void fb_verb_help(fb_command_call *call);
 void fb_verb_invalidate(fb_command_call *call);
+void fb_verb_key(fb_command_call *call);
+void fb_verb_region(fb_command_call *call);
 void fb_verb_stats(fb_command_call *call);
 void fb_verb_warm(fb_command_call *call);
 

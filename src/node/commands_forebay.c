@@ -9,6 +9,8 @@
 //     FB.INVALIDATE [SOFT] ALL
 //     FB.WARM [CLASS] class [param value ...]
 //     FB.WARM TOP class count
+//     FB.KEY [CLASS] class [param value ...]
+//     FB.REGION
 //     FB.STATS [class]
 //     FB.EXPLAIN key
 //
@@ -205,6 +207,46 @@ void fb_verb_fetch(fb_command_call *call) {
     FB_ASSERT(result == FB_PENDING || slot->done);
     // It may be FB_PENDING and answered meanwhile: then the reply stands already.
     call->outcome = slot->done ? FB_OK : FB_PENDING;
+}
+
+// ---- FB.KEY, FB.REGION
+
+static void write_key(void *arg, fb_str key) {
+    fb_reply_bytes(arg, key);
+}
+
+void fb_verb_key(fb_command_call *call) {
+    size_t at = fb_command_word(call, 1, "CLASS") && call->arg_count > 2 ? 2 : 1;
+    fb_param params[PARAMS_MAX];
+    fb_request request = {.class_name = call->args[at], .params = params};
+    fb_error error = {0};
+    if (!read_params(call, at + 1, params, &request.param_count)) {
+        return;
+    }
+    int result = fb_fetch_key(call->node->engine, &request, write_key, call->reply, &error);
+    if (result < 0) {
+        fb_command_failed(call, result, &error);
+    }
+}
+
+static void say_path(fb_reply *reply, const char *name, const char *path) {
+    fb_reply_text(reply, name);
+    if (path != NULL) {
+        fb_reply_text(reply, path);
+    } else {
+        fb_reply_null(reply);
+    }
+}
+
+void fb_verb_region(fb_command_call *call) {
+    fb_region_info info;
+    fb_region_info_read(call->node->engine, &info);
+    fb_reply_map(call->reply, 5);
+    say_path(call->reply, "file", info.file);
+    say_path(call->reply, "hints", info.hints);
+    say_count(call->reply, "generation", info.generation);
+    say_path(call->reply, "socket", call->node->socket_path);
+    say_count(call->reply, "limit", info.limit_bytes);
 }
 
 // ---- FB.INVALIDATE

@@ -19,7 +19,7 @@
 #include "node/expiry.h"
 #include "node/session_state.h"
 
-enum { VALUE_LEN_MAX = 512 * 1024 * 1024, FLOAT_TEXT_SIZE = 5120 };
+enum { VALUE_LEN_MAX = 512 * 1024 * 1024, FLOAT_TEXT_SIZE = 5120, AHEAD = 16 };
 
 // What fb_set() takes; further away (292 years) an edit means "never".
 #define TTL_MS_MAX (INT64_MAX / 1000000)
@@ -53,6 +53,10 @@ void fb_string_mget(fb_command_call *call) {
     size_t start = call->reply->out->len;
     fb_reply_array(call->reply, call->arg_count - 1);
     for (size_t i = 1; i < call->arg_count; i++) {
+        size_t left = call->arg_count - i;
+        if (i % AHEAD == 1 && left > 1) {
+            fb_prefetch(call->node->engine, &call->args[i], left < AHEAD ? left : AHEAD);
+        }
         reply_value(call, call->args[i]);
         if (call->reply->out->len - start > FB_SESSION_REPLY_LEN_MAX) {
             call->outcome = FB_ECLOSED;

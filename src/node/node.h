@@ -24,6 +24,7 @@ typedef struct fb_node {
     const char *http_prefix;         // "/codette": the monitoring routes are there as well; or ""
     const char *resp_address;        // for INFO and messages; may be ""
     const char *http_address;
+    const char *socket_path;         // of the Unix socket, absolute; NULL: none
     int64_t (*wall_us)(void);        // Unix time in microseconds: TIME, EXPIREAT, time stamps
     // Asked for by a client (SHUTDOWN is not offered); NULL: not available.
     int (*reload)(void *arg, fb_error *error);

@@ -344,10 +344,78 @@ static void hang_up(fb_session *session) {
     session->ending = true;
 }
 
-// One command: FB_OK (*used grew, or the session ends), FB_MISS (there is no whole one),
+// GETs that follow each other in the input: read ahead, so that the waits of all for memory overlap,
+// then run one by one. What is not run after all (enough was said) is read again later.
+enum { GETS_MAX = 16 };
+
+typedef struct gets {
+    fb_str args[GETS_MAX][2];
+    size_t ends[GETS_MAX];  // in the input
+    size_t count;
+    bool cut;  // the input ends within the next command
+} gets;
+
+static bool may_gather(const fb_session *session) {
+    return fb_list_empty(&session->slots) && !session->queued.open &&
+           session->exec == FB_EXEC_NONE && session->replies == FB_REPLIES_ON;
+}
+
+// Adds what the reader has; false: it is no GET, or not to be kept while the next is read.
+static bool add_get(const fb_session *session, fb_str input, size_t len, gets *list) {
+    const fb_resp_command *reader = &session->reader;
+    if (reader->arg_count != 2 || !fb_str_same(reader->args[0], FB_STR("GET")) ||
+        reader->args[1].ptr < input.ptr || reader->args[1].ptr > input.ptr + input.len) {
+        return false;
+    }
+    size_t start = list->count > 0 ? list->ends[list->count - 1] : 0;
+    list->args[list->count][0] = reader->args[0];
+    list->args[list->count][1] = reader->args[1];
+    list->ends[list->count++] = start + len;
+    return true;
+}
+
+static void read_ahead(fb_session *session, fb_str input, gets *list) {
+    ssize_t len = 1;
+    while (len > 0 && list->count < GETS_MAX && list->ends[list->count - 1] < input.len) {
+        size_t end = list->ends[list->count - 1];
+        fb_error error;
+        len = fb_resp_command_read(&session->reader, fb_str_make(input.ptr + end, input.len - end),
+                                   &FB_RESP_LIMITS_DEFAULT, &error);
+        if (len > 0 && !add_get(session, input, (size_t)len, list)) {
+            len = -1;
+        }
+    }
+    list->cut = len == 0;
+}
+
+// `list` has the first. Returns how many bytes were run.
+static size_t run_gets(fb_session *session, fb_str input, gets *list, size_t out_max,
+                       const fb_command *found) {
+    fb_str keys[GETS_MAX];
+    read_ahead(session, input, list);
+    for (size_t i = 0; i < list->count; i++) {
+        keys[i] = list->args[i][1];
+    }
+    if (list->count > 1) {
+        fb_prefetch(session->node->engine, keys, list->count);
+    }
+    size_t done = 0;
+    do {
+        run(session, list->args[done], 2, found);
+        done++;
+    } while (done < list->count && !session->ending && session->out.len < out_max);
+    if (!list->cut || done < list->count) {
+        fb_resp_command_reset(&session->reader);  // what it stopped in is read from its start again
+    }
+    return list->ends[done - 1];
+}
+
+// One command, or several GETs: FB_OK (*used grew, or the session ends), FB_MISS (there is no whole one),
 // FB_PENDING.
-static int step(fb_session *session, fb_str rest, size_t *used, bool *slow) {
+static int step(fb_session *session, fb_str rest, size_t out_max, size_t *used, bool *slow) {
+    gets list;
     fb_error error;
+    list.count = 0;
     *slow = false;
     ssize_t len = fb_resp_command_read(&session->reader, rest, &FB_RESP_LIMITS_DEFAULT, &error);
     if (len == 0) {
@@ -365,6 +433,11 @@ static int step(fb_session *session, fb_str rest, size_t *used, bool *slow) {
         }
         if (is_http(found, session->reader.args[0])) {
             hang_up(session);
+            return FB_OK;
+        }
+        if ((size_t)len < rest.len && may_gather(session) &&
+            add_get(session, rest, (size_t)len, &list)) {
+            *used += run_gets(session, rest, &list, out_max, found);
             return FB_OK;
         }
         run(session, session->reader.args, session->reader.arg_count, found);
@@ -403,7 +476,8 @@ static int feed(fb_session *session, fb_str input, size_t *used, int64_t begun_u
             (slow && took_long(session, begun_us))) {
             return FB_REFUSED;
         }
-        int result = step(session, fb_str_make(input.ptr + *used, input.len - *used), used, &slow);
+        int result = step(session, fb_str_make(input.ptr + *used, input.len - *used),
+                          start + FB_SESSION_PACE_LEN, used, &slow);
         if (result != FB_OK) {
             return result == FB_MISS ? FB_OK : result;
         }
