@@ -15,7 +15,7 @@ static const char *const DEFAULT_URL = "127.0.0.1:6380";
 enum { TIMEOUT_MS = 30000, SAMPLES = 5, SAMPLES_MAX = 100000 };
 
 const fb_subcommand FB_SUBCOMMANDS[] = {
-    {"serve", "", 0, 0, " config set ",
+    {"serve", "", 0, 0, " config set keep-memory ",
      "Runs the server in the foreground until SIGTERM or SIGINT; SIGHUP reloads.", fb_cli_serve},
     {"check", "[FILE]", 0, 1, " config set json ",
      "Validates a configuration: options, classes, and every query with its database.",
@@ -54,6 +54,7 @@ typedef struct option_row {
 static const option_row OPTIONS[] = {
     {"config", "FILE", "the configuration; else FOREBAY_CONFIG, else ./forebay.yaml (-c FILE)"},
     {"set", "OPTION=VALUE", "one option over the file and the environment, as memory=64MiB"},
+    {"keep-memory", NULL, "go on with what is in region.file (region.keep=true)"},
     {"ttl", "TIME", "how long the value lives: 30s, 5m, 1h"},
     {"refresh", NULL, "ask the source, whatever the cache has"},
     {"soft", NULL, "stale instead of gone"},
@@ -178,6 +179,8 @@ static void store_switch(fb_line *line, const char *name) {
         line->raw = true;
     } else if (strcmp(name, "json") == 0) {
         line->json = true;
+    } else if (strcmp(name, "keep-memory") == 0) {
+        line->keep_memory = true;
     } else if (strcmp(name, "soft") == 0) {
         line->soft = true;
     } else if (strcmp(name, "refresh") == 0) {

@@ -34,7 +34,7 @@ typedef struct fb_line {
     int64_t timeout_ms;  // --timeout
     uint32_t samples;    // --samples
     const char *entries, *threads, *rounds, *churn;  // of bench memory, as given
-    bool json, raw, soft, refresh, quick, help;
+    bool json, raw, soft, refresh, keep_memory, quick, help;
 } fb_line;
 
 typedef struct fb_subcommand {

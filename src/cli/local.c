@@ -21,6 +21,7 @@ static fb_configure configure(const fb_line *line) {
 
 int fb_cli_serve(const fb_line *line) {
     fb_configure how = configure(line);
+    how.keep_memory = line->keep_memory;
     return fb_serve(&how);
 }
 

@@ -108,6 +108,9 @@ int fb_configure_read(const fb_configure *how, fb_config **out, char *used, size
     if (result == FB_OK) {
         result = apply_settings(how, config, error);
     }
+    if (result == FB_OK && how->keep_memory) {
+        result = fb_config_set(config, FB_STR("region.keep"), FB_STR("true"), error);
+    }
     if (result < 0) {
         fb_config_free(config);
         return result;

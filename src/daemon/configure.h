@@ -14,6 +14,7 @@ typedef struct fb_configure {
     const char *path;  // NULL: FOREBAY_CONFIG, else forebay.yaml where there is one, else none
     const char *const *settings;  // "memory=64MiB" from the command line
     size_t setting_count;
+    bool keep_memory;  // region.keep, whatever is set
 } fb_configure;
 
 enum { FB_CONFIGURE_PATH_SIZE = 4096 };

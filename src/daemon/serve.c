@@ -24,6 +24,7 @@
 #include "door/http.h"
 #include "door/resp.h"
 #include "os/clock.h"
+#include "os/group.h"
 #include "os/port_owner.h"
 
 typedef struct server {
@@ -31,7 +32,7 @@ typedef struct server {
     char config_path[FB_CONFIGURE_PATH_SIZE];
     fb_config *config;
     fb_node node;
-    fb_resp_door *resp;
+    fb_resp_door *resp, *own;  // `own`: at listen.socket
     fb_http *http;
     char prefix[256], http_address[300];
     pthread_mutex_t reload_lock;
@@ -92,6 +93,27 @@ static void log_address_error(const char *door, const char *address, const fb_er
     }
 }
 
+static int open_own(server *self) {
+    char path[4096], group[256];
+    uint32_t number;
+    fb_error error;
+    option(self->config, "listen.socket", path, sizeof path);
+    option(self->config, "region.group", group, sizeof group);
+    if (path[0] == '\0') {
+        return FB_SERVE_OK;
+    }
+    int result = fb_group_find(group, &number, &error);
+    if (result == FB_OK) {
+        result = fb_resp_open_own(&self->node, path, number, &self->own, &error);
+    }
+    if (result < 0) {
+        fb_log(FB_LOG_ERROR, "cannot_listen", "door=socket address=%s error=%s",
+               fb_log_quote(fb_str_of(path), FB_LOG_KEY_MAX).text,
+               fb_log_quote(fb_str_of(error.text), FB_LOG_TEXT_MAX).text);
+    }
+    return result < 0 ? FB_SERVE_ADDRESS : FB_SERVE_OK;
+}
+
 static int open_doors(server *self) {
     char address[300];
     fb_error error;
@@ -111,7 +133,7 @@ static int open_doors(server *self) {
         }
         fb_http_address(self->http, self->http_address, sizeof self->http_address);
     }
-    return FB_SERVE_OK;
+    return open_own(self);
 }
 
 // ---- reload
@@ -185,7 +207,7 @@ static int start(server *self) {
     }
     set_log(self->config);
     int result = fb_open(self->config, &self->node.engine, &error);
-    if (result == FB_ENOMEM || result == FB_EIO) {
+    if (result == FB_ENOMEM || result == FB_EIO || result == FB_EDENIED) {
         log_error("cannot_start", &error);  // it is the machine, not the configuration
         return FB_SERVE_FAILED;
     } else if (result < 0) {
@@ -234,6 +256,7 @@ static void drain(server *self, const sigset_t *set) {
     int64_t until_ns = fb_clock_now_ns() + duration_ms(self->config, "drain") * 1000000;
     while (fb_clock_now_ns() < until_ns) {
         bool answered = self->resp == NULL || fb_resp_drain(self->resp, TURN_MS) == FB_OK;
+        answered = (self->own == NULL || fb_resp_drain(self->own, TURN_MS) == FB_OK) && answered;
         answered = (self->http == NULL || fb_http_drain(self->http, TURN_MS) == FB_OK) && answered;
         if (answered && !is_busy(self)) {
             return;
@@ -250,12 +273,16 @@ static void stop(server *self, const sigset_t *set) {
     if (self->resp != NULL) {
         fb_resp_stop_accepting(self->resp);
     }
+    if (self->own != NULL) {
+        fb_resp_stop_accepting(self->own);
+    }
     if (self->http != NULL) {
         fb_http_stop(self->http);
     }
     if (set != NULL) {
         drain(self, set);
     }
+    fb_resp_close(self->own);
     fb_resp_close(self->resp);
     fb_http_close(self->http);
     fb_close(self->node.engine, 0);

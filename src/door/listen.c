@@ -12,9 +12,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -202,7 +204,20 @@ static int clear_way(fb_str address, const struct sockaddr_un *to, fb_error *err
     return unlink(to->sun_path) == 0 ? FB_OK : fail_errno(error, address);
 }
 
-static int open_unix(fb_str address, fb_str path, int *fd, fb_listen *one, fb_error *error) {
+// To this user, and a group (UINT32_MAX: none); NULL: to whom the umask lets. Between bind() and
+// listen() nobody can connect yet.
+static bool restrict_to(const uint32_t *group, const char *path) {
+    return group == NULL ||
+           ((*group == UINT32_MAX || chown(path, (uid_t)-1, (gid_t)*group) == 0) &&
+            chmod(path, *group == UINT32_MAX ? 0600 : 0660) == 0);
+}
+
+static int open_unix(fb_str address, const uint32_t *group, int *fd, fb_listen *one,
+                     fb_error *error) {
+    fb_str prefix = FB_STR("unix:");
+    fb_str path = fb_str_starts(address, prefix)
+                      ? fb_str_make(address.ptr + prefix.len, address.len - prefix.len)
+                      : address;
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     if (path.len == 0 || path.len >= sizeof to.sun_path) {
         return fb_error_set(error, FB_EINVAL, "the path of '%.*s' must have 1 to %zu bytes",
@@ -215,7 +230,7 @@ static int open_unix(fb_str address, fb_str path, int *fd, fb_listen *one, fb_er
     }
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (*fd < 0 || bind(*fd, (const struct sockaddr *)&to, sizeof to) != 0 ||
-        listen(*fd, BACKLOG) != 0) {
+        !restrict_to(group, to.sun_path) || listen(*fd, BACKLOG) != 0) {
         result = fail_errno(error, address);
         close_all(fd, 1);
         return result;
@@ -232,12 +247,22 @@ int fb_listen_open(fb_str address, size_t count, int *fds, fb_listen *one, fb_er
     for (size_t i = 0; i < count; i++) {
         fds[i] = -1;
     }
-    fb_str prefix = FB_STR("unix:");
-    if (fb_str_starts(address, prefix)) {
-        fb_str path = fb_str_make(address.ptr + prefix.len, address.len - prefix.len);
-        return open_unix(address, path, &fds[0], one, error);
+    return fb_str_starts(address, FB_STR("unix:")) ? open_unix(address, NULL, &fds[0], one, error)
+                                                   : open_tcp(address, count, fds, one, error);
+}
+
+int fb_listen_open_own(const char *path, uint32_t group, int *fd, fb_listen *one,
+                       fb_error *error) {
+    char whole[PATH_MAX];
+    *one = (fb_listen){0};
+    *fd = -1;
+    int result = open_unix(fb_str_of(path), &group, fd, one, error);
+    if (result == FB_OK && realpath(path, whole) != NULL &&
+        strlen(whole) < sizeof one->address - sizeof "unix:") {
+        (void)snprintf(one->address, sizeof one->address, "unix:%.*s",
+                       (int)(sizeof one->address - sizeof "unix:"), whole);
     }
-    return open_tcp(address, count, fds, one, error);
+    return result;
 }
 
 void fb_listen_release(const fb_listen *one) {

@@ -24,6 +24,10 @@ typedef struct fb_listen {
 // system said.
 FB_CHECK_RESULT int fb_listen_open(fb_str address, size_t count, int *fds, fb_listen *listen,
                                    fb_error *error);
+// A Unix socket for this user alone, or for the members of a group too (a group's number;
+// UINT32_MAX: none). Its address is absolute. FB_OK, FB_EINVAL, FB_EIO.
+FB_CHECK_RESULT int fb_listen_open_own(const char *path, uint32_t group, int *fd,
+                                       fb_listen *listen, fb_error *error);
 // Takes the name of a Unix socket out of its folder. The sockets are the caller's to close.
 void fb_listen_release(const fb_listen *listen);
 

@@ -48,6 +48,7 @@ typedef struct lane {
 struct fb_resp_door {
     fb_node *node;
     fb_listen listen;
+    bool own;  // the one at node->socket_path
     lane *lanes;
     uint32_t lane_count;
     uint32_t next_lane;  // of a Unix socket; the first loop's
@@ -344,17 +345,22 @@ static int open_sockets(fb_resp_door *door, fb_str address, fb_error *error) {
     return result;
 }
 
-int fb_resp_open(fb_node *node, fb_str address, fb_resp_door **out, fb_error *error) {
-    fb_resp_door *door = new_door(node);
-    if (door == NULL) {
-        return fb_error_set(error, FB_ENOMEM, "out of memory");
+// Sessions may ask for the address as soon as it is listened on.
+static void show_address(fb_resp_door *door, bool open) {
+    if (door->own) {
+        door->node->socket_path = open ? door->listen.address + strlen("unix:") : NULL;
+    } else {
+        door->node->resp_address = open ? door->listen.address : "";
     }
-    int result = open_sockets(door, address, error);
+}
+
+// With its sockets open (`result`), or not.
+static int start_door(fb_resp_door *door, int result, fb_resp_door **out, fb_error *error) {
     if (result < 0) {
         free_door(door);
         return result;
     }
-    node->resp_address = door->listen.address;  // before a session could ask for it
+    show_address(door, true);
     on_all_loops(door, open_part);
     for (uint32_t i = 0; i < door->lane_count; i++) {
         if (door->lanes[i].result < 0) {
@@ -364,6 +370,25 @@ int fb_resp_open(fb_node *node, fb_str address, fb_resp_door **out, fb_error *er
     }
     *out = door;
     return FB_OK;
+}
+
+int fb_resp_open(fb_node *node, fb_str address, fb_resp_door **out, fb_error *error) {
+    fb_resp_door *door = new_door(node);
+    if (door == NULL) {
+        return fb_error_set(error, FB_ENOMEM, "out of memory");
+    }
+    return start_door(door, open_sockets(door, address, error), out, error);
+}
+
+int fb_resp_open_own(fb_node *node, const char *path, uint32_t group, fb_resp_door **out,
+                     fb_error *error) {
+    fb_resp_door *door = new_door(node);
+    if (door == NULL) {
+        return fb_error_set(error, FB_ENOMEM, "out of memory");
+    }
+    door->own = true;
+    int result = fb_listen_open_own(path, group, &door->lanes[0].fd, &door->listen, error);
+    return start_door(door, result, out, error);
 }
 
 const char *fb_resp_address(const fb_resp_door *door) {
@@ -405,6 +430,6 @@ void fb_resp_close(fb_resp_door *door) {
     }
     fb_resp_stop_accepting(door);
     on_all_loops(door, close_part);
-    door->node->resp_address = "";
+    show_address(door, false);
     free_door(door);
 }

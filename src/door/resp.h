@@ -19,6 +19,10 @@ typedef struct fb_resp_door fb_resp_door;
 // address), FB_ENOMEM.
 FB_CHECK_RESULT int fb_resp_open(fb_node *node, fb_str address, fb_resp_door **door,
                                  fb_error *error);
+// The same door at a Unix socket beside it, for this user and the members of a group alone
+// (door/listen.h); sets node->socket_path.
+FB_CHECK_RESULT int fb_resp_open_own(fb_node *node, const char *path, uint32_t group,
+                                     fb_resp_door **door, fb_error *error);
 // "127.0.0.1:6380", with the port that was free where 0 was asked for; as long as the door lives.
 const char *fb_resp_address(const fb_resp_door *door);
 uint64_t fb_resp_connections(const fb_resp_door *door);
@@ -28,7 +32,8 @@ void fb_resp_stop_accepting(fb_resp_door *door);
 // answer.
 // FB_OK: all are closed. FB_ETIMEDOUT: some are not after `timeout_ms`.
 FB_CHECK_RESULT int fb_resp_drain(fb_resp_door *door, int64_t timeout_ms);
-// Closes all that is left, and frees; node->resp_address is "" again. NULL is fine.
+// Closes all that is left, and frees; node->resp_address is "" again, or node->socket_path NULL.
+// NULL is fine.
 void fb_resp_close(fb_resp_door *door);
 
 #ifdef __cplusplus

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +29,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "os/file.h"
+#include "os/group.h"
 
 enum { PATH_SIZE = PATH_MAX + 16 };
 
@@ -38,8 +38,7 @@ struct fb_region_file {
     char new_path[PATH_SIZE], new_hints_path[PATH_SIZE];
     uint64_t magic, hints_magic;
     size_t hints_len;
-    bool shared;  // with `group`
-    gid_t group;
+    uint32_t group;  // that it is shared with
     int lock, found, made, hints;
 };
 
@@ -91,22 +90,6 @@ static int make_names(fb_region_file *file, const char *path, fb_error *error) {
                            : result;
 }
 
-static int find_group(fb_region_file *file, const char *name, fb_error *error) {
-    if (name == NULL || name[0] == '\0') {
-        return FB_OK;
-    }
-    char room[16384];
-    struct group info;
-    struct group *found = NULL;
-    int number = getgrnam_r(name, &info, room, sizeof room, &found);
-    if (number != 0 || found == NULL) {
-        return fb_error_set(error, FB_EINVAL, "there is no group \"%s\"", name);
-    }
-    file->shared = true;
-    file->group = found->gr_gid;
-    return FB_OK;
-}
-
 // ---- what is there
 
 static bool is_ours(int fd, mode_t others, const char **why) {
@@ -155,15 +138,16 @@ static int open_there(const char *path, mode_t others, int *fd, fb_error *error)
 
 static int set_access(const fb_region_file *file, int fd, mode_t shared_mode, const char *path,
                       fb_error *error) {
-    if (file->shared && fchown(fd, (uid_t)-1, file->group) != 0) {
+    bool shared = file->group != FB_GROUP_NONE;
+    if (shared && fchown(fd, (uid_t)-1, (gid_t)file->group) != 0) {
         return errno == EPERM ? fb_error_set(error, FB_EINVAL,
                                              "this user may not give %s to that group: it is not "
                                              "one of its own",
                                              path)
                               : say(error, "give to its group", path);
     }
-    return fchmod(fd, file->shared ? shared_mode : 0600) == 0 ? FB_OK
-                                                              : say(error, "set the mode of", path);
+    return fchmod(fd, shared ? shared_mode : 0600) == 0 ? FB_OK
+                                                        : say(error, "set the mode of", path);
 }
 
 // ---- the lock
@@ -190,7 +174,7 @@ static int take_lock(fb_region_file *file, fb_error *error) {
         if (owner > 0) {
             (void)snprintf(who, sizeof who, "process %ld", owner);
         }
-        return errno == EWOULDBLOCK ? fb_error_set(error, FB_ECONFLICT, "%s belongs to %s already",
+        return errno == EWOULDBLOCK ? fb_error_set(error, FB_EIO, "the region %s belongs to %s already",
                                                    file->path, who)
                                     : say(error, "lock", file->lock_path);
     }
@@ -237,7 +221,7 @@ int fb_region_file_open(const fb_region_file_options *options, fb_region_file **
     file->hints_len = options->hints_len;
     int result = make_names(file, options->path, error);
     if (result == FB_OK) {
-        result = find_group(file, options->group, error);
+        result = fb_group_find(options->group, &file->group, error);
     }
     if (result == FB_OK) {
         result = take_lock(file, error);

@@ -26,8 +26,8 @@ typedef struct fb_region_file_options {
     size_t hints_len;
 } fb_region_file_options;
 
-// Becomes its owner. FB_ECONFLICT: another process is; FB_EDENIED: what is there is not safe, or is
-// no region; FB_EINVAL: no such group, or not one of this user's; FB_EIO; FB_ENOMEM.
+// Becomes its owner. FB_EDENIED: what is there is not safe, or is no region; FB_EINVAL: no such
+// group, or not one of this user's; FB_EIO, also where another process is the owner; FB_ENOMEM.
 FB_CHECK_RESULT int fb_region_file_open(const fb_region_file_options *options,
                                         fb_region_file **file, fb_error *error);
 // Gives it up. With `remove` FILE and FILE.hints go. NULL is fine.
