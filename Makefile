@@ -19,7 +19,7 @@ help: ## this list
 	@echo
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 	@echo
-	@echo "Start with \`make run\`. Settings: ONLY=name (test), SECONDS_EACH=30 (fuzz), WERROR=1,"
+	@echo "Start with \`make run\`. Settings: ONLY=name (test, bench), SECONDS_EACH=30 (fuzz), WERROR=1,"
 	@echo "PREFIX=/usr/local and DESTDIR= (install), BUILD=build (the folder that is built in)."
 
 deps: ## install the Debian packages that the build needs, where they are missing
@@ -52,8 +52,8 @@ fuzz: ## every fuzz target for SECONDS_EACH seconds
 	@tools/bootstrap dev
 	@tools/fuzz $(SECONDS_EACH) $(ONLY)
 
-bench: ## the benchmarks
-	@tools/bootstrap test
+bench: ## the benchmarks, beside peers (docs/benchmarks.md); ONLY=memory is one
+	@tools/bootstrap bench
 	@tools/bench $(BUILD) $(ONLY)
 
 coverage: ## which lines the tests reach: a report, and build-coverage/coverage.html
