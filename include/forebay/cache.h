@@ -35,9 +35,11 @@ typedef struct fb_value {
     void *owner;             // for fb_value_release(); NULL where the bytes are only lent
 } fb_value;
 
-// Receives lent bytes: `value` is good until the function returns. It may be called again with a
-// newer value before the call that takes it returns; then only the last call counts. It must not
-// call into the engine, nor block.
+// Receives lent bytes: `value` is good until the function returns. Reading takes no lock: while the
+// function looks, the bytes may become those of something else. Then it is called again before the
+// call that takes it returns (and the last call counts), or that call reports a miss (and what was
+// seen is void). So: copy them, or look at them as at any bytes, and begin anew each time;
+// data.len always fits. It must not call into the engine, nor block.
 typedef void (*fb_value_fn)(void *arg, const fb_value *value);
 
 // Gives back what fb_get_copy(), fb_fetch() or fb_dedupe() handed over. A zeroed value is fine.

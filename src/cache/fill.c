@@ -235,8 +235,10 @@ int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded, u
     *value_info = (fb_value){.kind = loaded->kind, .tier = FB_TIER_SOURCE};
     filling job = {.ttl_ns = lifetime(ticket->class_, loaded, jitter_unit)};
     former last = {0};
-    if (fb_store_peek(cache->store, fb_ticket_key(ticket), now_ns, read_former, &last) == FB_OK &&
-        last.unread) {
+    if (fb_store_peek(cache->store, fb_ticket_key(ticket), now_ns, read_former, &last) != FB_OK) {
+        last = (former){0};  // whatever was seen of one that went
+    }
+    if (last.unread) {
         fb_cache_count(cache, ticket->class_->id, FB_COUNTER_early_wasted, 1);
     }
     int result = prepare(cache, ticket, loaded, smooth_cost(last.cost_us, cost_us), &job);

@@ -79,6 +79,13 @@ static int mark_read(void *arg, const fb_item *item, fb_item *next, fb_store_act
     return FB_OK;
 }
 
+// There is no item, whatever was seen of one that went while it was looked at.
+static void forget(look *job) {
+    *job->found = (fb_found){.find = FB_FIND_NOTHING};
+    job->why = FB_MISS_UNKNOWN;
+    job->unread = 0;
+}
+
 // What a read leaves behind: why it missed, or that somebody has read what a refresh brought.
 static void finish(fb_cache *cache, fb_str key, const look *job) {
     fb_find find = job->found->find;
@@ -104,7 +111,7 @@ fb_find fb_cache_read(fb_cache *cache, fb_str key, int64_t now_ns, fb_rng *rng, 
                 .arg = arg,
                 .found = found};
     if (fb_store_get(cache->store, key, now_ns, see, &job) != FB_OK) {
-        *found = (fb_found){.find = FB_FIND_NOTHING};
+        forget(&job);
     }
     finish(cache, key, &job);
     return found->find;
@@ -129,7 +136,7 @@ void fb_cache_read_many(fb_cache *cache, const fb_str *keys, size_t key_count, i
     fb_store_get_many(cache->store, keys, key_count, now_ns, see, places, results);
     for (size_t i = 0; i < key_count; i++) {
         if (results[i] != FB_OK) {
-            found[i] = (fb_found){.find = FB_FIND_NOTHING};
+            forget(&jobs[i]);
         }
         finish(cache, keys[i], &jobs[i]);
     }
@@ -138,7 +145,7 @@ void fb_cache_read_many(fb_cache *cache, const fb_str *keys, size_t key_count, i
 fb_find fb_cache_peek(fb_cache *cache, fb_str key, int64_t now_ns, fb_found *found) {
     look job = {.cache = cache, .view = fb_cache_view(cache), .now_ns = now_ns, .found = found};
     if (fb_store_peek(cache->store, key, now_ns, see, &job) != FB_OK) {
-        *found = (fb_found){.find = FB_FIND_NOTHING};
+        forget(&job);
     }
     return found->find;
 }

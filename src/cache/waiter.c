@@ -123,7 +123,7 @@ void fb_waiter_fail(fb_flights *flights, fb_waiter *waiter, int result, fb_blob 
 
 // ---- out of memory
 
-// What is found is copied under the store's lock, perhaps more than once: the last copy counts.
+// What is found is copied, perhaps more than once: the last copy counts.
 typedef struct copying {
     fb_blob *blob;
 } copying;

@@ -119,7 +119,7 @@ void fb_prefetch(fb_engine *engine, const fb_str *keys, size_t key_count) {
     fb_store_prefetch(fb_cache_store(engine->cache), keys, key_count);
 }
 
-// Called under the store's lock, and perhaps more than once: the last blob counts.
+// Called perhaps more than once: the last blob counts.
 void fb_value_keep(void *arg, const fb_value *value) {
     fb_value *copy = arg;
     fb_blob_drop(copy->owner);

@@ -5,11 +5,13 @@
 
 #include <forebay/store.h>
 
+#include "store/race.h"
 #include "support.h"
 
 #include <pthread.h>
 
 enum {
+    SLOW = FB_RACE_WATCHED ? 5 : 1,
     WRITERS = 2,
     READERS = 2,
     KEYS = 600,
@@ -299,8 +301,8 @@ static void run(uint32_t shard_count, unsigned steps) {
 
 static void test_store__readers_without_a_lock_never_take_a_torn_value(void **state) {
     (void)state;
-    run(1, 20000);
-    run(4, 20000);
+    run(1, 20000 / SLOW);
+    run(4, 20000 / SLOW);
 }
 
 // ---- an index that grows and shrinks
@@ -355,7 +357,7 @@ static void test_store__what_stays_is_found_while_the_index_grows_and_shrinks(vo
     enum { GROWERS = 1, LOOKERS = 4 };
     worker workers[GROWERS + LOOKERS];
     pthread_t threads[GROWERS + LOOKERS];
-    team crew = {.steps = 100, .working = GROWERS};
+    team crew = {.steps = 100 / SLOW, .working = GROWERS};
     fb_store_options options = {.limit_bytes = UINT64_C(32) << 20, .shard_count = 1, .seed = 9};
     assert_ok(fb_store_new(&options, &crew.store));
     for (uint64_t key = 0; key < KEYS; key++) {
