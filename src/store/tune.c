@@ -31,7 +31,7 @@ enum {
     PACE_ONE = 1 << 8,
     PACE_MAX = 16 * PACE_ONE,
     PACE_SPEED = 2,            // e^2 while everything is taken through once
-    ITEMS_MIN = 64,            // counts are kept of at least so many
+    ITEMS_MIN = 1024,          // counts are kept of at least so many: fewer tell nothing
     RARE = 160,                // one in so many back soon is as good as none
 };
 
