@@ -8,7 +8,6 @@ at 10 k and 1 M entries, by 1 and 2 threads; each beside ours in the same round.
 
 import pathlib
 import subprocess
-import tempfile
 
 import support
 from support import find, median, say, skip
@@ -112,7 +111,7 @@ def show(entries, peers):
 def main():
     say(f"bench_peers: caches in a process, medians of {ROUNDS} interleaved rounds; {support.machine()}")
     say("keys of 16 to 32 bytes, values of 100 copied out, zipf 0.99; mix: room for half of the keys")
-    with tempfile.TemporaryDirectory(prefix="forebay-bench.") as folder:
+    with support.folder() as folder:
         commands = [("forebay", [support.PEER_STORE]), ("Caffeine", build_caffeine(folder)),
                     ("lru-cache", find_lru())]
         for entries in SIZES:

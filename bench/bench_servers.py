@@ -11,7 +11,6 @@ Rounds go through all servers in turn; ratios are made within a round.
 import contextlib
 import pathlib
 import subprocess
-import tempfile
 
 import support
 from support import find, median, say, skip
@@ -79,7 +78,7 @@ def show(sides):
 
 def main():
     say(f"bench_servers: medians of {ROUNDS} interleaved rounds; {support.machine()}")
-    with tempfile.TemporaryDirectory(prefix="forebay-bench.") as path, contextlib.ExitStack() as stack:
+    with support.folder() as path, contextlib.ExitStack() as stack:
         folder = pathlib.Path(path)
         def start(start_it, *arguments):
             server = start_it(folder, *arguments)

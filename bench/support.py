@@ -14,6 +14,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -25,6 +26,16 @@ QUICK = os.environ.get("QUICK", "") not in ("", "0")
 PATIENCE = 60
 
 median = statistics.median
+# Ended from outside, a benchmark stops what it started all the same.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def folder():
+    """A temporary folder; in memory where there is room, since a region is not to wait for a disk."""
+    where = pathlib.Path("/dev/shm")
+    free = os.statvfs(where) if where.is_dir() and os.access(where, os.W_OK) else None
+    roomy = free is not None and free.f_bavail * free.f_frsize >= 1 << 30
+    return tempfile.TemporaryDirectory(prefix="forebay-bench.", dir=where if roomy else None)
 
 
 def say(text=""):
@@ -71,9 +82,9 @@ def rss_bytes(pid):
 class Process:
     """One process of ours, stopped at the end of a `with`."""
 
-    def __init__(self, *words, **options):
-        self.process = subprocess.Popen([str(word) for word in words], env=clean_environment(),
-                                        **options)
+    def __init__(self, *words, environment=None, **options):
+        self.process = subprocess.Popen([str(word) for word in words],
+                                        env={**clean_environment(), **(environment or {})}, **options)
         self.pid = self.process.pid
 
     def __enter__(self):
@@ -119,11 +130,14 @@ class Server(Process):
         raise RuntimeError(f"{self.name} did not start: {self.log.read_text(errors='replace')[-500:]}")
 
 
-def start_forebay(folder, memory="256MiB", extra=""):
-    name = "forebay"
+def start_forebay(folder, memory="256MiB", region=False):
+    """With `region`, its memory tier is in a file that clients read."""
     config = folder / "forebay.yaml"
-    config.write_text(f"listen: {{resp: 'unix:{folder / name}.sock', http: off}}\nmemory: {memory}\n{extra}")
-    return Server(name, folder, PROGRAM, "serve", "-c", config)
+    listen = ("resp: off, http: off, socket: forebay.sock" if region
+              else f"resp: 'unix:{folder / 'forebay.sock'}', http: off")
+    config.write_text(f"listen: {{{listen}}}\nmemory: {memory}\n" +
+                      (f"region: {{file: '{folder / 'region'}'}}\n" if region else ""))
+    return Server("forebay", folder, PROGRAM, "serve", "-c", config)
 
 
 def start_redis(folder, memory="256mb"):
