@@ -46,7 +46,8 @@ class Client(_native.Client):
 
     __slots__ = ("__weakref__",)
 
-    def cached(self, ttl: TTL, *, key: Optional[Callable[..., str]] = None, method: bool = False):
+    def cached(self, ttl: TTL, *, key: Optional[Callable[..., str]] = None,
+               method: bool = False) -> _cached.Decorator:
         """Keeps the results of a function for `ttl`, for all processes:
 
             @cache.cached(ttl=300)
@@ -77,7 +78,8 @@ def client() -> Client:
     return _default
 
 
-def cached(ttl: TTL, *, key: Optional[Callable[..., str]] = None, method: bool = False):
+def cached(ttl: TTL, *, key: Optional[Callable[..., str]] = None,
+           method: bool = False) -> _cached.Decorator:
     """As Client.cached(), with the client that FOREBAY_URL says."""
     return _cached.decorator(client, ttl, key, method)
 

@@ -1,4 +1,4 @@
-from typing import Any, Callable, Generic, TypeVar
+from typing import Any, Callable, Generic, TypeVar, overload
 
 from typing_extensions import ParamSpec
 
@@ -10,6 +10,11 @@ class Cached(Generic[P, R]):
 
     __wrapped__: Callable[P, R]
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    # Bound to an object, a method takes the rest.
+    @overload
+    def __get__(self, instance: None, owner: type) -> "Cached[P, R]": ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Callable[..., R]: ...
     def key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
     # Of a coroutine function these two are coroutines.
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
