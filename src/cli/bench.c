@@ -352,6 +352,7 @@ static const struct {
 } BENCHES[] = {
     {"report", run_report},
     {"memory", fb_cli_bench_memory},
+    {"trace", fb_cli_bench_trace},
 };
 
 int fb_cli_bench(const fb_line *line) {

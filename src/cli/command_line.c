@@ -34,10 +34,11 @@ const fb_subcommand FB_SUBCOMMANDS[] = {
     {"stats", "[CLASS]", 0, 1, " json ", "The live figures, of all or of one class.", fb_cli_stats},
     {"explain", "KEY", 1, 1, " json ",
      "Tells what is known about a key, and why its last read missed.", fb_cli_explain},
-    {"bench", "report CLASS [NAME=VALUE]..., or memory", 1, FB_LINE_WORDS_MAX,
-     " samples output json entries threads rounds churn quick ",
+    {"bench", "report CLASS [NAME=VALUE]..., memory, or trace FILE", 1, FB_LINE_WORDS_MAX,
+     " samples output json entries threads rounds churn quick memory share format ignore-sizes "
+     "compare ",
      "report: a class, asked for anew, then from the cache; into cache_performance_report.txt. "
-     "memory: the memory tier on this machine.",
+     "memory: the memory tier on this machine. trace: its miss ratio on a trace of requests.",
      fb_cli_bench},
     {"version", "", 0, 0, " json ", "Prints the version.", fb_cli_version},
     {"help", "[COMMAND]", 0, 1, " ", "This text, or more about one command.", fb_cli_help},
@@ -65,6 +66,15 @@ static const option_row OPTIONS[] = {
     {"rounds", "COUNT", "memory: rounds, of which the median counts; 9 unless set"},
     {"churn", "SECONDS", "memory: mixed writes for so long instead; the most memory it took"},
     {"quick", NULL, "memory: three short rounds"},
+    {"memory", "SIZE", "trace: replay with this limit, as 64MiB"},
+    {"share", "PART,...",
+     "trace: replay with as much memory as holds these parts of the distinct objects; "
+     "0.001,0.01,0.1 unless set"},
+    {"format", "NAME",
+     "trace: text (one key a line, or key,size) or oracleGeneral (libCacheSim's); else by the name "
+     "and the first bytes"},
+    {"ignore-sizes", NULL, "trace: objects of one size, whatever the trace says"},
+    {"compare", NULL, "trace: LRU and S3-FIFO with as many objects, exact, beside it"},
     {"raw", NULL, "print the bytes alone, without a line end"},
     {"json", NULL, "print JSON"},
     {"url", "ADDRESS",
@@ -187,6 +197,10 @@ static void store_switch(fb_line *line, const char *name) {
         line->refresh = true;
     } else if (strcmp(name, "quick") == 0) {
         line->quick = true;
+    } else if (strcmp(name, "ignore-sizes") == 0) {
+        line->ignore_sizes = true;
+    } else if (strcmp(name, "compare") == 0) {
+        line->compare = true;
     } else if (strcmp(name, "help") == 0) {
         line->help = true;
     }
@@ -239,6 +253,12 @@ static bool store_option(fb_line *line, const char *name, const char *value) {
         line->rounds = value;
     } else if (strcmp(name, "churn") == 0) {
         line->churn = value;
+    } else if (strcmp(name, "memory") == 0) {
+        line->memory = value;
+    } else if (strcmp(name, "share") == 0) {
+        line->share = value;
+    } else if (strcmp(name, "format") == 0) {
+        line->format = value;
     } else if (strcmp(name, "set") == 0) {
         return store_setting(line, value);
     } else if (strcmp(name, "timeout") == 0) {

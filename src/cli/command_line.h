@@ -34,7 +34,8 @@ typedef struct fb_line {
     int64_t timeout_ms;  // --timeout
     uint32_t samples;    // --samples
     const char *entries, *threads, *rounds, *churn;  // of bench memory, as given
-    bool json, raw, soft, refresh, keep_memory, quick, help;
+    const char *memory, *share, *format;             // of bench trace, as given
+    bool json, raw, soft, refresh, keep_memory, quick, ignore_sizes, compare, help;
 } fb_line;
 
 typedef struct fb_subcommand {
@@ -67,6 +68,7 @@ int fb_cli_stats(const fb_line *line);
 int fb_cli_explain(const fb_line *line);
 int fb_cli_bench(const fb_line *line);         // bench.c
 int fb_cli_bench_memory(const fb_line *line);  // bench_memory.c
+int fb_cli_bench_trace(const fb_line *line);   // bench_trace.c
 int fb_cli_help(const fb_line *line);   // command_line.c
 
 #ifdef __cplusplus
