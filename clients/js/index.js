@@ -45,6 +45,24 @@ function warnProcess(event, text) {
   }
 }
 
+// Submits an operation on a key. What a program asks for in one go is sent off together, at the end
+// of it.
+function asker({ submit, flush }) {
+  let due = false
+  const send = () => {
+    due = false
+    flush()
+  }
+  return (kind, key, number, value, bytes) => {
+    const promise = submit(kind, key, number, value, bytes)
+    if (!due) {
+      due = true
+      queueMicrotask(send)
+    }
+    return promise
+  }
+}
+
 // An error comes from no place in the program; this gives it the place of those who wait for it.
 function placed(error) {
   if (error instanceof ForebayError) {
@@ -73,6 +91,7 @@ class Client {
     this.#native = native.open(String(url), wholeNumber(timeout, 'timeout'),
       wholeNumber(retry, 'retry'), wholeNumber(privateBytes, 'privateBytes'),
       milliseconds(privateTtl, 'privateTtl'), !region, Boolean(anyOwner))
+    this.#native.ask = asker(this.#native)
     // Out of the addon's hands first: what a listener throws is the program's.
     this.#native.warn = (event, text) => process.nextTick(onWarning, event, text)
   }
@@ -80,7 +99,7 @@ class Client {
   // An operation on a key.
   async #ask(kind, key, number, value, bytes) {
     try {
-      return await this.#native.submit(kind, key, number, value, bytes)
+      return await this.#native.ask(kind, key, number, value, bytes)
     } catch (error) {
       throw placed(error)
     }

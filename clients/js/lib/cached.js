@@ -107,7 +107,7 @@ class Results {
   // Values as the cache has them, so that all callers get what later hits will give.
   async load(flight, name, self, args, fresh) {
     try {
-      const found = fresh ? undefined : await this.cache().submit(GET, name, 0).catch(() => undefined)
+      const found = fresh ? undefined : await this.cache().ask(GET, name, 0).catch(() => undefined)
       if (found !== undefined) {
         return found
       }
@@ -117,7 +117,7 @@ class Results {
       }
       const packed = pack(result)
       if (this.flights.get(name) === flight) {
-        this.cache().submit(SET, name, this.ttl, packed).catch((error) => this.tell(error))
+        this.cache().ask(SET, name, this.ttl, packed).catch((error) => this.tell(error))
       }
       return packed
     } finally {
@@ -159,7 +159,7 @@ class Results {
   async invalidate(args) {
     const name = this.keyOf(...args)
     this.flights.delete(name)
-    await this.cache().submit(DELETE, name, 0)
+    await this.cache().ask(DELETE, name, 0)
   }
 }
 

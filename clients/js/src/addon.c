@@ -301,7 +301,7 @@ static napi_value submit(napi_env env, fb_js_client *client, const fb_op *like) 
     return promise;
 }
 
-// submit(kind, key, number, value, bytes)
+// submit(kind, key, number, value, bytes); it may be held back until flush().
 static napi_value js_submit(napi_env env, napi_callback_info info) {
     napi_value args[5];
     size_t count = 5;
@@ -328,6 +328,14 @@ static napi_value js_submit(napi_env env, napi_callback_info info) {
     fb_text_release(&value);
     fb_text_release(&key);
     return promise;
+}
+
+static napi_value js_flush(napi_env env, napi_callback_info info) {
+    size_t count = 0;
+    fb_js_client *client = NULL;
+    napi_get_cb_info(env, info, &count, NULL, NULL, (void **)&client);
+    fb_crew_flush(client->crew);
+    return NULL;
 }
 
 // invalidate(scope, name, soft)
@@ -518,6 +526,7 @@ static napi_value make_handle(napi_env env, fb_js_client *client) {
         {"peekInto", js_peek_into},
         {"peekFetch", js_peek_fetch},
         {"submit", js_submit},
+        {"flush", js_flush},
         {"fetch", js_fetch},
         {"invalidate", js_invalidate},
         {"figures", js_figures},

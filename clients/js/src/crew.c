@@ -8,7 +8,8 @@
 // one thread, which takes all that has gathered there, runs it in order, and puts what were gets in
 // a row into one round trip. So operations on one key keep the order of the program even where it
 // does not wait for them, and ten thousand gets at once cost a few hundred round trips and as many
-// wake-ups, not ten thousand of each. What may take its time (fetches, invalidations) has a thread to
+// wake-ups, not ten thousand of each. For the same reason no thread is called before the program has
+// come to the end of what it does now (fb_crew_flush), or enough has gathered. What may take its time (fetches, invalidations) has a thread to
 // itself; SINGLES_MAX of these at once, the rest waits, and THREADS_MAX - SINGLES_MAX threads are
 // always left for the lanes.
 //
@@ -28,6 +29,7 @@ enum {
     THREADS_MAX = 32,
     SINGLES_MAX = THREADS_MAX - 4,
     TURN_MAX = 128,  // operations a thread takes from a lane at a time
+    ENOUGH = 64,     // operations that are not held back any longer
     IDLE_S = 10,     // after which a thread ends
     STACK_BYTES = 1024 * 1024,
 };
@@ -40,6 +42,7 @@ struct fb_crew {
     fb_op *done_first, *done_last;
     fb_note *notes_first, *notes_last;
     uint32_t singles_running;
+    uint32_t calls_due;  // lanes in line that no thread was called for
     uint32_t threads;
     uint32_t idle;
     uint32_t called;  // of the idle ones: told that there is work, not there yet
@@ -347,8 +350,10 @@ static void serve_lane(fb_crew *crew) {
     }
     fb_op *first = lane->first;
     fb_op *last = first;
+    lane->length--;
     for (size_t taken = 1; taken < TURN_MAX && last->next != NULL; taken++) {
         last = last->next;
+        lane->length--;
     }
     lane->first = last->next;
     if (lane->first == NULL) {
@@ -413,6 +418,8 @@ static fb_op *take_all(fb_crew *crew) {
     for (fb_lane *lane = crew->lanes_first; lane != NULL; lane = lane->next) {
         append(&first, &last, lane->first, lane->last);
         lane->first = lane->last = NULL;
+        lane->length = 0;
+        lane->busy = false;
     }
     if (crew->singles_first != NULL) {
         append(&first, &last, crew->singles_first, crew->singles_last);
@@ -480,13 +487,36 @@ static void call_thread(fb_crew *crew) {
     }
 }
 
-static void fail_all(fb_crew *crew, fb_op *first, fb_op *last) {
+// Without any thread nothing of what waits would ever be done.
+static void fail_waiting(fb_crew *crew) {
     fb_error error = {.text = "no thread could be started"};
+    fb_op *done = crew->done_first;
+    crew->done_first = crew->done_last = NULL;
+    fb_op *first = take_all(crew);
+    fb_op *last = first;
     for (fb_op *op = first; op != NULL; op = op->next) {
         conclude(op, FB_ENOMEM, &error);
+        last = op;
     }
-    append(&crew->done_first, &crew->done_last, first, last);
-    wake_environment(crew);
+    if (first != NULL) {
+        append(&crew->done_first, &crew->done_last, first, last);
+        wake_environment(crew);
+    }
+    while (done != NULL) {
+        fb_op *next = done->next;
+        done->next = NULL;
+        append(&crew->done_first, &crew->done_last, done, done);
+        done = next;
+    }
+}
+
+static void call_due(fb_crew *crew) {
+    for (; crew->calls_due > 0; crew->calls_due--) {
+        call_thread(crew);
+    }
+    if (crew->threads == 0) {
+        fail_waiting(crew);
+    }
 }
 
 void fb_crew_submit(fb_op *op) {
@@ -494,27 +524,28 @@ void fb_crew_submit(fb_op *op) {
     fb_crew *crew = client->crew;
     op->next = NULL;
     pthread_mutex_lock(&crew->lock);
+    bool now = true;
     if (takes_lane(op)) {
         fb_lane *lane = &client->lanes[fb_lane_of(op->key)];
         append(&lane->first, &lane->last, op, op);
+        now = ++lane->length == ENOUGH;
         if (!lane->busy) {
             line_up(crew, lane);
-            call_thread(crew);
-        }
-        if (crew->threads == 0) {
-            crew->lanes_first = crew->lanes_last = NULL;
-            lane->busy = false;
-            lane->first = lane->last = NULL;
-            fail_all(crew, op, op);
+            crew->calls_due++;
         }
     } else {
         append(&crew->singles_first, &crew->singles_last, op, op);
-        call_thread(crew);
-        if (crew->threads == 0) {
-            crew->singles_first = crew->singles_last = NULL;
-            fail_all(crew, op, op);
-        }
+        crew->calls_due++;
     }
+    if (now) {
+        call_due(crew);
+    }
+    pthread_mutex_unlock(&crew->lock);
+}
+
+void fb_crew_flush(fb_crew *crew) {
+    pthread_mutex_lock(&crew->lock);
+    call_due(crew);
     pthread_mutex_unlock(&crew->lock);
 }
 

@@ -1,7 +1,7 @@
 // crew.h -- the threads that ask the daemon for one JavaScript environment, and the clients they
 // ask through. No N-API in here.
 //
-// Threads: fb_crew_submit(), fb_crew_collect() and fb_crew_stop() are the environment's own; the
+// Threads: fb_crew_submit(), fb_crew_flush(), fb_crew_collect() and fb_crew_stop() are the environment's own; the
 // crew makes threads of its own as they are needed, and lets them end when they idle.
 // Memory: operations and notes are malloc'ed one by one.
 
@@ -64,6 +64,7 @@ enum { FB_LANES = 4 };
 typedef struct fb_lane {
     struct fb_lane *next;
     fb_op *first, *last;
+    uint32_t length;
     bool busy;  // waits for a thread, or has one
 } fb_lane;
 
@@ -102,8 +103,9 @@ bool fb_op_changes(const fb_op *op);
 fb_op *fb_op_new(fb_js_client *client, const fb_op *like);
 void fb_op_free(fb_op *op);
 void fb_note_free(fb_note *note);
-// The crew owns it until it is collected.
+// The crew owns it until it is collected. It may be held back until the next flush.
 void fb_crew_submit(fb_op *op);
+void fb_crew_flush(fb_crew *crew);
 // Hands over what is done and what happened, each in its order; NULL where there is nothing.
 void fb_crew_collect(fb_crew *crew, fb_op **done, fb_note **notes);
 

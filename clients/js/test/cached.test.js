@@ -8,9 +8,10 @@ const { Client, cached } = require('..')
 const { Daemon } = require('./daemon')
 
 async function open(t) {
+  let client
+  t.after(() => client?.close())
   const daemon = await Daemon.start(t)
-  const client = new Client({ url: daemon.url })
-  t.after(() => client.close())
+  client = new Client({ url: daemon.url })
   return { client, daemon }
 }
 
