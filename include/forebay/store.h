@@ -36,6 +36,7 @@ typedef struct fb_item {
     uint64_t version;    // out: unique among all stores of this key; in: ignored
     uint16_t class_id;   // of the layer above
     uint8_t flags;       // of the layer above
+    uint64_t hash;       // out, of get(), peek(), get_many() and get_copy(): fb_store_hash()
 } fb_item;
 
 // Lent bytes, good until it returns. A reader without a lock may be shown bytes that are just being

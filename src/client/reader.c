@@ -284,6 +284,7 @@ typedef struct getting {
     size_t room;
     int64_t now_ns;
     int result;
+    uint64_t hash;
     uint16_t class_id;
 } getting;
 
@@ -310,6 +311,7 @@ static void take(void *arg, const fb_item *item) {
     }
     value->data.len = item->value.len;
     to->class_id = item->class_id;
+    to->hash = item->hash;
     if (item->value.len > to->room) {
         to->result = FB_ETOOBIG;
         return;
@@ -339,7 +341,7 @@ int fb_reader_get(fb_reader *reader, fb_str key, void *bytes, size_t room, fb_va
     value->tier = FB_TIER_MEMORY;
     value->owner = NULL;
     if (one->hints != NULL && to.result == FB_OK) {
-        fb_hints_note(one->hints, fb_store_hash(one->store, key), to.class_id, caller->stripe);
+        fb_hints_note(one->hints, to.hash, to.class_id, caller->stripe);
     }
     return to.result;
 }

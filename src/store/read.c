@@ -221,6 +221,7 @@ ALWAYS_INLINE void describe(const search *ask, const finding *found, const char 
         .version = fb_record_version(header),
         .class_id = header->class_id,
         .flags = header->flags,
+        .hash = ask->hash,
     };
 }
 
