@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "door/resp.h"
@@ -370,6 +371,36 @@ static void test_resp__listens_on_a_path(void **state) {
     assert_int_equal(access(path, F_OK), -1);
 }
 
+static void test_resp__has_a_socket_of_its_user_beside(void **state) {
+    fb_resp_door *door = NULL, *own = NULL;
+    fb_error error = {0};
+    struct stat info;
+    char path[160], group[160];
+    (void)snprintf(path, sizeof path, "%s/own.sock", shared.folder);
+    (void)snprintf(group, sizeof group, "%s/group.sock", shared.folder);
+    assert_ok(fb_resp_open(&shared.node, FB_STR("127.0.0.1:0"), &door, &error));
+    const char *address = shared.node.resp_address;
+    assert_ok(fb_resp_open_own(&shared.node, path, UINT32_MAX, &own, &error));
+    assert_ptr_equal(shared.node.resp_address, address);
+    assert_string_equal(shared.node.socket_path, path);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    int fd = dial_path(path);
+    say(fd, FB_STR("PING\r\nFB.REGION\r\n"));
+    expect(fd, "+PONG\r\n*10\r\n$4\r\nfile\r\n$-1\r\n$5\r\nhints\r\n$-1\r\n");
+    (void)close(fd);
+    fb_resp_close(own);
+    assert_null(shared.node.socket_path);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_ok(fb_resp_open_own(&shared.node, group, (uint32_t)getegid(), &own, &error));
+    assert_int_equal(stat(group, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0660);
+    fb_resp_close(own);
+    fb_resp_close(door);
+    assert_result(fb_resp_open_own(&shared.node, "/no/such/folder/a.sock", UINT32_MAX, &own, &error),
+                  FB_EIO);
+}
+
 static void test_resp__replaces_a_path_left_over(void **state) {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     fb_resp_door *door = NULL;
@@ -455,6 +486,7 @@ int main(void) {
         cmocka_unit_test(test_resp__refuses_a_port_that_is_taken),
         cmocka_unit_test(test_resp__refuses_what_is_no_address),
         cmocka_unit_test(test_resp__listens_on_a_path),
+        cmocka_unit_test(test_resp__has_a_socket_of_its_user_beside),
         cmocka_unit_test(test_resp__replaces_a_path_left_over),
         cmocka_unit_test(test_resp__drains),
         cmocka_unit_test(test_resp__closes_whoever_is_left),

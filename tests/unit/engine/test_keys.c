@@ -174,6 +174,73 @@ static void test_stats__time_a_sample_of_each_class(void **state) {
     fb_close(engine, 1000);
 }
 
+typedef struct got {
+    int times;
+    char text[40];
+} got;
+
+static void take(void *arg, const fb_value *value) {
+    got *one = arg;
+    one->times++;
+    (void)snprintf(one->text, sizeof one->text, "%.*s", FB_STR_ARG(value->data));
+}
+
+static void test_get__many_are_as_one_by_one(void **state) {
+    (void)state;
+    enum { COUNT = 100 };
+    fb_engine *engine = rig_open(YAML);
+    char names[COUNT][16];
+    fb_str keys[COUNT];
+    got each[COUNT] = {{0}};
+    void *args[COUNT];
+    int results[COUNT];
+    assert_result(fetch(engine, "item", "77"), FB_NEGATIVE);
+    assert_ok(fetch(engine, "item", "1"));
+    for (int i = 0; i < COUNT; i++) {
+        (void)snprintf(names[i], sizeof names[i], i % 10 == 9 ? "none:%d" : "key:%d", i);
+        keys[i] = i == 3 ? FB_STR("item:77") : i == 4 ? FB_STR("item:1") : fb_str_of(names[i]);
+        args[i] = &each[i];
+        if (i % 10 != 9 && i != 3 && i != 4) {
+            assert_ok(fb_set(engine, keys[i], fb_str_of(names[i]), NULL));
+        }
+    }
+    fb_cache_figures plain = rig_figures(engine, ""), item = rig_figures(engine, "item");
+    fb_prefetch(engine, keys, COUNT);
+    fb_get_many(engine, keys, COUNT, take, args, results);
+    for (int i = 0; i < COUNT; i++) {
+        assert_result(results[i], i % 10 == 9 ? FB_MISS : i == 3 ? FB_NEGATIVE : FB_OK);
+        if (results[i] == FB_OK) {
+            assert_string_equal(each[i].text, i == 4 ? "{\"kind\":\"a\",\"version\":0}" : names[i]);
+        }
+    }
+    assert_int_equal(rig_figures(engine, "").hits, plain.hits + COUNT - 12);
+    assert_int_equal(rig_figures(engine, "").misses, plain.misses + 10);
+    assert_int_equal(rig_figures(engine, "item").hits, item.hits + 2);
+    assert_int_equal(rig_figures(engine, "item").negative_hits, item.negative_hits + 1);
+    fb_get_many(engine, keys, 0, take, args, results);
+    fb_close(engine, 1000);
+}
+
+static void keep_key(void *arg, fb_str key) {
+    (void)snprintf(arg, 64, "%.*s", FB_STR_ARG(key));
+}
+
+static void test_fetch__tells_its_key(void **state) {
+    (void)state;
+    fb_engine *engine = rig_open(YAML);
+    fb_param id = {FB_STR("id"), FB_STR("5")};
+    fb_request request = {.class_name = FB_STR("soon"), .params = &id, .param_count = 1};
+    char key[64] = "";
+    fb_error error = {0};
+    assert_ok(fb_fetch_key(engine, &request, keep_key, key, &error));
+    assert_string_equal(key, "soon:5");
+    request.param_count = 0;
+    assert_result(fb_fetch_key(engine, &request, keep_key, key, &error), FB_EINVAL);
+    request.class_name = FB_STR("nosuch");
+    assert_result(fb_fetch_key(engine, &request, keep_key, key, NULL), FB_ENOCLASS);
+    fb_close(engine, 1000);
+}
+
 static void test_explain__says_what_is_known(void **state) {
     (void)state;
     fb_engine *engine = rig_open(YAML);
@@ -203,6 +270,8 @@ int main(void) {
         rig_test(test_get__knows_what_a_class_knows_not_to_exist),
         rig_test(test_get__serves_what_is_stale_and_has_it_refreshed),
         rig_test(test_get__does_not_show_what_only_a_failure_may_show),
+        rig_test(test_get__many_are_as_one_by_one),
+        rig_test(test_fetch__tells_its_key),
         rig_test(test_keys__count_for_their_class),
         rig_test(test_stats__time_a_sample_of_each_class),
         rig_test(test_explain__says_what_is_known),

@@ -385,6 +385,12 @@ static void test_commands__warm_and_explain(void **state) {
              {"FB.STATS", NULL},
              {"FB.STATS item", NULL},
              {"FB.EXPLAIN item:1", NULL},
+             {"FB.KEY item id 1", "$6\r\nitem:1"},
+             {"FB.KEY CLASS item id \" 7 \"", NULL},
+             {"FB.KEY item", NULL},
+             {"FB.KEY nosuch id 1", "-NOCLASS there is no class 'nosuch'"},
+             {"FB.KEY item id", "-ERR parameter 'id' has no value"},
+             {"FB.REGION", NULL},
              {"FB.HELP", NULL},
              {"INFO", NULL},
              {"INFO keyspace", NULL}, );

@@ -6,6 +6,14 @@
 
 static rig shared;
 
+static uint64_t rig_hits(rig *one) {
+    fb_stats stats;
+    assert_ok(fb_stats_read(one->engine, &stats));
+    uint64_t hits = stats.all.hits;
+    fb_stats_release(&stats);
+    return hits;
+}
+
 // ---- without waiting: fed on the test's own thread
 
 static void never_wake(void *arg) {
@@ -87,6 +95,43 @@ static void test_session__cutting_does_not_matter(void **state) {
         fb_session_free(session);
     }
     free(whole);
+}
+
+// GETs are read ahead of their turn; what comes among and behind them still comes in its turn.
+static void test_session__gets_in_a_row_keep_their_place(void **state) {
+    fb_buf stream = {0}, expected = {0};
+    for (int i = 0; i < 40; i++) {
+        assert_ok(fb_buf_printf(&stream, "SET row:%d v%d\r\n", i, i));
+        assert_ok(fb_buf_append(&expected, FB_STR("+OK\r\n")));
+    }
+    for (int i = 0; i < 40; i++) {
+        int len = i < 10 ? 5 : 6;
+        assert_ok(fb_buf_printf(&stream, "*2\r\n$3\r\nGET\r\n$%d\r\nrow:%d\r\n", len, i));
+        assert_ok(fb_buf_printf(&expected, "$%d\r\nv%d\r\n", len - 3, i));
+    }
+    assert_ok(fb_buf_append(&stream, FB_STR("get row:1\r\nGET 'row:2'\r\nGET \"row:3\"\r\nGET\r\n"
+                                            "GET row:4\r\nGET none\r\nDEL row:5\r\nGET row:5\r\n"
+                                            "GET row:6\r\n\r\nGET row:7\r\nnosuch\r\n"
+                                            "CLIENT REPLY SKIP\r\nGET row:8\r\nGET row:9\r\n"
+                                            "GET row:8\r\n*1\r\n+x\r\n")));
+    assert_ok(fb_buf_append(
+        &expected,
+        FB_STR("$2\r\nv1\r\n$2\r\nv2\r\n$2\r\nv3\r\n"
+               "-ERR wrong number of arguments for 'get' command\r\n$2\r\nv4\r\n$-1\r\n:1\r\n$-1\r\n"
+               "$2\r\nv6\r\n$2\r\nv7\r\n-ERR unknown command 'nosuch', with args beginning with: \r\n"
+               "$2\r\nv9\r\n$2\r\nv8\r\n-ERR Protocol error: expected '$', got '+'\r\n")));
+    uint64_t before = rig_hits(&shared);
+    size_t rounds = 0;
+    for (size_t step = stream.len; step >= 1; step = step > 300 ? step / 2 : step - 1) {
+        fb_session *session = begin();
+        feed_in_steps(session, fb_buf_str(&stream), step);
+        assert_bytes(fb_buf_str(fb_session_out(session)), fb_buf_str(&expected));
+        fb_session_free(session);
+        rounds++;
+    }
+    assert_int_equal(rig_hits(&shared) - before, rounds * 49);  // each is one read
+    fb_buf_release(&stream);
+    fb_buf_release(&expected);
 }
 
 static void test_session__protocol_error_ends_it(void **state) {
@@ -494,6 +539,7 @@ static int close_rig(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_session__cutting_does_not_matter),
+        cmocka_unit_test(test_session__gets_in_a_row_keep_their_place),
         cmocka_unit_test(test_session__protocol_error_ends_it),
         cmocka_unit_test(test_session__says_a_bounded_amount_in_one_go),
         cmocka_unit_test(test_session__lists_who_is_connected),
