@@ -272,12 +272,25 @@ class Alone(TestCase):
             self.assertIn("Usage: forebay " + name, run(name, "--help").stdout)
             self.assertIn("Usage: forebay " + name, run(name, "-h").stdout)
 
+    def test_bench_memory_under_churn_keeps_to_the_limit(self):
+        told = json.loads(run("bench", "memory", "--churn", 1, "--json").stdout)
+        self.assertEqual(told["wrong_values"], 0)
+        self.assertGreater(told["puts"], 0)
+        self.assertLessEqual(told["used_max_bytes"], told["limit_bytes"])
+        self.assertEqual(told["goal"]["bound"], 1.05)
+
     def test_wrong_words_are_answered_with_a_hint(self):
         for words, said in ((("ftch",), "fetch"), (("get",), "usage: forebay get KEY"),
                             (("get", "a", "--jsn"), "--jsn"), (("get", "a", "--json=1"), "takes no value"),
                             (("get", "a", "--timeout"), "needs a value"), (("help", "ftch"), "fetch"),
                             (("get", "a", "--timeout", "0.1ms"), "at least 1ms"),
                             (("bench", "report", "x", "--samples", "many"), "from 1 to"),
+                            (("bench", "memory", "--entries", "10"), "from 1000 to"),
+                            (("bench", "memory", "--entries", "1000,2000,3000,4000,5000"), "at most 4"),
+                            (("bench", "memory", "--threads", "1,"), "from 1 to"),
+                            (("bench", "memory", "--rounds", "0"), "from 1 to"),
+                            (("bench", "memory", "--churn", "long"), "from 1 to"),
+                            (("bench", "memory", "x"), "usage: forebay bench memory"),
                             (("set", "a", "b", "--ttl", "soon"), "such as 30s")):
             done = run(*words)
             self.assertEqual((done.returncode, done.stdout), (2, ""))
