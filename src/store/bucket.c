@@ -24,8 +24,9 @@
 #include "store/record.h"
 
 enum {
-    LOAD_MAX = 5,    // items a bucket, above it the index grows
-    LOAD_MIN = 2     // below it the index shrinks
+    LOAD_MAX = 5,     // items a bucket, above it the index grows
+    LOAD_MIN = 2,     // below it the index shrinks
+    RECORD_LINES = 3  // that most records have
 };
 
 static uint64_t load(const fb_bucket *bucket, unsigned slot) {
@@ -151,6 +152,22 @@ bool fb_bucket_find_offset(const fb_store *store, const fb_shard *shard, uint64_
 
 void fb_bucket_fetch(const fb_store *store, const fb_shard *shard, uint64_t hash) {
     __builtin_prefetch(head_of(store, shard, hash));
+}
+
+void fb_bucket_approach(const fb_store *store, const fb_shard *shard, uint64_t hash) {
+    uint64_t count = fb_shard_buckets(shard);
+    if (count == 0) {  // being reset
+        return;
+    }
+    const fb_bucket *bucket = fb_bucket_at(store, shard, fb_split_address(hash, count));
+    for (uint32_t match = fb_bucket_match(bucket, fb_slot_make(hash, 0, 0)); match != 0;
+         match &= match - 1) {
+        uint64_t offset = fb_slot_offset(load(bucket, fb_bucket_slot(match)));
+        const char *record = (const char *)fb_record_at(store, offset);
+        for (unsigned line = 0; line < RECORD_LINES; line++) {
+            __builtin_prefetch(record + line * FB_LINE, 1);
+        }
+    }
 }
 
 bool fb_bucket_least(const fb_store *store, const fb_shard *shard, uint64_t hash, fb_place *place) {

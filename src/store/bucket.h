@@ -96,9 +96,16 @@ bool fb_bucket_find_offset(const fb_store *store, const fb_shard *shard, uint64_
                            uint64_t offset, fb_place *place);
 // Asks the processor for the key's index line. Needs no lock.
 void fb_bucket_fetch(const fb_store *store, const fb_shard *shard, uint64_t hash);
+// Waits for that line, and asks for what it leads to, for writing. Before the lock is taken, so that
+// it is held for as short a time as may be. Needs no lock.
+void fb_bucket_approach(const fb_store *store, const fb_shard *shard, uint64_t hash);
 // Brackets around every change that a reader of the chain must notice.
 void fb_bucket_begin(fb_bucket *head);
 void fb_bucket_end(fb_bucket *head);
+// Of a chain; another after any change of it.
+static inline uint32_t fb_bucket_version(const fb_bucket *head) {
+    return atomic_load_explicit(&head->version, memory_order_relaxed);
+}
 // Changes what is in a slot.
 void fb_bucket_set(const fb_place *place, uint64_t word);
 void fb_bucket_remove(fb_store *store, fb_shard *shard, const fb_place *place);

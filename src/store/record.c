@@ -70,19 +70,22 @@ void fb_record_kill(fb_record *record) {
     fb_race_store(&record->value_word, &word, sizeof(word));
 }
 
-static bool lies_well(const fb_record *record, fb_str bytes, const char *to) {
-    const char *start = (const char *)record;
-    const char *end = start + fb_record_size(record);
-    return bytes.len == 0 || bytes.ptr == to || bytes.ptr >= end || bytes.ptr + bytes.len <= start;
+// Whether `bytes` are not in what is written over, or exactly where they are going to be.
+static bool lies_well(const char *start, const char *end, fb_str bytes, const char *to) {
+    return bytes.ptr >= end || bytes.ptr + bytes.len <= start || bytes.ptr == to || bytes.len == 0;
 }
 
 bool fb_record_fits(const fb_record *record, const fb_item *item) {
-    if (fb_record_size(record) != fb_record_size_for(item)) {
+    uint32_t size = fb_record_size(record);
+    if (size != fb_record_size_for(item)) {
         return false;
     }
-    const char *to = (const char *)record + (item->expires_ns != 0 ? 24 : 16);
-    return lies_well(record, item->key, to) && lies_well(record, item->extra, to + item->key.len) &&
-           lies_well(record, item->value, to + item->key.len + item->extra.len);
+    const char *start = (const char *)record;
+    const char *end = start + size;
+    const char *to = start + (item->expires_ns != 0 ? 24 : 16);
+    return lies_well(start, end, item->key, to) &&
+           lies_well(start, end, item->extra, to + item->key.len) &&
+           lies_well(start, end, item->value, to + item->key.len + item->extra.len);
 }
 
 bool fb_record_wanted(const fb_store *store, const fb_record *record, int64_t now_ns) {

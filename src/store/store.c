@@ -23,7 +23,8 @@
 #include "base/mem.h"
 
 enum {
-    ATTEMPTS = 1000  // to make room for one record while others take it away
+    ATTEMPTS = 1000,  // to make room for one record while others take it away
+    LINES_AHEAD = 3   // of the log, asked for before they are written to
 };
 
 int fb_store_new(const fb_store_options *options, fb_store **store) {
@@ -147,6 +148,14 @@ static void prepare_index(fb_store *store, fb_shard *shard) {
     }
 }
 
+// The lines that the next record of the queue will be written to.
+static void fetch_next(const fb_store *store, uint64_t offset) {
+    const char *next = (const char *)store->base + offset;
+    for (unsigned line = 0; line < LINES_AHEAD; line++) {
+        __builtin_prefetch(next + line * FB_LINE, 1);
+    }
+}
+
 // Stores under the shard's lock. FB_OK; FB_ENOMEM: no room without other shards' locks.
 static int keep(const call *ask, const fb_item *item, uint64_t version) {
     fb_store *store = ask->store;
@@ -160,6 +169,7 @@ static int keep(const call *ask, const fb_item *item, uint64_t version) {
         }
         shard->pinned = fb_segment_of(store, fb_slot_offset(fb_place_word(&place)));
     }
+    uint32_t before = found ? fb_bucket_version(place.head) : 0;
     uint32_t size = fb_record_size_for(item);
     home to = choose_home(ask, found ? &place : NULL, size);
     prepare_index(store, shard);
@@ -170,9 +180,10 @@ static int keep(const call *ask, const fb_item *item, uint64_t version) {
     }
     fb_record_write(fb_record_at(store, offset), item, version);
     fb_segment_settle(store, shard, offset);
-    // Making room changes chains, so the slot is looked up again.
+    fetch_next(store, offset + size);
     if (found) {
-        found = find(ask, &place);
+        // Making room may have changed the chain: then the slot is looked up again.
+        found = fb_bucket_version(place.head) == before || find(ask, &place);
         FB_ASSERT(found);
         replace(ask, &place, to.frequency, offset);
     } else {
@@ -233,6 +244,7 @@ static int put(fb_store *store, const fb_item *item, const terms *if_, int64_t n
         return FB_ETOOBIG;
     }
     call ask = ask_for(store, item->key, now_ns);
+    fb_bucket_approach(store, ask.shard, ask.hash);
     for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
         fb_shard_lock(ask.shard);
         int result = put_locked(&ask, item, if_);
