@@ -447,7 +447,7 @@ static int settle_shard(const audit *work, uint32_t number) {
     }
     memset(&shard->lock, 0, sizeof(shard->lock));
     pthread_mutex_init(&shard->lock, NULL);
-    shard->due = shard->turn = shard->sparse = (fb_cursor){0};
+    shard->due = shard->turn = shard->stale = shard->sparse = (fb_cursor){0};
     fb_zone *zones[] = {&shard->buckets, &shard->overflow, &shard->ghosts};
     int result = FB_OK;
     for (unsigned i = 0; i < 3 && result == FB_OK; i++) {

@@ -27,6 +27,7 @@
 enum {
     GROUP = 16,             // records looked up together
     PATIENCE = 32,          // rounds without gain before more is asked of a record
+    SPARSE_LOOKS = 128,     // segments among which the sparse are looked for at a time
     COMPACT_MAX = 4,        // segments moved together
     LOOKS_MAX = 4,          // segments of main looked through for one record
     SWEEP_LOOKS = 16,       // segments asked whether they are due, each time room is made
@@ -207,21 +208,18 @@ static unsigned fitting(const fb_store *store, const fb_shard *shard, uint32_t i
     return 0;
 }
 
-// Finds the fewest neighbours that give a segment when moved together.
-static unsigned find_sparse(const fb_store *store, const fb_shard *shard, uint32_t *best) {
+// Finds the fewest neighbours that give a segment when moved together, among the next few.
+static unsigned find_sparse(const fb_store *store, fb_shard *shard, uint32_t *best) {
     unsigned least = 0;
-    for (unsigned queue = 0; queue < FB_QUEUES; queue++) {
-        for (uint32_t id = shard->queues[queue].oldest; id != 0;
-             id = fb_segment_at(store, id)->next) {
-            uint32_t ids[COMPACT_MAX];
-            unsigned count = fitting(store, shard, id, ids);
-            if (count > 0 && (least == 0 || count < least)) {
-                least = count;
-                memcpy(best, ids, sizeof(ids));
-            }
-            if (least == 2) {
-                return least;
-            }
+    unsigned rounds = 0;
+    for (unsigned i = 0; i < SPARSE_LOOKS && least != 2 && rounds < 2; i++) {
+        uint32_t ids[COMPACT_MAX];
+        uint32_t id = fb_segment_step(store, shard, &shard->sparse);
+        unsigned count = fitting(store, shard, id, ids);
+        rounds += id == 0;
+        if (count > 0 && (least == 0 || count < least)) {
+            least = count;
+            memcpy(best, ids, sizeof(ids));
         }
     }
     return least;
@@ -340,7 +338,7 @@ fb_queue_id fb_evict_admit(fb_store *store, fb_shard *shard, uint64_t hash, uint
 // evicted: much of main is not taken through for long.
 static void sweep_some(fb_store *store, fb_shard *shard) {
     for (unsigned i = 0; i < SWEEP_LOOKS; i++) {
-        uint32_t id = fb_segment_step(store, shard, &shard->due);
+        uint32_t id = fb_segment_step(store, shard, &shard->stale);
         if (id != 0 && id != shard->pinned &&
             fb_segment_at(store, id)->due_ns <= shard->now_ns) {
             (void)fb_evict_sweep(store, shard, id, shard->now_ns);

@@ -122,8 +122,9 @@ typedef struct fb_shard {
     uint32_t overflow_live;
     uint32_t spare;
     uint32_t pinned;         // a segment that must neither be reclaimed nor moved just now
-    fb_cursor due;           // sweeping what is due; what is asked about; what is moved together
+    fb_cursor due;           // sweeping what is due; what is asked about
     fb_cursor turn;
+    fb_cursor stale;         // before evicting: sweeping what is due; what is moved together
     fb_cursor sparse;
     fb_queue queues[FB_QUEUES];
     _Atomic uint64_t bytes;  // resident bytes of its segments

@@ -52,7 +52,7 @@ void fb_segment_link(fb_store *store, fb_shard *shard, uint32_t id, uint32_t aft
 void fb_segment_unlink(fb_store *store, fb_shard *shard, uint32_t id) {
     fb_segment *segment = fb_segment_at(store, id);
     fb_queue *queue = queue_of(shard, segment);
-    fb_cursor *cursors[] = {&shard->due, &shard->turn, &shard->sparse};
+    fb_cursor *cursors[] = {&shard->due, &shard->turn, &shard->stale, &shard->sparse};
     for (size_t i = 0; i < sizeof(cursors) / sizeof(cursors[0]); i++) {
         if (cursors[i]->id == id) {
             cursors[i]->id = segment->next;
@@ -200,7 +200,7 @@ void fb_segment_clear(fb_store *store, fb_shard *shard) {
     }
     atomic_store_explicit(&shard->bytes, 0, memory_order_relaxed);
     shard->live_bytes = 0;
-    shard->due = shard->turn = shard->sparse = (fb_cursor){0};
+    shard->due = shard->turn = shard->stale = shard->sparse = (fb_cursor){0};
 }
 
 uint32_t fb_segment_step(const fb_store *store, const fb_shard *shard, fb_cursor *cursor) {
