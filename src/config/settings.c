@@ -39,14 +39,14 @@ static const fb_option listen_table[] = {
     {.name = "http", .type = FB_OPTION_ADDRESS, MEMBER(listen_http),
      .default_text = "127.0.0.1:8080",
      .help = "Where HTTP clients connect: host:port, [IPv6]:port, unix:/path, or off."},
-    {.name = "socket", .type = FB_OPTION_PATH, MEMBER(listen_socket), .max = 4095,
+    {.name = "socket", .type = FB_OPTION_PATH, MEMBER(listen_socket),
      .help = "A Unix socket for Redis clients beside `resp`, open to this user and `region.group` "
              "alone; its path is relative to the folder of the configuration."},
     {.name = NULL},
 };
 
 static const fb_option region_table[] = {
-    {.name = "file", .type = FB_OPTION_PATH, MEMBER(region_file), .max = 4000,
+    {.name = "file", .type = FB_OPTION_PATH, MEMBER(region_file),
      .help = "The memory tier lies in this file, such as `/dev/shm/forebay`, where other processes "
              "of the host read it; unless set: in private memory."},
     {.name = "group", .type = FB_OPTION_TEXT, MEMBER(region_group), .max = 255,
