@@ -131,16 +131,17 @@ PyObject *fb_py_client_peek_result(PyObject *self, PyObject *const *args, Py_ssi
 
 // --------------------------------------------------------------------------------- many at once
 
+// What memory lacked, asked of the daemon in one round trip.
 typedef struct fb_py_many {
-    Py_ssize_t count;
-    PyObject *list;    // holds the keys
+    PyObject *list;  // holds the keys; nobody else has it
+    size_t count;
     fb_str *keys;
     fb_value *values;
     int *results;
 } fb_py_many;
 
 static void release_many(fb_py_many *many) {
-    for (Py_ssize_t i = 0; many->values && many->results && i < many->count; i++) {
+    for (size_t i = 0; many->values && many->results && i < many->count; i++) {
         if (many->results[i] == FB_OK) {
             fb_value_release(&many->values[i]);
         }
@@ -148,69 +149,88 @@ static void release_many(fb_py_many *many) {
     PyMem_Free(many->keys);
     PyMem_Free(many->values);
     PyMem_Free(many->results);
-    Py_XDECREF(many->list);
 }
 
-static bool take_many(PyObject *keys, fb_py_many *many) {
-    if (PyUnicode_Check(keys) || PyBytes_Check(keys)) {
-        PyErr_Format(PyExc_TypeError, "get_many() takes several keys, not one %s",
-                     Py_TYPE(keys)->tp_name);
-        return false;
-    }
-    // A tuple of our own: nobody changes it while others run.
-    many->list = PySequence_Tuple(keys);
-    if (!many->list) {
-        return false;
-    }
-    many->count = PyTuple_GET_SIZE(many->list);
-    size_t room = (size_t)many->count + 1;
-    many->keys = PyMem_Calloc(room, sizeof *many->keys);
-    many->values = PyMem_Calloc(room, sizeof *many->values);
-    many->results = PyMem_Calloc(room, sizeof *many->results);
+static bool take_many(fb_py_many *many) {
+    many->keys = PyMem_Calloc(many->count, sizeof *many->keys);
+    many->values = PyMem_Calloc(many->count, sizeof *many->values);
+    many->results = PyMem_Calloc(many->count, sizeof *many->results);
     if (!many->keys || !many->values || !many->results) {
         PyErr_NoMemory();
         return false;
     }
-    for (Py_ssize_t i = 0; i < many->count; i++) {
+    for (size_t i = 0; i < many->count; i++) {
         many->results[i] = FB_MISS;
-        if (!fb_py_text(PyTuple_GET_ITEM(many->list, i), "key", &many->keys[i])) {
+        if (!fb_py_text(PyList_GET_ITEM(many->list, (Py_ssize_t)i), "key", &many->keys[i])) {
             return false;
         }
     }
     return true;
 }
 
-static PyObject *many_found(fb_py_client *self, const fb_py_many *many) {
-    PyObject *found = PyDict_New();
-    for (Py_ssize_t i = 0; found && i < many->count; i++) {
-        if (many->results[i] != FB_OK) {
-            continue;
+static bool add_found(fb_py_client *self, const fb_py_many *many, PyObject *found) {
+    bool good = true;
+    for (size_t i = 0; good && i < many->count; i++) {
+        if (many->results[i] == FB_OK) {
+            const fb_value *value = &many->values[i];
+            PyObject *decoded = fb_py_decode(self->state, value->data, value->kind, FB_PY_VALUE);
+            PyObject *key = PyList_GET_ITEM(many->list, (Py_ssize_t)i);
+            good = decoded && PyDict_SetItem(found, key, decoded) == 0;
+            Py_XDECREF(decoded);
         }
-        const fb_value *value = &many->values[i];
-        PyObject *decoded = fb_py_decode(self->state, value->data, value->kind, FB_PY_VALUE);
-        if (!decoded || PyDict_SetItem(found, PyTuple_GET_ITEM(many->list, i), decoded) < 0) {
-            Py_CLEAR(found);
-        }
-        Py_XDECREF(decoded);
     }
-    return found;
+    return good;
+}
+
+static bool ask_many(fb_py_client *self, PyObject *missing, PyObject *found) {
+    fb_py_many many = {.list = missing, .count = (size_t)PyList_GET_SIZE(missing)};
+    fb_error error = {0};
+    bool good = many.count == 0 || take_many(&many);
+    if (good && many.count > 0) {
+        int result;
+        FB_PY_CALL(self, result, fb_client_get_many(client, many.keys, many.count, many.values,
+                                                    many.results, &error));
+        good = result < 0 ? fb_py_client_fail(self, result, &error) != NULL
+                          : add_found(self, &many, found);
+    }
+    release_many(&many);
+    return good;
+}
+
+// Puts what memory has of `keys` into `found`, the others into `missing`.
+static bool peek_many(fb_py_client *self, PyObject *keys, PyObject *found, PyObject *missing) {
+    bool good = true;
+    for (Py_ssize_t i = 0; good && i < PyTuple_GET_SIZE(keys); i++) {
+        PyObject *key = PyTuple_GET_ITEM(keys, i);
+        fb_client *client = fb_py_client_opened(self);
+        fb_str text;
+        if (!client || !fb_py_text(key, "key", &text)) {
+            return false;
+        }
+        int result;
+        PyObject *value = peek(self, client, text, FB_PY_VALUE, &result);
+        good = value ? PyDict_SetItem(found, key, value) == 0
+                     : !PyErr_Occurred() && PyList_Append(missing, key) == 0;
+        Py_XDECREF(value);
+    }
+    return good;
 }
 
 PyObject *fb_py_client_get_many(PyObject *object, PyObject *keys) {
     fb_py_client *self = fb_py_client_of(object);
-    fb_py_many many = {0};
-    fb_error error = {0};
-    PyObject *found = NULL;
-    if (take_many(keys, &many)) {
-        int result = FB_OK;
-        if (many.count > 0) {
-            FB_PY_CALL(self, result,
-                        fb_client_get_many(client, many.keys, (size_t)many.count, many.values,
-                                           many.results, &error));
-        }
-        found = result < 0 ? fb_py_client_fail(self, result, &error) : many_found(self, &many);
+    if (PyUnicode_Check(keys) || PyBytes_Check(keys)) {
+        PyErr_Format(PyExc_TypeError, "get_many() takes several keys, not one %s",
+                     Py_TYPE(keys)->tp_name);
+        return NULL;
     }
-    release_many(&many);
+    // A tuple of our own: nobody changes it meanwhile.
+    PyObject *tuple = PySequence_Tuple(keys), *found = PyDict_New(), *missing = PyList_New(0);
+    if (!tuple || !found || !missing || !peek_many(self, tuple, found, missing) ||
+        !ask_many(self, missing, found)) {
+        Py_CLEAR(found);
+    }
+    Py_XDECREF(tuple);
+    Py_XDECREF(missing);
     return found;
 }
 
