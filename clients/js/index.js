@@ -5,6 +5,7 @@
 'use strict'
 
 const { makeCached } = require('./lib/cached')
+const { ForebayError, open } = require('./lib/native')
 const { decode, encode, milliseconds, wholeNumber, withParameters } = require('./lib/values')
 
 // How the addon numbers operations (src/crew.h) and scopes (forebay/cache.h).
@@ -12,54 +13,9 @@ const GET = 0, SET = 1, ADD = 2, DELETE = 3, EXISTS = 4, INCR = 5, EXPIRE = 6, T
 const SCOPES = ['key', 'pattern', 'tag', 'class', 'namespace']
 const ALL = SCOPES.length
 
-class ForebayError extends Error {
-  constructor(code, message) {
-    super(message)
-    this.code = code
-  }
-
-  get name() {
-    return 'ForebayError'
-  }
-}
-
-const native = load()
-native.setErrorClass(ForebayError)
-
-function load() {
-  const file = './build/Release/forebay.node'
-  try {
-    return require(file)
-  } catch (error) {
-    if (error.code !== 'MODULE_NOT_FOUND') {
-      throw error
-    }
-    throw new Error(`forebay's addon is not built: \`node ${__dirname}/build.js\` does it, and says ` +
-      'what is missing (npm did not run the install script, or it failed)', { cause: error })
-  }
-}
-
 function warnProcess(event, text) {
   if (event !== 'daemon_back') {
     process.emitWarning(text, { type: 'ForebayWarning', code: event })
-  }
-}
-
-// Submits an operation on a key. What a program asks for in one go is sent off together, at the end
-// of it.
-function asker({ submit, flush }) {
-  let due = false
-  const send = () => {
-    due = false
-    flush()
-  }
-  return (kind, key, number, value, bytes) => {
-    const promise = submit(kind, key, number, value, bytes)
-    if (!due) {
-      due = true
-      queueMicrotask(send)
-    }
-    return promise
   }
 }
 
@@ -88,12 +44,11 @@ class Client {
     }
     const { url = process.env.FOREBAY_URL ?? '', timeout, retry, privateBytes, privateTtl,
       region = true, anyOwner = false, onWarning = warnProcess } = options
-    this.#native = native.open(String(url), wholeNumber(timeout, 'timeout'),
+    this.#native = open(String(url), wholeNumber(timeout, 'timeout'),
       wholeNumber(retry, 'retry'), wholeNumber(privateBytes, 'privateBytes'),
       milliseconds(privateTtl, 'privateTtl'), !region, Boolean(anyOwner))
-    this.#native.ask = asker(this.#native)
     // Out of the addon's hands first: what a listener throws is the program's.
-    this.#native.warn = (event, text) => process.nextTick(onWarning, event, text)
+    this.#native.listen((event, text) => process.nextTick(onWarning, event, text))
   }
 
   // An operation on a key.

@@ -9,6 +9,10 @@
 // a promise; a thread-safe function brings the environment back to settle what is done. It keeps the
 // process alive only while something is under way, so a program ends without close().
 //
+// To make a Buffer costs more than all the rest of a hit, so short bytes are left in the *scratch*, an
+// ArrayBuffer that JavaScript has too, and the answer is how many there are: copying them from there
+// into Node's own pool of Buffers is a fifth of that.
+//
 // All state is of one environment (worker threads have their own); nothing is static.
 
 #include "convert.h"
@@ -22,12 +26,13 @@ typedef struct site {
     napi_threadsafe_function wake;
     napi_ref error_class;  // ForebayError
     uint32_t pending;      // operations under way
-    char *scratch;         // where values are read into
-    size_t scratch_room;
+    char *scratch;         // where values are read into: SCRATCH_ROOM bytes of an ArrayBuffer
+    char *large;           // and those that do not fit; malloc'ed
+    size_t large_room;
 } site;
 
 enum {
-    SCRATCH_ROOM = 4096,
+    SCRATCH_ROOM = 4096,   // from here on Node does not use its pool either
     PARAMS_MAX = 64,
     ARGS_MAX = 2 * PARAMS_MAX + 4,
     GROWTHS_MAX = 8,  // a value may grow between two looks
@@ -188,34 +193,46 @@ static bool key_take(napi_env env, napi_value value, fb_text *key) {
 }
 
 static bool make_room(site *it, size_t wanted) {
-    size_t room = it->scratch_room;
+    if (it->large_room >= wanted) {
+        return true;
+    }
+    size_t room = 2 * SCRATCH_ROOM;
     while (room < wanted) {
         room *= 2;
     }
-    char *scratch = malloc(room);
-    if (scratch == NULL) {
-        return false;
-    }
-    free(it->scratch);
-    it->scratch = scratch;
-    it->scratch_room = room;
-    return true;
+    free(it->large);
+    it->large = malloc(room);
+    it->large_room = it->large != NULL ? room : 0;
+    return it->large != NULL;
 }
 
-// A value of any size, into the scratch. `request` is NULL for a plain key.
-static int peek_scratch(fb_js_client *client, fb_str key, const fb_client_request *request,
-                        fb_value *value) {
+// A value of any size, into the scratch or what is larger. `request` is NULL for a plain key.
+static int peek_any(fb_js_client *client, fb_str key, const fb_client_request *request,
+                    fb_value *value) {
     site *it = client->site;
+    char *bytes = it->scratch;
+    size_t room = SCRATCH_ROOM;
     int result = FB_MISS;
     for (size_t tries = 0; tries < GROWTHS_MAX; tries++) {
-        result = request != NULL
-            ? fb_client_peek_fetch(client->client, request, it->scratch, it->scratch_room, value)
-            : fb_client_peek(client->client, key, it->scratch, it->scratch_room, value);
+        result = request != NULL ? fb_client_peek_fetch(client->client, request, bytes, room, value)
+                                 : fb_client_peek(client->client, key, bytes, room, value);
         if (result != FB_ETOOBIG || !make_room(it, value->data.len)) {
             break;
         }
+        bytes = it->large;
+        room = it->large_room;
     }
     return result;
+}
+
+// A string of JSON text, a Buffer, or how many bytes there are in the scratch.
+static napi_value found_give(napi_env env, site *it, const fb_value *value, bool bytes) {
+    if ((bytes || value->kind != FB_KIND_JSON) && value->data.ptr == it->scratch) {
+        napi_value length = NULL;
+        napi_create_uint32(env, (uint32_t)value->data.len, &length);
+        return length;
+    }
+    return fb_value_give(env, value, bytes);
 }
 
 static napi_value peek(napi_env env, napi_callback_info info, bool ordered, bool bytes) {
@@ -230,8 +247,8 @@ static napi_value peek(napi_env env, napi_callback_info info, bool ordered, bool
     // A write of this program that is still under way comes first.
     if (!ordered || client->pending == 0 || client->writes[fb_lane_of(key.str)] == 0) {
         fb_value value = {0};
-        if (peek_scratch(client, key.str, NULL, &value) == FB_OK) {
-            found = fb_value_give(env, &value, bytes);
+        if (peek_any(client, key.str, NULL, &value) == FB_OK) {
+            found = found_give(env, client->site, &value, bytes);
         }
     }
     fb_text_release(&key);
@@ -410,8 +427,8 @@ static napi_value js_peek_fetch(napi_env env, napi_callback_info info) {
     fetch_texts texts;
     if (fetch_texts_take(env, args, count < ARGS_MAX ? count : ARGS_MAX, 1, &texts)) {
         fb_value value = {0};
-        if (peek_scratch(client, (fb_str){0}, &texts.request, &value) == FB_OK) {
-            found = fb_value_give(env, &value, false);
+        if (peek_any(client, (fb_str){0}, &texts.request, &value) == FB_OK) {
+            found = found_give(env, client->site, &value, false);
         }
     }
     fetch_texts_release(&texts);
@@ -606,16 +623,18 @@ static void end_environment(void *arg) {
 static void drop_site(napi_env env, void *data, void *hint) {
     site *it = data;
     fb_crew_release(it->crew);
-    free(it->scratch);
+    free(it->large);
     free(it);
 }
 
-static bool open_site(napi_env env, site *it) {
-    napi_value name;
-    it->scratch_room = SCRATCH_ROOM;
-    it->scratch = malloc(it->scratch_room);
+static bool open_site(napi_env env, napi_value exports, site *it) {
+    napi_value name, scratch;
+    napi_ref kept;
     it->crew = fb_crew_new(wake_site, it);
-    return it->scratch != NULL && it->crew != NULL &&
+    return it->crew != NULL &&
+           napi_create_arraybuffer(env, SCRATCH_ROOM, (void **)&it->scratch, &scratch) == napi_ok &&
+           napi_create_reference(env, scratch, 1, &kept) == napi_ok &&
+           napi_set_named_property(env, exports, "scratch", scratch) == napi_ok &&
            napi_create_string_utf8(env, "forebay", NAPI_AUTO_LENGTH, &name) == napi_ok &&
            napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, it, come_back,
                                            &it->wake) == napi_ok &&
@@ -637,7 +656,7 @@ NAPI_MODULE_INIT() {
         napi_throw_error(env, "ENOMEM", "out of memory");
         return NULL;
     }
-    if (!open_site(env, it) || !add_export(env, exports, "open", js_open, it) ||
+    if (!open_site(env, exports, it) || !add_export(env, exports, "open", js_open, it) ||
         !add_export(env, exports, "setErrorClass", js_set_error_class, it)) {
         napi_throw_error(env, "ENOMEM", "the addon could not be set up");
         return NULL;

@@ -75,10 +75,10 @@ test('worker threads have clients of their own, and may be ended at any time', a
   const start = (busy) => new Worker(code, { eval: true, workerData: { PACKAGE, url, busy } })
   for (let round = 0; round < 5; round++) {
     const workers = [start(false), start(true)]
-    for (const worker of workers) {
-      assert.deepEqual((await once(worker, 'message'))[0], { from: 'main' })
-    }
-    await Promise.all([once(workers[0], 'exit'), workers[1].terminate()])
+    const ended = once(workers[0], 'exit')
+    const messages = await Promise.all(workers.map((worker) => once(worker, 'message')))
+    assert.deepEqual(messages, [[{ from: 'main' }], [{ from: 'main' }]])
+    await Promise.all([ended, workers[1].terminate()])
   }
   assert.equal(await cache.get('workers'), 10)
 })
@@ -91,9 +91,10 @@ test('processes of a host share what one of them has set', async (t) => {
   const children = Array.from({ length: 4 }, () => fork(code, { env: { ...process.env, FOREBAY_URL: url } }))
   await cache.set('shared', { by: process.pid })
   const answers = await Promise.all(children.map(async (child) => {
+    const ended = once(child, 'exit')
     child.send('go')
     const [answer] = await once(child, 'message')
-    await once(child, 'exit')
+    assert.deepEqual(await ended, [0, null])
     return answer
   }))
   for (const answer of answers) {
