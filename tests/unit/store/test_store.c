@@ -24,15 +24,21 @@ typedef struct seen {
     uint8_t flags;
 } seen;
 
+static void copy(char *to, fb_str bytes, size_t room) {
+    if (bytes.len > 0) {
+        memcpy(to, bytes.ptr, bytes.len < room ? bytes.len : room);
+    }
+}
+
 static void see(void *arg, const fb_item *item) {
     seen *what = arg;
     what->calls++;
     what->key_len = item->key.len;
     what->value_len = item->value.len;
     what->extra_len = item->extra.len;
-    memcpy(what->key, item->key.ptr, item->key.len < 64 ? item->key.len : 64);
-    memcpy(what->value, item->value.ptr, item->value.len < 256 ? item->value.len : 256);
-    memcpy(what->extra, item->extra.ptr, item->extra.len < 64 ? item->extra.len : 64);
+    copy(what->key, item->key, sizeof(what->key));
+    copy(what->value, item->value, sizeof(what->value));
+    copy(what->extra, item->extra, sizeof(what->extra));
     what->expires_ns = item->expires_ns;
     what->version = item->version;
     what->class_id = item->class_id;

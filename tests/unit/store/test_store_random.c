@@ -226,6 +226,57 @@ static void get(world *w, unsigned number) {
                      what->there ? FB_OK : FB_MISS);
 }
 
+static void get_copy(world *w, unsigned number) {
+    static char copy[sizeof(bytes)];
+    char text[4096];
+    const known *what = &w->keys[number];
+    fb_item item;
+    size_t room = below(w, 2) == 0 ? sizeof(copy) : below(w, 500);
+    int result =
+        fb_store_get_copy(w->store, key_of(number, text), w->now_ns, copy, room, &item);
+    if (!what->there) {
+        assert_result(result, FB_MISS);
+    } else if (what->value_len + what->extra_len > room) {
+        assert_result(result, FB_ETOOBIG);
+        assert_int_equal(item.value.len, what->value_len);
+        assert_int_equal(item.extra.len, what->extra_len);
+    } else {
+        assert_ok(result);
+        compare((void *)(uintptr_t)what, &item);
+    }
+}
+
+static void put_if(world *w, unsigned number) {
+    char text[4096];
+    known *old = &w->keys[number];
+    known what = invent(w);
+    fb_item item = {.key = key_of(number, text)};
+    describe(&what, &item);
+    fb_store_if condition = (fb_store_if)below(w, 3);
+    uint64_t expected = old->version + (below(w, 3) == 0);
+    bool holds = condition == FB_STORE_IF_ABSENT    ? !old->there
+                 : condition == FB_STORE_IF_PRESENT ? old->there
+                                                    : old->there && expected == old->version;
+    assert_result(
+        fb_store_put_if(w->store, &item, condition, expected, w->now_ns, &what.version),
+        holds ? FB_OK : FB_REFUSED);
+    if (holds) {
+        *old = what;
+    }
+}
+
+static void touch(world *w, unsigned number) {
+    char text[4096];
+    known *what = &w->keys[number];
+    int64_t expires_ns = 0;
+    if (w->may_expire && below(w, 4) > 0) {
+        expires_ns = w->now_ns + 1 + (int64_t)below(w, 3000);
+    }
+    assert_result(fb_store_touch(w->store, key_of(number, text), expires_ns, w->now_ns),
+                  what->there ? FB_OK : FB_MISS);
+    what->expires_ns = expires_ns;
+}
+
 static void rare_step(world *w) {
     switch (below(w, 6)) {
     case 0:
@@ -251,7 +302,17 @@ static void step(world *w) {
         return;
     }
     peek(w, number);
-    switch (below(w, 12)) {
+    switch (below(w, 16)) {
+    case 12:
+    case 13:
+        get_copy(w, number);
+        break;
+    case 14:
+        put_if(w, number);
+        break;
+    case 15:
+        touch(w, number);
+        break;
     case 0:
         del(w, number);
         break;
