@@ -91,7 +91,7 @@ typedef struct fb_store_adopted {
 // this format, app_format and app_bytes, and made with the same shard count (0: any) and a
 // limit_max_bytes that this limit is within; nobody else may be writing to it, which is the
 // caller's to see to. Its seed and limit_max_bytes stay as they were made. Those attached may go on
-// reading meanwhile. O(items): some 100 ns each. FB_EINVAL: refused, and `error` says why (then the
+// reading meanwhile. O(items): some 50 ns each. FB_EINVAL: refused, and `error` says why (then the
 // file is untouched: make a new one); FB_ENOMEM; FB_EIO.
 FB_API FB_CHECK_RESULT int fb_store_adopt(const fb_store_options *options, fb_store **store,
                                           fb_store_adopted *adopted, fb_error *error);

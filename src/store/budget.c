@@ -29,7 +29,7 @@
 
 enum {
     SLACK = 64,                 // of what is committed, kept free in a file system that is full
-    SHRINK_MAX = 256 << 10,     // bytes given back in one step
+    SHRINK_MAX = 64 << 10,      // bytes given back in one step
     REFUSALS = 64,              // until a file system that was full is asked again
     DIGEST = 64                 // cleared segments made free by a sweep
 };
@@ -248,7 +248,8 @@ static uint32_t find_extent(fb_store *store) {
 static bool take_extent(fb_store *store) {
     fb_region *region = store->region;
     uint32_t length = store->extent_segments;
-    if (length == 0 || region->committed + FB_HUGE > limit_of(region)) {
+    if (length == 0 || limit_of(region) < FB_HUGE_FROM ||
+        region->committed + FB_HUGE > limit_of(region)) {
         return false;
     }
     uint32_t id = find_extent(store);

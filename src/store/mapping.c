@@ -43,7 +43,6 @@ enum {
 #define MANY_SHARDS_FROM (UINT64_C(1) << 30)
 #define SHARD_BYTES_MIN (UINT64_C(64) << 10)
 #define APP_MAX (UINT64_C(1) << 32)
-#define HUGE_FROM (UINT64_C(64) << 20)  // of limit_max: a huge page is much for less
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -134,7 +133,7 @@ static bool map_guarded(fb_store *store, uint64_t size, int fd, bool read_only) 
 
 // Whether and where huge pages are asked for is known in this process alone.
 static bool prepare_huge(fb_store *store, const fb_layout *plan) {
-    if (plan->limit_max < HUGE_FROM) {
+    if (plan->limit_max < FB_HUGE_FROM) {
         return true;
     }
     store->extent_segments = (uint32_t)(FB_HUGE / plan->segment_size);

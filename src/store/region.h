@@ -24,7 +24,8 @@ enum {
     FB_BUCKET_SLOTS = 7,
     FB_LINE = 64,
     FB_GHOST_LINE = 32,  // fingerprints to a line
-    FB_HUGE = 2 << 20,   // bytes of a huge page
+    FB_HUGE = 2 << 20,   // bytes of a huge page: an extent of the log
+    FB_HUGE_FROM = 64 << 20,  // the least limit that they are asked for: one is much for less
 };
 #define FB_REGION_MAGIC UINT64_C(0x3159414245524f46)
 
