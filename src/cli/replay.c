@@ -3,8 +3,9 @@
 // bytes depends on what is evicted (half-filled segments, the index), so it is measured: the trace is
 // replayed, and where the mean was off the limit is corrected and the trace replayed again.
 //
-// The memory tier takes a MiB at least. Where fewer objects are wanted than fill some MiB, they are
-// made larger: all sizes times one number.
+// The memory tier takes a MiB at least, and a machine has not any amount of memory. Where fewer
+// objects are wanted than fill some MiB, or more than fill 512 MiB, they are made larger or smaller:
+// all sizes times one number. A limit that is asked for in bytes is taken as it is.
 //
 // Keys are the numbers of the trace, 8 bytes each; of an object's size they are a part. What is
 // larger than the memory tier takes (an eighth of the limit) is never stored, and so always missed.
@@ -23,12 +24,15 @@ enum {
     KEY_BYTES = 8,
     HEADER_BYTES = 16,
     OTHER_BYTES = 20,       // index, ghosts, rounding: a first guess
+    OBJECT_WANTED = 8192,   // bytes
     SIZE_FIXED = 64,
     RUNS_MAX = 5,
     SAMPLES = 2000,         // of the number of residents
     ONE_SHARD_BELOW = 8192  // objects: with more shards each would hold too few
 };
-#define LIMIT_WANTED (UINT64_C(4) << 20)
+#define LIMIT_LEAST (UINT64_C(5) << 18)  // the limit where few objects are wanted
+#define LIMIT_FINE (UINT64_C(4) << 20)   // and where there are more, so that segments are small
+#define LIMIT_MOST (UINT64_C(512) << 20)
 
 typedef struct run {
     const fb_trace *trace;
@@ -139,10 +143,18 @@ static void guess(run *self) {
         return;
     }
     double wanted = (mean + HEADER_BYTES + OTHER_BYTES) * replay->room;
-    if (wanted < (double)LIMIT_WANTED) {
-        double larger = (double)LIMIT_WANTED / replay->room - HEADER_BYTES - OTHER_BYTES;
+    double least = (double)OBJECT_WANTED * replay->room;
+    least = least < (double)LIMIT_LEAST  ? (double)LIMIT_LEAST
+            : least > (double)LIMIT_FINE ? (double)LIMIT_FINE
+                                         : least;
+    if (wanted < least) {
+        double larger = least / replay->room - HEADER_BYTES - OTHER_BYTES;
         replay->scale = larger > mean ? larger / (mean > 1 ? mean : 1) : 1;
-        wanted = (double)LIMIT_WANTED;
+        wanted = least;
+    } else if (wanted > (double)LIMIT_MOST) {
+        double smaller = (double)LIMIT_MOST / replay->room - HEADER_BYTES - OTHER_BYTES;
+        replay->scale = smaller > KEY_BYTES && smaller < mean ? smaller / mean : 1;
+        wanted = replay->scale < 1 ? (double)LIMIT_MOST : wanted;
     }
     replay->memory_bytes = (uint64_t)wanted + (UINT64_C(256) << 10);
 }
@@ -155,11 +167,12 @@ static bool correct(fb_replay *replay, uint32_t distinct) {
         (off < 0 && replay->residents >= distinct)) {
         return false;
     }
-    double corrected = (double)replay->memory_bytes * replay->room / replay->residents;
-    if (corrected < (double)FB_STORE_LIMIT_MIN) {
-        return false;
+    double factor = replay->room / replay->residents;
+    if ((double)replay->memory_bytes * factor < (double)LIMIT_LEAST && replay->scale > 0) {
+        replay->scale /= factor;
+    } else {
+        replay->memory_bytes = (uint64_t)((double)replay->memory_bytes * factor);
     }
-    replay->memory_bytes = (uint64_t)corrected;
     return true;
 }
 
@@ -171,7 +184,7 @@ int fb_replay_run(const fb_trace *trace, fb_replay *replay) {
         self.value_max = size > self.value_max ? size : self.value_max;
     }
     uint64_t most = replay->memory_bytes / 4;  // more is refused whatever becomes of the limit
-    self.value_max = self.value_max < most ? self.value_max : most;
+    self.value_max = self.value_max < most ? 2 * self.value_max : most;  // sizes may yet be scaled
     self.value = fb_mem_zero(1, self.value_max);
     if (self.value == NULL) {
         return FB_ENOMEM;
