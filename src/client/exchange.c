@@ -167,8 +167,8 @@ static int go_away(fb_client *client, fb_error *error) {
     fb_client_count(&fb_client_stripe(client)->failures);
     error->code = FB_EIO;
     if (first) {
-        fb_exchange_say(client, "daemon_away", "%s; until it is back this process has a cache of its own",
-            error->text);
+        fb_exchange_say(client, "daemon_away",
+                        "%s; until it is back this process has a cache of its own", error->text);
     }
     return FB_EIO;
 }
@@ -382,6 +382,7 @@ static int attempt(fb_client *client, const fb_ask *ask, fb_conn **conn,
     if (result < 0) {
         return result;
     }
+    fb_client_count(&fb_client_stripe(client)->requests);
     fb_link *link = (*conn)->link;
     bool used = (*conn)->used;
     if (used && ask->once && fb_link_stale(link)) {
@@ -408,7 +409,6 @@ int fb_exchange(fb_client *client, const fb_ask *ask, fb_conn **conn, const fb_r
                 fb_error *error) {
     fb_error own;
     fb_error *told = error != NULL ? error : &own;
-    fb_client_count(&fb_client_stripe(client)->requests);
     int result = attempt(client, ask, conn, reply, told);
     while (result == FB_PENDING) {
         // A connection that others left idle may be as dead; in the end there is a fresh one.
@@ -424,8 +424,8 @@ int fb_exchange(fb_client *client, const fb_ask *ask, fb_conn **conn, const fb_r
 // ---- processes, and the end
 
 // The child has connections of its own. It writes nothing on those of the parent, whose requests
-// they may be in the middle of; nobody here uses them. The sockets that are waited for at the end of
-// an outage may be waited for by both.
+// they may be in the middle of; nobody here uses them. The sockets that are waited for at the end
+// of an outage may be waited for by both.
 void fb_exchange_in_child(fb_forked *forked) {
     fb_client *client = FB_LIST_OF(forked, fb_client, forked);
     FB_LIST_EACH(node, &client->conns) {

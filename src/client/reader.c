@@ -2,9 +2,10 @@
 // when the daemon behind it is gone.
 //
 // A get reads the coarse clock (the kernel's tick: 3 ns instead of 20), sees by the beat that the
-// region has a writer, looks the key up, and judges what it finds in the store's callback, where the
-// bytes may be torn: the rules cope with any bytes, the value is copied by a length that lies within
-// the region, and the store confirms afterwards that all of it was of one moment, or calls again.
+// region has a writer, looks the key up, and judges what it finds in the store's callback, where
+// the bytes may be torn: the rules cope with any bytes, the value is copied by a length that lies
+// within the region, and the store confirms afterwards that all of it was of one moment, or calls
+// again.
 // The coarse clock is behind by up to a tick. So what expires within two ticks is judged again with
 // the precise one; and what the coarse clock calls expired, is.
 //

@@ -1,5 +1,5 @@
-// The client under threads, forks and a daemon in all its moods. Each thread has keys of its own and
-// remembers what it did with them: what it reads is that, or nothing; never anything older.
+// The client under threads, forks and a daemon in all its moods. Each thread has keys of its own
+// and remembers what it did with them: what it reads is that, or nothing; never anything older.
 
 #include <forebay/client.h>
 
