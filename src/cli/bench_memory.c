@@ -5,7 +5,8 @@
 // too. A case's ratio is that of its time to those two reads; the report takes medians over rounds
 // (cli/bench_memory_report.c). What exactly an operation is stands in cli/bench_crew.c.
 //
-// Keys are drawn anew for each round: a sequence that came back would make seldom keys regular.
+// Where misses are measured, keys are drawn anew each time: in a sequence that came back seldom
+// keys would be regulars, and one case would find what another has just put.
 //
 // Per number of entries there are two stores: one with room for all (hits), one with room for half
 // (misses, and puts that push others out). A third, filled beyond its limit, is made first and
@@ -33,14 +34,16 @@ enum {
     LIST_MAX = 4,
     ROUNDS = 9,
     QUICK_ROUNDS = 3,
+    OWN_KEYS_MAX = 8,
     READ_WARM = 100000,  // until the page tables of the ring are in the caches again
     CHURN_SECONDS_MAX = 86400
 };
 enum { DRAWN_SEED = 1000 };
-// Where the cases of a round begin in its sequence: no two at the same place, or the one would ask
-// for just what the other has put.
+// Where cases begin in their sequence: no two at the same place.
 static const double GOLDEN = 0.6180339887498949;
 static const size_t RING_BYTES = (size_t)1 << 30;
+// After so long no further round is begun, unless their number was asked for.
+static const int64_t PATIENCE_NS = INT64_C(45) * 1000000000;
 static const uint64_t CHURN_LIMIT = UINT64_C(256) << 20;
 // Of an entry: a mean key, the value, and what is taken for the store's part when a limit is
 // chosen.
@@ -59,6 +62,7 @@ typedef struct run {
     int64_t entries[LIST_MAX], threads[LIST_MAX];
     size_t entries_count, threads_count;
     uint64_t ops, reads, drawn;  // of a case in a round; keys in a sequence
+    uint64_t drawings;
     ground grounds[LIST_MAX];
     fb_ring ring;
     void **ring_at[FB_CREW_THREADS_MAX];
@@ -119,7 +123,12 @@ static bool read_options(run *self) {
     self->figures.rounds = (uint32_t)rounds;
     self->ops = line->quick ? 200000 : 500000;
     self->reads = line->quick ? 50000 : 150000;
-    self->drawn = line->quick ? 1000000 : 3000000;
+    // For each thread's part of a case to be one that no other has.
+    for (size_t i = 0; i < self->threads_count; i++) {
+        uint64_t threads = (uint64_t)self->threads[i];
+        uint64_t drawn = self->ops * (2 * (threads < OWN_KEYS_MAX ? threads : OWN_KEYS_MAX) + 1);
+        self->drawn = drawn > self->drawn ? drawn : self->drawn;
+    }
     FB_ASSERT(self->ops % FB_CREW_BATCH == 0 && self->drawn % FB_CREW_BATCH == 0);
     return true;
 }
@@ -343,12 +352,19 @@ static bool read_machine(run *self, uint32_t threads, fb_memory_sample *sample) 
     return result == FB_OK;
 }
 
-static const ground *ground_of(const run *self, uint32_t entries) {
-    const ground *here = self->grounds;
+static ground *ground_of(run *self, uint32_t entries) {
+    ground *here = self->grounds;
     while (here->entries != entries) {
         here++;
     }
     return here;
+}
+
+// Of few entries every sequence has all, often: there a new one would change nothing.
+static void renew_keys(run *self, ground *here) {
+    if (here->entries > self->drawn / 100) {
+        fb_keys_draw(&here->keys, here->entries, DRAWN_SEED + ++self->drawings);
+    }
 }
 
 static bool measure(run *self, size_t index, fb_memory_sample *sample) {
@@ -356,7 +372,10 @@ static bool measure(run *self, size_t index, fb_memory_sample *sample) {
     if (one->work == FB_MEMORY_READ) {
         return read_machine(self, one->threads, sample);
     }
-    const ground *here = ground_of(self, one->entries);
+    ground *here = ground_of(self, one->entries);
+    if (one->work == FB_MEMORY_MIX) {
+        renew_keys(self, here);
+    }
     bool roomy = one->work == FB_MEMORY_HIT || one->work == FB_MEMORY_BATCH;
     for (uint32_t i = 0; i < one->threads; i++) {
         double share = (double)i / one->threads + (double)index * GOLDEN;
@@ -377,10 +396,6 @@ static bool measure(run *self, size_t index, fb_memory_sample *sample) {
 
 static bool run_round(run *self, size_t round) {
     fb_memory_sample before, after;
-    for (size_t i = 0; i < self->entries_count; i++) {
-        ground *here = &self->grounds[i];
-        fb_keys_draw(&here->keys, here->entries, DRAWN_SEED + 1 + round);
-    }
     if (!read_machine(self, 1, &before)) {
         return false;
     }
@@ -428,6 +443,7 @@ static int run_churn(run *self) {
 static int run_memory(run *self) {
     fb_buf out = {0};
     fb_memory_figures *figures = &self->figures;
+    int64_t begun_ns = fb_clock_now_ns();
     fb_clock_iso(figures->time, sizeof figures->time);
     if (!prepare(self)) {
         return FB_EXIT_REFUSED;
@@ -436,6 +452,10 @@ static int run_memory(run *self) {
         if (!run_round(self, round)) {
             fb_cli_complain(self->line, "no thread could be started");
             return FB_EXIT_REFUSED;
+        }
+        bool late = fb_clock_now_ns() - begun_ns > PATIENCE_NS && self->line->rounds == NULL;
+        if (late && round + 1 >= QUICK_ROUNDS) {
+            figures->rounds = (uint32_t)round + 1;
         }
     }
     int result = self->line->json ? fb_memory_json(figures, &out) : fb_memory_text(figures, &out);
