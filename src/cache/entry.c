@@ -115,6 +115,47 @@ bool fb_entry_unpack(const fb_item *item, fb_entry *entry) {
     return true;
 }
 
+// Of numbers, the least byte first, as put_number() writes them.
+static uint64_t two_at(const char *place) {
+    const uint8_t *byte = (const uint8_t *)place;
+    return byte[0] | (uint64_t)byte[1] << 8;
+}
+
+static uint64_t four_at(const char *place) {
+    return two_at(place) | two_at(place + 2) << 16;
+}
+
+bool fb_entry_glance(const fb_item *item, uint64_t seq, fb_entry *entry) {
+    const char *place = item->extra.ptr;
+    uint8_t flags = item->flags;
+    if ((flags & FB_ENTRY_SOFT) != 0 || item->extra.len < fixed_len(flags)) {
+        return false;
+    }
+    entry->flags = flags;
+    entry->class_id = item->class_id;
+    entry->born_ms = (int64_t)(four_at(place) | (uint64_t)(uint8_t)place[4] << 32);
+    entry->dead_ns = item->expires_ns == 0 ? INT64_MAX : item->expires_ns;
+    entry->fresh_until_ns = entry->dead_ns;
+    entry->cost_us = 0;
+    entry->tag_count = 0;
+    place += BORN_LEN;
+    if (flags & FB_ENTRY_GRACE) {
+        entry->fresh_until_ns = (int64_t)(four_at(place) | four_at(place + 4) << 32);
+        place += GRACE_LEN;
+    }
+    if (flags & FB_ENTRY_SEQ) {
+        entry->seq = four_at(place) | two_at(place + 4) << 32;
+        if (entry->seq != seq) {
+            return false;
+        }
+        place += SEQ_LEN;
+    }
+    if (flags & FB_ENTRY_COST) {
+        entry->cost_us = (uint32_t)four_at(place);
+    }
+    return true;
+}
+
 bool fb_entry_add_tag(fb_entry *entry, uint32_t slot) {
     for (size_t i = 0; i < entry->tag_count; i++) {
         if (entry->tags[i] == slot) {

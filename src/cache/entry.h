@@ -51,6 +51,9 @@ static inline bool fb_entry_has_grace(const fb_entry *entry) {
 void fb_entry_pack(const fb_entry *entry, uint8_t bytes[FB_ENTRY_PACKED_MAX], fb_item *item);
 // false: these bytes are no entry.
 bool fb_entry_unpack(const fb_item *item, fb_entry *entry);
+// The same at a glance, without its tags, where no more is to know: nothing of it was invalidated,
+// softly or not, up to the sequence `seq`. false: use unpack().
+bool fb_entry_glance(const fb_item *item, uint64_t seq, fb_entry *entry);
 // Adds a slot, once; false where there are FB_ENTRY_TAGS_MAX already.
 bool fb_entry_add_tag(fb_entry *entry, uint32_t slot);
 

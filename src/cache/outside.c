@@ -58,8 +58,8 @@ uint64_t fb_outside_generation(const fb_outside *outside) {
 // acquire and written with release, so that who saw one of a change sees that there was one.
 typedef struct row_look {
     uint64_t generation;
-    fb_kin kin;
-    double beta;
+    const fb_outside_class *row;
+    uint16_t class_id;
 } row_look;
 
 static bool begin_look(const fb_outside *outside, uint16_t class_id, row_look *look) {
@@ -67,14 +67,33 @@ static bool begin_look(const fb_outside *outside, uint16_t class_id, row_look *l
     if (look->generation % 2 != 0 || class_id >= FB_CLASS_MAX) {
         return false;
     }
-    const fb_outside_class *row = &outside->table->classes[class_id];
-    look->kin = (fb_kin){class_id, (uint16_t)(get(&row->namespace_id) % FB_CLASS_MAX)};
-    look->beta = (double)get(&row->beta_millionths) / FB_OUTSIDE_BETA_UNIT;
-    return get(&row->name_print) != 0;
+    look->row = &outside->table->classes[class_id];
+    look->class_id = class_id;
+    return get(&look->row->name_print) != 0;
 }
 
 static bool end_look(const fb_outside *outside, const row_look *look) {
     return fb_outside_generation(outside) == look->generation;
+}
+
+// Until when it is fresh. Nearly always a glance is enough: then nothing was invalidated since.
+static bool is_fresh(const fb_outside *outside, const row_look *look, const fb_item *item,
+                     int64_t now_ns, fb_entry *entry, int64_t *until_ns) {
+    if (fb_entry_glance(item, fb_stamps_seq(outside), entry)) {
+        *until_ns = entry->fresh_until_ns;
+        return now_ns < entry->dead_ns && now_ns < *until_ns;
+    }
+    fb_kin kin = {look->class_id, (uint16_t)(get(&look->row->namespace_id) % FB_CLASS_MAX)};
+    fb_miss_reason why;
+    return fb_entry_unpack(item, entry) &&
+           fb_entry_fresh_until(entry, kin, outside, now_ns, until_ns, &why) &&
+           now_ns < *until_ns;
+}
+
+static bool is_early(const row_look *look, const fb_entry *entry, int64_t until_ns,
+                     int64_t now_ns, fb_rng *rng) {
+    double beta = (double)get(&look->row->beta_millionths) / FB_OUTSIDE_BETA_UNIT;
+    return fb_entry_is_early(entry, BETA_OF_READERS * beta, until_ns, now_ns, rng);
 }
 
 int fb_outside_judge(const fb_outside *outside, const fb_item *item, int64_t now_ns, fb_rng *rng,
@@ -84,12 +103,8 @@ int fb_outside_judge(const fb_outside *outside, const fb_item *item, int64_t now
     fb_entry entry;
     fb_judged judged = {.find = FB_FIND_FRESH};
     if ((item->flags & ASK) != 0 || !begin_look(outside, item->class_id, &look) ||
-        !fb_entry_unpack(item, &entry) ||
-        !fb_entry_fresh_until(&entry, look.kin, outside, now_ns, &judged.fresh_until_ns,
-                              &judged.why) ||
-        now_ns >= judged.fresh_until_ns ||
-        fb_entry_is_early(&entry, BETA_OF_READERS * look.beta, judged.fresh_until_ns, now_ns,
-                          rng) ||
+        !is_fresh(outside, &look, item, now_ns, &entry, &judged.fresh_until_ns) ||
+        (entry.cost_us != 0 && is_early(&look, &entry, judged.fresh_until_ns, now_ns, rng)) ||
         !end_look(outside, &look)) {
         return FB_MISS;
     }
