@@ -159,7 +159,8 @@ int fb_address_read(fb_str text, fb_address *address, fb_error *error) {
         wrong = "this version has no TLS";
     } else if (scheme_len(text) > 0) {
         wrong = read_server(rest_after(text, scheme_len(text)), address);
-    } else if (memmem(text.ptr, text.len, "://", 3) != NULL && find_at(text) == text.len) {
+    } else if (text.len > 0 && memmem(text.ptr, text.len, "://", 3) != NULL &&
+               find_at(text) == text.len) {
         wrong = "the scheme is not forebay";
     } else {
         wrong = read_server(text, address);
