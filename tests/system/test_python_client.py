@@ -559,6 +559,7 @@ class Outages(TestCase):
             cache = self.client(daemon, timeout=0.2, retry=0.05)
             cache.set("key", 1)
             daemon.server.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, daemon.server.process.pid, os.WSTOPPED)
             try:
                 start = time.monotonic()
                 cache.set("key", 2)
