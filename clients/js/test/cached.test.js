@@ -11,7 +11,7 @@ async function open(t) {
   let client
   t.after(() => client?.close())
   const daemon = await Daemon.start(t)
-  client = new Client({ url: daemon.url })
+  client = new Client({ url: daemon.url, timeout: 60_000 })
   return { client, daemon }
 }
 
