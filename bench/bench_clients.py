@@ -17,7 +17,7 @@ import zipfile
 import support
 from support import find, median, say, skip
 
-ROUNDS = 3 if support.QUICK else 7
+ROUNDS = 3 if support.QUICK else 5
 SIZES = (10000, 1000000)
 PROCESSES = 8
 READS, ROUND_TRIPS = 200000, 10000

@@ -6,11 +6,17 @@ load comes from one program for all of them (bench/peers/load.c): 50 connections
 on each, keys drawn evenly. What is reported is the server's CPU time by the kernel's own count, so
 that neither the load nor others on the machine are in it, and requests a second, which they are in.
 Rounds go through all servers in turn; ratios are made within a round.
+
+Then each is written to for a while with values of all sizes, whose mix changes, with lifetimes and
+deletes, far beyond its limit of 256 MiB: how much memory the process really has at most.
 """
 
 import contextlib
 import pathlib
+import random
+import socket
 import subprocess
+import time
 
 import support
 from support import find, median, say, skip
@@ -21,6 +27,9 @@ CONNECTIONS = 50
 # Operation, requests at once, requests in a round.
 CASES = (("get", 1, 100000), ("set", 1, 100000), ("get", 16, 400000), ("set", 16, 400000))
 THREADS = 2
+LIMIT = 256 << 20
+CHURN_SECONDS, CHURN_KEYS, CHURN_BATCH = 5 if support.QUICK else 20, 1000000, 200
+MIDDLES = (64, 2048, 300, 8192, 100, 900)
 
 
 class Side:
@@ -52,6 +61,64 @@ def version_of(program):
     done = subprocess.run([program, "version" if program == support.PROGRAM else "--version"],
                           capture_output=True, text=True, check=False)
     return done.stdout.strip().split("\n")[0]
+
+
+class Churn:
+    """Writes to one server over one connection, and watches its memory."""
+
+    def __init__(self, side):
+        self.memcached = side.protocol == "memcached"
+        self.pid = side.server.pid
+        self.path = side.server.socket
+        self.random = random.Random(1)
+        self.blob = b"v" * (1 << 20)
+
+    def size(self, phase):
+        chance = self.random.random()
+        if chance < 0.001:
+            return self.random.randrange(1000000)
+        if chance < 0.01:
+            return 16384 + self.random.randrange(131072)
+        return 1 + self.random.randrange(2 * MIDDLES[phase % len(MIDDLES)])
+
+    def request(self, phase):
+        key = b"key:%016d" % self.random.randrange(CHURN_KEYS)
+        seconds = self.random.randrange(1, 30) if self.random.random() < 0.66 else 0
+        if self.random.random() < 0.05:
+            return b"delete %s\r\n" % key if self.memcached else b"*2\r\n$3\r\nDEL\r\n$20\r\n%s\r\n" % key
+        value = self.blob[:self.size(phase)]
+        if self.memcached:
+            return b"set %s 0 %d %d\r\n%s\r\n" % (key, seconds, len(value), value)
+        life = b"$2\r\nEX\r\n$%d\r\n%d\r\n" % (len(str(seconds)), seconds) if seconds else b""
+        return b"*%d\r\n$3\r\nSET\r\n$20\r\n%s\r\n$%d\r\n%s\r\n%s" % (
+            5 if seconds else 3, key, len(value), value, life)
+
+    def run(self):
+        """(the most memory, writes)"""
+        most = writes = 0
+        begun = time.monotonic()
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(self.path)
+            while (elapsed := time.monotonic() - begun) < CHURN_SECONDS:
+                one.sendall(b"".join(self.request(int(elapsed / 2)) for _ in range(CHURN_BATCH)))
+                lines = 0
+                while lines < CHURN_BATCH:
+                    got = one.recv(65536)
+                    if not got:
+                        raise RuntimeError("the server closed the connection")
+                    lines += got.count(b"\n")
+                writes += CHURN_BATCH
+                most = max(most, support.rss_bytes(self.pid))
+        return most, writes
+
+
+def churn(sides):
+    say(f"\n{CHURN_SECONDS} s of writes of all sizes, limit 256 MiB: the most memory the whole process had")
+    rows = []
+    for side in sides:
+        most, writes = Churn(side).run()
+        rows.append([side.server.name, f"{most / 1e6:.0f}", f"{100 * most / LIMIT:.1f}", f"{writes / 1e3:.0f}"])
+    support.table(["server", "MB", "% of the limit", "thousand writes"], rows)
 
 
 def measure(sides):
@@ -96,6 +163,7 @@ def main():
                 say(f"{name}: {sides[-1].version}")
         measure(sides)
         show(sides)
+        churn(sides)
 
 
 main()
