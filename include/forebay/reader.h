@@ -7,7 +7,10 @@
 // How old an answer may be: an invalidation or write that the daemon has answered is seen by every
 // read that begins afterwards. A daemon that died or hangs is noticed `patience_ms` after its last
 // sign of life; until then what it left is served.
-// Threads: any, at the same time. Processes: a reader stays good after fork().
+// Threads: any, at the same time. Processes: a reader stays good after fork(). Memory: a region that
+// was left for another costs address space until the reader is closed, and nothing else.
+// Time: the kernel's coarse clock; age_ms and ttl_ms may be 10 ms behind, whether a value is still
+// fresh is exact.
 
 #ifndef FOREBAY_READER_H
 #define FOREBAY_READER_H
@@ -34,14 +37,15 @@ FB_API FB_CHECK_RESULT int fb_reader_open(const fb_reader_options *options, fb_r
 // No other call may be under way. NULL is fine.
 FB_API void fb_reader_close(fb_reader *reader);
 
-// FB_OK: the value's bytes are in `bytes`, and value->data points there. FB_MISS: ask the daemon.
-// FB_ETOOBIG: value->data.len is how much room it takes. A region whose daemon went away is a miss;
-// when a daemon has made a new one, the reader takes that up by itself.
+// FB_OK: the value's bytes are in `bytes`, and value->data points there; there is nothing to
+// release. FB_MISS: ask the daemon. FB_ETOOBIG: value->data.len is how much room it takes. A region
+// whose daemon went away is a miss; when a daemon has made a new one, the reader takes that up by
+// itself: at most ten times a second one of those who read looks for it.
 FB_API FB_CHECK_RESULT int fb_reader_get(fb_reader *reader, fb_str key, void *bytes, size_t room,
                                          fb_value *value);
 // Whether there is a region with a living daemon behind it just now.
 FB_API bool fb_reader_alive(fb_reader *reader);
-// Changes with the daemon's classes (a reload, another daemon).
+// Changes with the daemon's classes (a reload, another daemon); odd while they are changing.
 FB_API uint64_t fb_reader_generation(fb_reader *reader);
 
 #ifdef __cplusplus

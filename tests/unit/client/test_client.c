@@ -485,6 +485,83 @@ static void test_client__private_memory_is_bounded(void **state) {
     end(&r);
 }
 
+// ---- lack of memory
+
+// Of this thread alone: the daemon of the test has all it wants.
+static __thread size_t allocations, fail_at;
+static __thread bool failed;
+
+static void *resize(void *arg, void *ptr, size_t size) {
+    if (size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (++allocations == fail_at) {
+        failed = true;
+        return NULL;
+    }
+    return realloc(ptr, size);
+}
+
+static bool is_fine(int result) {
+    return result >= 0 || result == FB_ENOMEM || result == FB_EIO;
+}
+
+static void use_all(rig *r) {
+    fb_client_options options = {.url = fb_str_of(r->fake->url),
+                                 .timeout_ms = 30000,
+                                 .retry_ms = 1,
+                                 .warn = hear,
+                                 .warn_arg = &r->heard};
+    fb_client *client = NULL;
+    const fb_str keys[] = {FB_STR("a"), FB_STR("b")};
+    fb_value value = {0}, values[2];
+    int64_t number;
+    int results[2];
+    int result = fb_client_open(&options, &client, &r->error);
+    if (result < 0) {
+        assert_result(result, FB_ENOMEM);
+        return;
+    }
+    assert_true(is_fine(fb_client_set(client, FB_STR("a"), FB_STR("1"), 0, &r->error)));
+    assert_true(is_fine(fb_client_add(client, FB_STR("b"), FB_STR("1"), 0, &r->error)));
+    assert_true(is_fine(fb_client_get(client, FB_STR("a"), &value, &r->error)));
+    fb_value_release(&value);
+    result = fb_client_get_many(client, keys, 2, values, results, &r->error);
+    assert_true(is_fine(result));
+    for (int i = 0; i < 2 && result == FB_OK; i++) {
+        fb_value_release(&values[i]);
+    }
+    assert_true(is_fine(fb_client_incr(client, FB_STR("n"), 1, &number, &r->error)));
+    assert_true(is_fine(fb_client_del(client, FB_STR("a"), &r->error)));
+    fb_client_request request = {.class_name = FB_STR("fruit")};
+    assert_true(is_fine(fb_client_fetch(client, &request, &value, &r->error)));
+    fb_value_release(&value);
+    fb_client_close(client);
+}
+
+static void test_client__lack_of_memory_is_told(void **state) {
+    rig r;
+    begin(&r, NULL);
+    fb_hooks hooks = {.resize = resize};
+    fb_hooks_set(&hooks);
+    for (int daemon = 0; daemon < 2; daemon++) {
+        do {
+            fail_at++;
+            allocations = 0;
+            failed = false;
+            use_all(&r);
+        } while (failed);
+        assert_true(fail_at > 5);
+        fail_at = 0;
+        if (daemon == 0) {
+            fake_stop(r.fake);
+        }
+    }
+    fake_start(r.fake);
+    end(&r);
+}
+
 // ---- processes
 
 static void wait_child(pid_t child) {
@@ -552,6 +629,7 @@ int main(void) {
         cmocka_unit_test(test_client__one_tries_the_others_do_not_wait),
         cmocka_unit_test(test_client__what_is_owed_is_bounded),
         cmocka_unit_test(test_client__private_memory_is_bounded),
+        cmocka_unit_test(test_client__lack_of_memory_is_told),
         cmocka_unit_test(test_client__goes_on_after_fork),
         cmocka_unit_test(test_client__private_cache_is_each_processs_own),
     };
