@@ -305,6 +305,16 @@ static bool look_through_main(fb_store *store, fb_shard *shard) {
     return true;
 }
 
+// Whether main is so far below its share that it may take a record for nothing: else it could never
+// grow where it lets nothing go.
+static bool main_is_short(const fb_store *store, const fb_shard *shard, uint32_t size) {
+    uint64_t margin = 2 * (uint64_t)(size > store->segment_size ? size : store->segment_size);
+    uint64_t probation = shard->queues[FB_PROBATION].bytes;
+    return probation > margin &&
+           fb_tune_probation_full(&shard->tuning, probation - margin,
+                                  probation + shard->queues[FB_MAIN].bytes);
+}
+
 fb_queue_id fb_evict_admit(fb_store *store, fb_shard *shard, uint64_t hash, uint32_t size) {
     fb_tuning *tuning = &shard->tuning;
     fb_ghost_kind kind;
@@ -324,7 +334,7 @@ fb_queue_id fb_evict_admit(fb_store *store, fb_shard *shard, uint64_t hash, uint
         return FB_PROBATION;
     }
     fb_tune_ask(tuning, size, store->segment_size);
-    bool taken = fb_tune_take(tuning, size);
+    bool taken = main_is_short(store, shard, size) || fb_tune_take(tuning, size);
     for (unsigned i = 0; !taken && i < LOOKS_MAX && look_through_main(store, shard); i++) {
         taken = fb_tune_take(tuning, size);
     }

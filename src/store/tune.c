@@ -33,6 +33,7 @@ enum {
     PACE_SPEED = 2,            // e^2 while everything is taken through once
     ITEMS_MIN = 1024,          // counts are kept of at least so many: fewer tell nothing
     RARE = 160,                // one in so many back soon is as good as none
+    SOON_MIN = 48,             // so many must have come back soon before rates are compared
 };
 
 static uint64_t clamp(uint64_t number, uint64_t low, uint64_t high) {
@@ -76,7 +77,7 @@ static int judge_share(const fb_tuning *tuning, uint64_t items) {
     if (soon * RARE < left) {
         return -1;
     }
-    if (main_left < enough) {
+    if (main_left < enough || soon + main_soon < SOON_MIN) {
         return 0;
     }
     // soon / left against main_soon / main_left.
