@@ -10,9 +10,10 @@
 // such record cost its page faults anew, thirty times the copying.
 //
 // In a file, memory is reserved before it is counted: a touch of what a full file system has no room
-// for is fatal. Where it has none, what is committed then, and a little less, is the limit for some
-// requests, until it is asked again. (The little is because a reader may still be looking at what was just
-// given back, which takes a page again until that part of the file is used and given back anew.)
+// for is fatal. Where it has none within the limit, that is as if the limit were reached there. A
+// little is always left to it (store/mapping.c), for a reader may still be looking at what was just
+// given back, which takes a page again: one that nobody counts, and that the sweep takes away where
+// there is so little room that it matters.
 //
 // Large stores take memory for the log by the huge page, where that much is left of the limit: what
 // is not used of it at once is warm. Giving back a part of one makes it small pages for good.
@@ -28,9 +29,7 @@
 #include "store/mapping.h"
 
 enum {
-    SLACK = 64,                 // of what is committed, kept free in a file system that is full
     SHRINK_MAX = 64 << 10,      // bytes given back in one step
-    REFUSALS = 64,              // until a file system that was full is asked again
     DIGEST = 64                 // cleared segments made free by a sweep
 };
 
@@ -53,28 +52,15 @@ static void mark(fb_store *store, uint32_t id, bool in_use) {
     *byte = in_use ? (uint8_t)(*byte | bit) : (uint8_t)(*byte & ~bit);
 }
 
-static uint64_t limit_of(const fb_region *region) {
-    uint64_t limit = atomic_load_explicit(&region->limit, memory_order_relaxed);
-    return limit < region->ceiling ? limit : region->ceiling;
-}
-
 // Memory for certain, in a file. False: the file system has no room.
 static bool reserve(fb_store *store, uint64_t offset, uint64_t bytes) {
     fb_region *region = store->region;
-    if (fb_mapping_reserve(store, offset, bytes) == FB_OK) {
+    if (store->fd < 0) {
         return true;
     }
-    region->ceiling = region->committed - region->committed / SLACK;
-    region->refusals = 0;
-    return false;
-}
-
-// There is no room. Where it was the file system that had none, it is asked again now and then.
-static bool refuse(fb_region *region) {
-    if (region->ceiling < region->limit && ++region->refusals == REFUSALS) {
-        region->ceiling = UINT64_MAX;
-    }
-    return false;
+    uint64_t room = fb_mapping_room(store);
+    region->ceiling = room > UINT64_MAX - region->committed ? UINT64_MAX : region->committed + room;
+    return bytes <= room && fb_mapping_reserve(store, offset, bytes) == FB_OK;
 }
 
 static void count(fb_region *region, uint64_t more, uint64_t less) {
@@ -173,8 +159,18 @@ static bool cool_to(fb_store *store, uint64_t bytes) {
 
 // Whether `more` bytes can be counted, if need be instead of warm segments.
 static bool make_room(fb_store *store, uint64_t more) {
-    uint64_t limit = limit_of(store->region);
-    return (more <= limit && cool_to(store, limit - more)) || refuse(store->region);
+    uint64_t limit = store->region->limit;
+    return more <= limit && cool_to(store, limit - more);
+}
+
+// The same for a file system: takes bytes of a file, if need be instead of warm segments.
+static bool obtain(fb_store *store, uint64_t offset, uint64_t bytes) {
+    while (!reserve(store, offset, bytes)) {
+        if (!cool(store)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool grow_locked(fb_store *store, fb_zone *zone, uint64_t bytes) {
@@ -184,7 +180,7 @@ static bool grow_locked(fb_store *store, fb_zone *zone, uint64_t bytes) {
     }
     uint64_t more = target - zone->committed;
     if (target > zone->size || !make_room(store, more) ||
-        !reserve(store, zone->offset + zone->committed, more)) {
+        !obtain(store, zone->offset + zone->committed, more)) {
         return false;
     }
     count(store->region, more, 0);
@@ -248,13 +244,13 @@ static uint32_t find_extent(fb_store *store) {
 static bool take_extent(fb_store *store) {
     fb_region *region = store->region;
     uint32_t length = store->extent_segments;
-    if (length == 0 || limit_of(region) < FB_HUGE_FROM ||
-        region->committed + FB_HUGE > limit_of(region)) {
+    if (length == 0 || region->limit < FB_HUGE_FROM ||
+        region->committed + FB_HUGE > region->limit) {
         return false;
     }
     uint32_t id = find_extent(store);
     if (id == 0 || !reach(store, id + length - 1) ||
-        region->committed + FB_HUGE > limit_of(region) ||
+        region->committed + FB_HUGE > region->limit ||
         !reserve(store, fb_segment_offset(store, id), FB_HUGE)) {
         return false;
     }
@@ -276,7 +272,7 @@ static bool warm_up(fb_store *store, uint32_t id, uint32_t bytes) {
     }
     if (bytes > resident &&
         (!make_room(store, bytes - resident) ||
-         !reserve(store, fb_segment_offset(store, id) + resident, bytes - resident))) {
+         !obtain(store, fb_segment_offset(store, id) + resident, bytes - resident))) {
         if (resident > 0) {
             list_warm(store, id, resident);
         }
@@ -346,13 +342,12 @@ static uint32_t take_several(fb_store *store, uint64_t bytes) {
     if (id == 0 || !reach(store, id + length - 1)) {
         return 0;
     }
-    while (region->committed + bytes > limit_of(region) + warm_within(store, id, length)) {
+    while (region->committed + bytes > region->limit + warm_within(store, id, length)) {
         if (!cool(store)) {
-            (void)refuse(region);
             return 0;
         }
     }
-    if (!reserve(store, fb_segment_offset(store, id), bytes)) {
+    if (!obtain(store, fb_segment_offset(store, id), bytes)) {
         return 0;
     }
     claim(store, id, length, bytes);
@@ -392,10 +387,28 @@ void fb_budget_give_list(fb_store *store, uint32_t first, uint32_t last, uint64_
     pthread_mutex_unlock(&region->pool_lock);
 }
 
+// Gives back what readers that came too late have touched of segments that are not resident.
+static void mop(fb_store *store) {
+    fb_region *region = store->region;
+    uint32_t known = (uint32_t)(region->segments.committed / sizeof(fb_segment));
+    uint32_t end = known <= region->segment_count ? known : region->segment_count + 1;
+    uint32_t from = 1;
+    for (uint32_t id = 1; id <= end; id++) {
+        if (id == end || used(store, id) || fb_segment_at(store, id)->resident > 0) {
+            fb_mapping_release(store, fb_segment_offset(store, from),
+                               (uint64_t)(id - from) << store->segment_shift);
+            from = id + 1;
+        }
+    }
+}
+
 void fb_budget_ease(fb_store *store) {
     fb_region *region = store->region;
     pthread_mutex_lock(&region->pool_lock);
     for (unsigned i = 0; i < DIGEST && digest(store); i++) {
+    }
+    if (region->ceiling < region->limit) {
+        mop(store);
     }
     pthread_mutex_unlock(&region->pool_lock);
 }
@@ -435,7 +448,7 @@ uint64_t fb_budget_free(fb_store *store) {
     fb_region *region = store->region;
     pthread_mutex_lock(&region->pool_lock);
     uint64_t taken = region->committed - region->warm_bytes - region->cleared_bytes;
-    uint64_t limit = limit_of(region);
+    uint64_t limit = region->ceiling < region->limit ? region->ceiling : region->limit;
     uint64_t bytes = taken < limit ? limit - taken : 0;
     pthread_mutex_unlock(&region->pool_lock);
     return bytes;

@@ -24,7 +24,7 @@ bool fb_budget_grow(fb_store *store, fb_zone *zone, uint64_t bytes);
 void fb_budget_shrink(fb_store *store, fb_zone *zone, uint64_t bytes);
 // Gives free memory back to the system until the limit holds. Whether it does.
 bool fb_budget_settle(fb_store *store);
-// Now and then: makes what clear() left free, a bounded part of it.
+// Now and then: makes a bounded part of what clear() left free.
 void fb_budget_ease(fb_store *store);
 // Bytes that could be taken now.
 uint64_t fb_budget_free(fb_store *store);

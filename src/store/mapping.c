@@ -29,6 +29,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum {
@@ -37,7 +38,10 @@ enum {
     SEGMENT_MIN = 16 << 10,
     GROWTH = 16,           // limit_max over limit, where nothing is asked for
     ROOM = 4,              // address space over limit_max: a run may use a quarter of its own
-    BYTES_PER_BUCKET = 160 // of the limit, with the smallest records
+    BYTES_PER_BUCKET = 160,// of the limit, with the smallest records
+    SLACK = 32,            // of a file system, that is left to it
+    SLACK_MIN = 64 << 10,
+    SLACK_MAX = 16 << 20
 };
 #define LIMIT_MAX (UINT64_C(1) << 40)
 #define MANY_SHARDS_FROM (UINT64_C(1) << 30)
@@ -167,6 +171,18 @@ int fb_mapping_map(fb_store *store, const fb_layout *plan, int fd, bool read_onl
     store->app_at = plan->app_at;
     store->app_bytes = plan->app_bytes;
     return FB_OK;
+}
+
+uint64_t fb_mapping_room(const fb_store *store) {
+    struct statfs about;
+    // One without a size (that of memfd_create()) has no limit of its own.
+    if (store->fd < 0 || fstatfs(store->fd, &about) != 0 || about.f_blocks == 0) {
+        return UINT64_MAX;
+    }
+    uint64_t block = (uint64_t)about.f_bsize;
+    uint64_t slack = clamp(about.f_blocks * block / SLACK, SLACK_MIN, SLACK_MAX);
+    uint64_t free = about.f_bavail * block;
+    return free > slack ? free - slack : 0;
 }
 
 int fb_mapping_reserve(const fb_store *store, uint64_t offset, uint64_t bytes) {

@@ -38,6 +38,8 @@ uint64_t fb_mapping_floor_of(const fb_store *store);
 // Any thread, each its own bytes, in whole pages. In a file: memory for certain. FB_OK; FB_ENOMEM:
 // the file system has none; FB_EIO: it cannot do that.
 FB_CHECK_RESULT int fb_mapping_reserve(const fb_store *store, uint64_t offset, uint64_t bytes);
+// Bytes that may still be reserved in the file system.
+uint64_t fb_mapping_room(const fb_store *store);
 // Gives memory back to the system; what is there is zero then.
 void fb_mapping_release(fb_store *store, uint64_t offset, uint64_t bytes);
 // One extent, reserved and not yet touched, as one huge page if the kernel has one.

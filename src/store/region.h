@@ -154,7 +154,6 @@ typedef struct fb_region {
     _Alignas(2 * FB_LINE) pthread_mutex_t pool_lock;
     _Atomic uint64_t limit, committed;
     uint64_t ceiling;     // what the file system was last found to have room for
-    uint32_t refusals;    // for that reason since then
     fb_zone segments, used_map;
     uint32_t warm;        // free segments that are resident
     uint32_t low;         // no segment below is free and not resident
