@@ -1,4 +1,4 @@
-// base/hash_inline.h -- fb_hash64() compiled into the caller, for the few places where a call counts.
+// base/hash_inline.h -- fb_hash64() compiled into the caller, for where a call counts.
 
 #ifndef FB_BASE_HASH_INLINE_H
 #define FB_BASE_HASH_INLINE_H

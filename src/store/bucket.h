@@ -96,8 +96,8 @@ bool fb_bucket_find_offset(const fb_store *store, const fb_shard *shard, uint64_
                            uint64_t offset, fb_place *place);
 // Asks the processor for the key's index line. Needs no lock.
 void fb_bucket_fetch(const fb_store *store, const fb_shard *shard, uint64_t hash);
-// Waits for that line, and asks for what it leads to, for writing. Before the lock is taken, so that
-// it is held for as short a time as may be. Needs no lock.
+// Waits for that line, and asks for what it leads to, for writing. Before the lock is taken, so
+// that it is held for as short a time as may be. Needs no lock.
 void fb_bucket_approach(const fb_store *store, const fb_shard *shard, uint64_t hash);
 // Brackets around every change that a reader of the chain must notice.
 void fb_bucket_begin(fb_bucket *head);

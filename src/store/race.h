@@ -26,7 +26,7 @@
 #define FB_RACE_WATCHED 0
 #endif
 
-// gcc warns that the sanitizer does not follow fences. It need not: everything that races is atomic.
+// gcc warns that the sanitizer does not follow fences. It need not: all that races is atomic.
 #if FB_RACE_WATCHED && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif

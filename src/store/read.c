@@ -25,12 +25,12 @@
 //     before it writes (store/record.c). So it does not matter who writes them, or what.
 // (b) R3 sees nothing older than v. R2 reads what W4 released, so all before W4 happened before R3.
 // (c) The chain is the right one. A split or merge makes the versions of both chains odd, then
-//     changes the geometry (release), then moves slots. Who read the new geometry at R1 finds an odd
-//     version, or the end of the move; who read the old one and after that a version from the end of
-//     the move, reads the new geometry at R5, for R2 acquired it. A page of the index is given back
-//     to the system (and reads as zeroes, version included) only after the geometry no longer
-//     covers it; a version may come round to the same number there, but the geometry's count does
-//     not. A reset says "no buckets" before it touches anything else.
+//     changes the geometry (release), then moves slots. Who read the new geometry at R1 finds an
+//     odd version, or the end of the move; who read the old one, and after that a version from the
+//     end of the move, reads the new geometry at R5, for R2 acquired it. A page of the index is
+//     given back to the system (and reads as zeroes, version included) only after the geometry no
+//     longer covers it; a version may come round to the same number there, but the geometry's count
+//     does not. A reset says "no buckets" before it touches anything else.
 //
 // Versions and counts of changes have 31 and 32 bits: a reader would have to sleep through 2^31
 // changes of one chain, to the number, to be misled.
@@ -39,8 +39,8 @@
 // would show), which lies within the call. Also "not there" and "expired" are believed only when
 // they are confirmed.
 //
-// Until then what is read may be anything. So the layout comes from struct fb_store and not from the
-// region, places and lengths are checked before they are used, what is checked is read once (by
+// Until then what is read may be anything. So the layout comes from struct fb_store and not from
+// the region, places and lengths are checked before they are used, what is checked is read once (by
 // loads that no compiler repeats), and a chain is followed for so many links only. That makes the
 // same code safe for a region that somebody hostile has written. A page given back reads as zeroes;
 // a reader that comes too late may make it resident again: that is rare, a page, and no error.

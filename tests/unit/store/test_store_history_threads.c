@@ -148,7 +148,8 @@ static void write_one(worker *w, fb_str key, act *entry, uint64_t *value) {
 }
 
 static deed choose(worker *w) {
-    static const deed deeds[] = {GET, GET, GET, GET, PUT, PUT, ADD, REPLACE, SWAP, SWAP, DEL, TOUCH};
+    static const deed deeds[] = {GET, GET, GET,     GET,  PUT,  PUT,
+                                 ADD, DEL, REPLACE, SWAP, SWAP, TOUCH};
     unsigned which = (unsigned)fb_rng_below(&w->rng, 12);
     return fb_rng_below(&w->rng, 500) == 0 ? CLEAR : deeds[which];
 }

@@ -4,6 +4,7 @@
 #include <forebay/store.h>
 
 #include "store/race.h"
+#include "store/region.h"
 #include "support.h"
 
 #include <pthread.h>
@@ -51,8 +52,8 @@ static void test_store__a_copy_has_all_of_the_item(void **state) {
     assert_int_equal(got.class_id, 7);
     assert_int_equal(got.flags, 9);
     assert_int_equal(got.version, version);
-    assert_result(fb_store_get_copy(store, FB_STR("key"), 100, bytes, sizeof(bytes), &got), FB_MISS);
-    assert_result(fb_store_get_copy(store, FB_STR("kez"), 99, bytes, sizeof(bytes), &got), FB_MISS);
+    assert_result(fb_store_get_copy(store, FB_STR("key"), 100, bytes, 11, &got), FB_MISS);
+    assert_result(fb_store_get_copy(store, FB_STR("kez"), 99, bytes, 11, &got), FB_MISS);
     fb_store_free(store);
 }
 
@@ -234,6 +235,31 @@ static void test_store__an_overtaken_reader_is_shown_the_newer_value(void **stat
     fb_store_free(race.store);
 }
 
+// Changes the item each time, but while the reader has the lock.
+static void storm(void *arg, const fb_item *item) {
+    overtaking *race = arg;
+    fb_str key = FB_STR("key");
+    const fb_shard *shard = fb_shard_of(race->store, fb_store_hash(race->store, key));
+    if (!shard->busy) {
+        race->changes = race->calls + 1;
+    }
+    be_overtaken(arg, item);
+}
+
+static void test_store__a_storm_of_writers_cannot_starve_a_reader(void **state) {
+    (void)state;
+    overtaking race = {.store = make()};
+    char last[32];
+    put(race.store, "key", "value 0");
+    assert_ok(fb_store_get(race.store, FB_STR("key"), 1, storm, &race));
+    if (!FB_RACE_WATCHED) {
+        snprintf(last, sizeof(last), "value %u", race.changes);
+        assert_string_equal(race.seen, last);
+        assert_int_equal(race.calls, race.changes + 1);
+    }
+    fb_store_free(race.store);
+}
+
 static void test_store__what_goes_while_it_is_read_is_a_miss(void **state) {
     (void)state;
     overtaking race = {.store = make(), .changes = 1, .remove = true};
@@ -253,6 +279,7 @@ int main(void) {
         cmocka_unit_test(test_store__a_touch_changes_the_expiry_alone),
         cmocka_unit_test(test_store__a_use_by_hash_keeps_an_item),
         cmocka_unit_test(test_store__an_overtaken_reader_is_shown_the_newer_value),
+        cmocka_unit_test(test_store__a_storm_of_writers_cannot_starve_a_reader),
         cmocka_unit_test(test_store__what_goes_while_it_is_read_is_a_miss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
