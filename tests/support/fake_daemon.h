@@ -1,7 +1,7 @@
-// fake_daemon.h -- a daemon of a few keys on a thread of its own, which misbehaves as it is told to.
+// fake_daemon.h -- a daemon of a few keys on a thread of its own, which misbehaves as it is told.
 //
 // It listens on a Unix socket in a folder of its own. One thread, one poll() over all connections;
-// a real dictionary behind SET, GET, DEL, INCRBY and so on, so that tests ask what a user would see.
+// a real dictionary behind SET, GET, DEL, INCRBY and so on, so that tests ask what a user sees.
 
 #ifndef FB_TESTS_FAKE_DAEMON_H
 #define FB_TESTS_FAKE_DAEMON_H
@@ -47,6 +47,7 @@ typedef struct fake_daemon {
     fake_mood mood;
     const char *refusal;
     const char *region;  // of FB.REGION; NULL: unknown command
+    uint64_t generation;
     bool stop, hang_up;
     pthread_cond_t hung_up;
     char *keys[FAKE_KEYS], *values[FAKE_KEYS];
@@ -145,9 +146,11 @@ static inline void fake_region(fake_daemon *fake, fb_buf *out) {
         assert_ok(fb_resp_write_error(out, FB_STR("ERR unknown command 'fb.region'")));
         return;
     }
-    assert_ok(fb_resp_write_map(out, 3, 1));
+    assert_ok(fb_resp_write_map(out, 3, 2));
     assert_ok(fb_resp_write_bulk(out, FB_STR("file")));
     assert_ok(fb_resp_write_bulk(out, fb_str_of(fake->region)));
+    assert_ok(fb_resp_write_bulk(out, FB_STR("generation")));
+    assert_ok(fb_resp_write_integer(out, (int64_t)fake->generation));
 }
 
 static inline void fake_incr(fake_daemon *fake, fb_buf *out, const char *key, const char *delta) {

@@ -3,58 +3,14 @@
 
 #include <forebay/reader.h>
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "cache/hints.h"
-#include "cache/outside.h"
 #include "base/check.h"
-#include "cache_rig.h"
-
-static int64_t now(void) {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
-}
-
-static uint64_t boot(void) {
-    char text[64] = "";
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY);
-    ssize_t len = read(fd, text, sizeof text);
-    close(fd);
-    return fb_outside_boot(fb_str_make(text, (size_t)len));
-}
-
-typedef struct home {
-    char folder[64], file[96], hints[112];
-    fb_cache *cache;
-    fb_error error;
-} home;
-
-// A new region under the name, as a daemon makes it: whole before it has the name.
-static void make_region(home *h, uint64_t seed, mode_t mode) {
-    char other[112];
-    snprintf(other, sizeof other, "%s.new", h->file);
-    fb_cache_region region = {.fd = open(other, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode),
-                              .boot = boot(),
-                              .error = &h->error};
-    assert_true(region.fd >= 0);
-    fchmod(region.fd, mode);
-    fb_cache_options options = {.memory_bytes = 8 << 20,
-                                .seed = seed << 32,
-                                .catalog = rig_catalog(),
-                                .region = &region,
-                                .now_ns = now()};
-    assert_ok(fb_cache_new(&options, &h->cache));
-    close(region.fd);
-    fb_store_beat(fb_cache_store(h->cache), now());
-    assert_int_equal(rename(other, h->file), 0);
-}
+#include "cache/hints.h"
+#include "region_rig.h"
 
 static void make_hints(home *h) {
     int fd = open(h->hints, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -72,30 +28,9 @@ static fb_hints *read_hints(const home *h) {
     return hints;
 }
 
-static home open_home(void) {
-    home h = {.cache = NULL};
-    snprintf(h.folder, sizeof h.folder, "/dev/shm/forebay-reader-XXXXXX");
-    assert_non_null(mkdtemp(h.folder));
-    snprintf(h.file, sizeof h.file, "%s/region", h.folder);
-    snprintf(h.hints, sizeof h.hints, "%s.hints", h.file);
-    make_region(&h, 1, 0600);
-    return h;
-}
-
-static void close_home(home *h) {
-    fb_cache_free(h->cache);
-    unlink(h->file);
-    unlink(h->hints);
-    rmdir(h->folder);
-}
-
 static int open_reader(const home *h, fb_reader **reader, fb_error *error) {
     fb_reader_options options = {.file = fb_str_of(h->file)};
     return fb_reader_open(&options, reader, error);
-}
-
-static void put(home *h, const char *key, const char *value, int64_t ttl_ns) {
-    assert_ok(fb_cache_put(h->cache, fb_str_of(key), fb_str_of(value), ttl_ns, NULL, 0, now()));
 }
 
 // The value, or "-".
