@@ -505,23 +505,28 @@ static int rebuild(const audit *work, const fb_store_options *options) {
     return result;
 }
 
-static void run_audit(audit *work, fb_store_adopted *adopted) {
+static void run_audit(audit *work) {
     fb_store *store = work->store;
     const fb_region *region = store->region;
-    *adopted = (fb_store_adopted){0, 0};
     uint64_t known = region->segments.committed / sizeof(fb_segment);
     work->known = known <= region->segment_count ? (uint32_t)known : region->segment_count + 1;
     for (work->number = 0; work->number < region->shard_count; work->number++) {
         work->shard = &store->shards[work->number];
-        bool sound = sound_shard(work);
-        work->whole[work->number] = sound;
-        adopted->items += sound ? work->shard->items : 0;
-        adopted->shards_dropped += !sound;
+        work->whole[work->number] = sound_shard(work);
     }
     for (uint32_t id = 1; id < work->known; id++) {
         if (held(work, id)) {
             work->highest = id;
         }
+    }
+}
+
+// What there is in the end.
+static void report(const audit *work, fb_store_adopted *adopted) {
+    *adopted = (fb_store_adopted){0, 0};
+    for (uint32_t i = 0; i < work->store->region->shard_count; i++) {
+        adopted->items += work->store->shards[i].items;
+        adopted->shards_dropped += work->whole[i] == 0;
     }
 }
 
@@ -573,9 +578,11 @@ static int adopt(fb_store *store, const fb_store_options *options, fb_store_adop
     if (work.owner == NULL || work.whole == NULL || work.seen == NULL) {
         result = fb_error_set(error, FB_ENOMEM, "out of memory");
     } else {
-        run_audit(&work, adopted);
+        run_audit(&work);
         result = rebuild(&work, options);
-        if (result != FB_OK) {
+        if (result == FB_OK) {
+            report(&work, adopted);
+        } else {
             fb_error_set(error, result, "there is no memory for the region");
         }
     }

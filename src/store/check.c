@@ -86,6 +86,17 @@ static uint64_t check_segment(const fb_store *store, const fb_shard *shard, uint
     return items;
 }
 
+// What goes round the segments stands at one that is in the list it is in.
+static void check_cursor(const fb_store *store, const fb_shard *shard, const fb_cursor *cursor) {
+    FB_ASSERT(cursor->queue < FB_QUEUES);
+    if (cursor->id != 0) {
+        const fb_segment *segment = fb_segment_at(store, cursor->id);
+        FB_ASSERT(cursor->listed && &store->shards[segment->shard] == shard);
+        FB_ASSERT(segment->queue == cursor->queue);
+        FB_ASSERT(segment->state == FB_SEGMENT_SEALED || segment->state == FB_SEGMENT_RUN);
+    }
+}
+
 static void check_log(const fb_store *store, const fb_shard *shard, sums *parts) {
     uint64_t items = 0;
     uint64_t live_bytes = 0;
@@ -152,6 +163,10 @@ void fb_store_check(fb_store *store) {
         fb_shard_lock(shard);
         check_index(store, shard);
         check_log(store, shard, &parts);
+        check_cursor(store, shard, &shard->due);
+        check_cursor(store, shard, &shard->turn);
+        check_cursor(store, shard, &shard->stale);
+        check_cursor(store, shard, &shard->sparse);
         parts.zones += shard->buckets.committed + shard->overflow.committed +
                        shard->ghosts.committed;
         fb_shard_unlock(shard);
