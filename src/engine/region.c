@@ -195,7 +195,13 @@ static int replace(fb_region_home *home, fb_cache_options *options, fb_cache **c
     }
     fb_store_beat(fb_cache_store(*cache), fb_clock_now_ns());
     retire_found(home);
-    return fb_region_file_publish(home->file, error);
+    result = fb_region_file_publish(home->file, error);
+    if (result == FB_OK) {
+        fb_log(FB_LOG_INFO, "region_made", "file=%s bytes=%llu",
+               fb_log_quote(fb_str_of(fb_region_file_path(home->file)), FB_LOG_KEY_MAX).text,
+               (unsigned long long)options->memory_bytes);
+    }
+    return result;
 }
 
 int fb_region_home_cache(fb_region_home *home, fb_cache_options *options, fb_cache **cache,
