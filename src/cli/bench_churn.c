@@ -160,9 +160,8 @@ static int run_all(churn *all, churner *crew, fb_churn_figures *figures) {
     while (atomic_load(&all->ready) < started) {
         rest();
     }
-    // Twice: the first look itself takes memory.
+    (void)fb_memory_rss();  // the first look itself takes memory
     uint64_t rss_before = fb_memory_rss();
-    rss_before = fb_memory_rss();
     if (result == FB_OK) {
         result = make_store(all, figures->limit_bytes);
     }

@@ -204,7 +204,8 @@ static bool complain_of_memory(const run *self) {
 static void fill(fb_store *store, uint32_t first, uint32_t count) {
     char bytes[FB_KEYS_LEN_MAX], value[FB_KEYS_VALUE_LEN];
     for (uint32_t i = 0; i < count; i++) {
-        fb_str key = {bytes, fb_keys_write(first + i, bytes)};
+        size_t len = fb_keys_write(first + i, bytes);
+        fb_str key = {bytes, len};
         fb_keys_value(key, value, sizeof value);
         fb_item item = {.key = key, .value = {value, sizeof value}};
         (void)!fb_store_put(store, &item, 1, NULL);
@@ -215,7 +216,8 @@ static bool has_all(fb_store *store, uint32_t count) {
     char bytes[FB_KEYS_LEN_MAX], value[FB_CREW_ROOM];
     for (uint32_t i = 0; i < count; i++) {
         fb_item item;
-        fb_str key = {bytes, fb_keys_write(i, bytes)};
+        size_t len = fb_keys_write(i, bytes);
+        fb_str key = {bytes, len};
         if (fb_store_get_copy(store, key, 1, value, sizeof value, &item) != FB_OK) {
             return false;
         }
