@@ -640,6 +640,41 @@ class Cached(TestCase):
             self.assertEqual([len(large()), len(large())], [4 << 20] * 2)
 
 
+class Examples(TestCase):
+    EXAMPLES = PACKAGE.parent.parent / "examples/python"
+
+    def test_cached(self):
+        with Daemon() as daemon:
+            for turn in (1, 2):
+                seen = subprocess.run([sys.executable, self.EXAMPLES / "cached.py", daemon.url], check=True, timeout=PATIENCE,
+                                      stdout=subprocess.PIPE, text=True).stdout
+                self.assertIn("signed in: ada for 3600 s", seen)
+                self.assertIn(f"logins: {turn}\n", seen)
+                self.assertIn("this server has no packages", seen)
+            first = float(re.search(r"(\S+) us", seen)[1])
+            self.assertLess(first, 50000, "the second run had it at once")
+
+    def test_web(self):
+        with Daemon() as daemon:
+            config = CONFIG.replace("  fruit:", "  package:").replace("SELECT name, price, colour", "SELECT name, price AS version, colour")
+            daemon.server.file.write_text(config)
+            daemon.server.send_signal(signal.SIGHUP)
+            daemon.server.wait_for("reloaded")
+            process = subprocess.Popen([sys.executable, self.EXAMPLES / "web.py", "0"], stdout=subprocess.PIPE, text=True,
+                                       env={**os.environ, "FOREBAY_URL": daemon.url})
+            try:
+                port = process.stdout.readline().split()[1]
+                for name, wanted in (("plum", '{"name": "plum", "version": 2.25}'), ("plum", '{"name": "plum", "version": 2.25}'),
+                                     ("tyre", "{}")):
+                    with forebay_server.socket.create_connection(("127.0.0.1", port)) as connection:
+                        connection.sendall(f"GET /{name} HTTP/1.0\r\n\r\n".encode())
+                        self.assertEqual(forebay_server.read_all(connection).decode().split("\r\n\r\n")[1].strip(), wanted)
+            finally:
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.wait(PATIENCE), 0)
+                process.stdout.close()
+
+
 class Leaks(TestCase):
     def grown(self, call, turns=300):
         """How many more blocks of Python's memory there are after many turns than after some."""
