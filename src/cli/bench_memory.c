@@ -15,7 +15,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/resource.h>
 
 #include "base/check.h"
 #include "base/error.h"
@@ -164,6 +164,10 @@ uint64_t fb_memory_free(void) {
     for (size_t i = 0; i < sizeof LIMITS / sizeof LIMITS[0]; i++) {
         uint64_t limit = kernel_number(LIMITS[i], "");
         free_bytes = limit > 0 && limit < free_bytes ? limit : free_bytes;
+    }
+    struct rlimit own;
+    if (getrlimit(RLIMIT_AS, &own) == 0 && own.rlim_cur < free_bytes) {
+        free_bytes = own.rlim_cur;
     }
     return free_bytes;
 }

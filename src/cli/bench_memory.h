@@ -113,9 +113,9 @@ FB_CHECK_RESULT int fb_churn_run(double seconds, uint32_t threads, uint64_t limi
 
 // ---- the instruments
 
-// The largest part of this process that was in memory since the start, or now. 0: not known.
+// Bytes of this process that are in memory now. 0: not known.
 uint64_t fb_memory_rss(void);
-// What this process could still take, by the system and by its control group.
+// What this process could still take, by the system, its control group and its own limit.
 uint64_t fb_memory_free(void);
 
 #ifdef __cplusplus
