@@ -101,7 +101,16 @@ static void decide(fb_store *store, fb_shard *shard, const candidate *who, unsig
     bool wanted = fb_record_wanted(store, record, shard->now_ns);
     unsigned frequency = fb_slot_frequency(fb_place_word(&place));
     unsigned left = queue == FB_MAIN && frequency > 0 ? frequency - 1 : 0;
-    if (!wanted || frequency < uses_asked(rounds)) {
+    bool stays = frequency >= uses_asked(rounds);
+    if (queue == FB_MAIN) {
+        fb_tune_pass(&shard->tuning, shard->items, who->hash, frequency > 0);
+    } else if (stays && wanted) {
+        stays = fb_tune_promotes(&shard->tuning, shard->items, who->hash, frequency);
+        if (stays && frequency == 1) {
+            fb_tune_enter(&shard->tuning, shard->items, who->hash, FB_WAY_ONCE);
+        }
+    }
+    if (!wanted || !stays) {
         fb_evict_drop(store, shard, &place, who->hash, !wanted);
     } else if (fb_segment_at(store, id)->state == FB_SEGMENT_RUN) {
         fb_bucket_set(&place, fb_slot_make(who->hash, left, who->offset));
@@ -338,7 +347,9 @@ fb_queue_id fb_evict_admit(fb_store *store, fb_shard *shard, uint64_t hash, uint
     for (unsigned i = 0; !taken && i < LOOKS_MAX && look_through_main(store, shard); i++) {
         taken = fb_tune_take(tuning, size);
     }
-    if (!taken) {
+    if (taken) {
+        fb_tune_enter(tuning, shard->items, hash, FB_WAY_BACK);
+    } else {
         (void)fb_ghost_add(store, shard, hash, FB_GHOST_DENIED);
     }
     return taken ? FB_MAIN : FB_PROBATION;

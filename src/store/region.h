@@ -96,11 +96,19 @@ typedef enum fb_ghost_kind {
     FB_GHOST_COUNTED = FB_GHOST_AGED
 } fb_ghost_kind;
 
+// How an item came into main: used once in probation, or come back. A sample of them is followed.
+typedef enum fb_way { FB_WAY_ONCE, FB_WAY_BACK, FB_WAYS } fb_way;
+enum { FB_FOLLOWED = 256 };
+
 // What a shard has learnt (store/tune.c).
 typedef struct fb_tuning {
     uint32_t left[FB_GHOST_COUNTED];  // items that left unused, lately
     uint32_t back[FB_GHOST_COUNTED];  // of them came back; soon
     uint32_t soon[FB_GHOST_COUNTED];
+    uint32_t seen[FB_WAYS];           // items followed until main's hand came by; of them in use
+    uint32_t used[FB_WAYS];
+    uint16_t followed[FB_FOLLOWED];   // fingerprints, and the way in the lowest bit
+    uint32_t uses;     // to be had in probation before main takes an item: 1, or 2
     uint32_t share;    // of probation
     uint32_t pace;     // of main's hand
     uint32_t filled;   // something has been evicted before

@@ -1,4 +1,4 @@
-// Two questions that S3-FIFO answers once and for all, answered by what the ghosts say.
+// Three questions that S3-FIFO answers once and for all, answered by what is seen.
 //
 // How much is probation? Of what left each queue unused, some comes back soon (within an eighth of
 // the ghosts' memory). Where what left probation does so oftener than what left main, a larger
@@ -17,6 +17,11 @@
 // and far beyond it those that change. At a pace of 1 main is nearly LIRS (SIGMETRICS '02): what is
 // used once a round stays.
 //
+// Does one use in probation make an item fit for main, or two? Mostly one; where things are used
+// twice in a row and then no more (blocks of files) main fills with what one use speaks for. A few of
+// the items that come into main are followed until its hand comes by, those that came for one use and
+// those that came back, and it is compared how many of each are in use.
+//
 // Counts are halved when they pass what the shard holds, so that the past fades. Every number here
 // may hold anything (a region found after a crash): it only makes for a while of odd choices.
 
@@ -33,6 +38,9 @@ enum {
     PACE_SPEED = 2,            // e^2 while everything is taken through once
     ITEMS_MIN = 1024,          // counts are kept of at least so many: fewer tell nothing
     RARE = 160,                // one in so many back soon is as good as none
+    FOLLOWED_MIN = 64,         // so many must have been followed before ways are compared
+    FOLLOWED_MAX = 512,
+    TRIED = 8,                 // one in so many
     SOON_MIN = 48,             // so many must have come back soon before rates are compared
 };
 
@@ -41,7 +49,62 @@ static uint64_t clamp(uint64_t number, uint64_t low, uint64_t high) {
 }
 
 void fb_tune_reset(fb_tuning *tuning) {
-    *tuning = (fb_tuning){.share = SHARE_START, .pace = PACE_MAX};
+    *tuning = (fb_tuning){.share = SHARE_START, .pace = PACE_MAX, .uses = 1};
+}
+
+// Of the items few enough are followed that their places are not taken by others before the hand
+// comes by.
+static bool is_followed(uint64_t items, uint64_t hash) {
+    uint64_t one_in = items / (FB_FOLLOWED / 2);
+    uint64_t mask = one_in < 2 ? 0 : UINT64_MAX >> __builtin_clzll(one_in);
+    return (hash >> 20 & mask) == 0;
+}
+
+static uint16_t *place_of(fb_tuning *tuning, uint64_t hash) {
+    return &tuning->followed[(hash >> 12) % FB_FOLLOWED];
+}
+
+// Not 0, and even.
+static uint16_t mark_of(uint64_t hash) {
+    return (uint16_t)((hash >> 36 | 2) & ~UINT64_C(1));
+}
+
+void fb_tune_enter(fb_tuning *tuning, uint64_t items, uint64_t hash, fb_way way) {
+    if (is_followed(items, hash)) {
+        *place_of(tuning, hash) = (uint16_t)(mark_of(hash) | way);
+    }
+}
+
+void fb_tune_pass(fb_tuning *tuning, uint64_t items, uint64_t hash, bool used) {
+    uint16_t *place = place_of(tuning, hash);
+    if (is_followed(items, hash) && (*place & ~1) == mark_of(hash)) {
+        fb_way way = (fb_way)(*place & 1);
+        tuning->seen[way]++;
+        tuning->used[way] += used;
+        *place = 0;
+    }
+}
+
+bool fb_tune_promotes(const fb_tuning *tuning, uint64_t items, uint64_t hash, unsigned uses) {
+    // Where two are asked, some of those with one come in to be followed, or nothing would be learnt.
+    bool tried = is_followed(items, hash) && (hash >> 45) % TRIED == 0;
+    return uses >= 2 || (uses == 1 && (tuning->uses != 2 || tried));
+}
+
+// Main asks for two uses where those it took for one are in use clearly less often, when its hand
+// comes by, than those it took for coming back; and for one again where that is no longer so.
+static void judge_uses(fb_tuning *tuning) {
+    uint64_t once = (uint64_t)tuning->used[FB_WAY_ONCE] * tuning->seen[FB_WAY_BACK];
+    uint64_t back = (uint64_t)tuning->used[FB_WAY_BACK] * tuning->seen[FB_WAY_ONCE];
+    if (tuning->seen[FB_WAY_ONCE] >= FOLLOWED_MIN && tuning->seen[FB_WAY_BACK] >= FOLLOWED_MIN) {
+        tuning->uses = once * 4 < back * 3 ? 2 : once * 10 > back * 9 ? 1 : tuning->uses;
+    }
+    for (unsigned way = 0; way < FB_WAYS; way++) {
+        if (tuning->seen[way] > FOLLOWED_MAX) {
+            tuning->seen[way] /= 2;
+            tuning->used[way] /= 2;
+        }
+    }
 }
 
 void fb_tune_left(fb_tuning *tuning, fb_ghost_kind kind) {
@@ -101,6 +164,7 @@ static int judge_pace(const fb_tuning *tuning, uint64_t items) {
 
 void fb_tune_step(fb_tuning *tuning, uint64_t items, uint64_t total, uint64_t bytes) {
     fade(tuning, items);
+    judge_uses(tuning);
     uint64_t part = clamp(bytes * ONE / (total + 1), 1, ONE / 4);
     uint64_t step = part / SHARE_SPEED + 1;
     int way = judge_share(tuning, items);

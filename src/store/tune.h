@@ -13,6 +13,12 @@ void fb_tune_back(fb_tuning *tuning, fb_ghost_kind kind, bool soon);
 // Of `items` items, or `total` bytes, `bytes` have just been taken through.
 void fb_tune_step(fb_tuning *tuning, uint64_t items, uint64_t total, uint64_t bytes);
 
+// An item of `items` comes into main; main's hand comes by an item: whether it was used since.
+void fb_tune_enter(fb_tuning *tuning, uint64_t items, uint64_t hash, fb_way way);
+void fb_tune_pass(fb_tuning *tuning, uint64_t items, uint64_t hash, bool used);
+// Whether main takes an item that was used so often in probation.
+bool fb_tune_promotes(const fb_tuning *tuning, uint64_t items, uint64_t hash, unsigned uses);
+
 // Whether probation has its share of the two queues.
 bool fb_tune_probation_full(const fb_tuning *tuning, uint64_t probation_bytes,
                             uint64_t total_bytes);

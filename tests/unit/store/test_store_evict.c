@@ -287,6 +287,41 @@ static void test_store_evict__main_is_slow_where_what_it_lets_go_returns(void **
     assert_false(fb_tune_take(&tuning, 200));
 }
 
+// Half of those that came back are in use when main's hand comes by; of those that came for one use,
+// as many as said.
+static void follow(fb_tuning *tuning, fb_rng *rng, unsigned used_percent) {
+    for (unsigned i = 0; i < 3000; i++) {
+        fb_way way = i % 2 == 0 ? FB_WAY_ONCE : FB_WAY_BACK;
+        uint64_t hash = fb_rng_next(rng);
+        fb_tune_enter(tuning, 100, hash, way);
+        fb_tune_pass(tuning, 100, hash, i / 2 % 100 < (way == FB_WAY_ONCE ? used_percent : 50));
+        fb_tune_step(tuning, 100, 10000, 1);
+    }
+}
+
+static unsigned promoted(fb_tuning *tuning, fb_rng *rng, unsigned uses) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        count += fb_tune_promotes(tuning, 10000, fb_rng_next(rng), uses);
+    }
+    return count;
+}
+
+static void test_store_evict__one_use_is_enough_while_it_tells_something(void **state) {
+    (void)state;
+    fb_tuning tuning;
+    fb_rng rng = test_rng();
+    fb_tune_reset(&tuning);
+    assert_int_equal(promoted(&tuning, &rng, 1), 1000);
+    follow(&tuning, &rng, 10);
+    // Some still come in, so that it shows when one use tells more again.
+    assert_in_range(promoted(&tuning, &rng, 1), 0, 20);
+    assert_int_equal(promoted(&tuning, &rng, 2), 1000);
+    assert_int_equal(promoted(&tuning, &rng, 0), 0);
+    follow(&tuning, &rng, 60);
+    assert_int_equal(promoted(&tuning, &rng, 1), 1000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_store_evict__a_loop_larger_than_memory_is_kept_in_part),
@@ -299,6 +334,7 @@ int main(void) {
         cmocka_unit_test(test_store_evict__any_bytes_are_coped_with),
         cmocka_unit_test(test_store_evict__probation_grows_where_its_victims_soon_return),
         cmocka_unit_test(test_store_evict__main_is_slow_where_what_it_lets_go_returns),
+        cmocka_unit_test(test_store_evict__one_use_is_enough_while_it_tells_something),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
