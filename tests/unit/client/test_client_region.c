@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 
 #include "fake_daemon.h"
-#include "region_rig.h"
+#include "reader_rig.h"
 
 typedef struct rig {
     fake_daemon *fake;

@@ -10,7 +10,7 @@
 
 #include "base/check.h"
 #include "cache/hints.h"
-#include "region_rig.h"
+#include "reader_rig.h"
 
 static void make_hints(home *h) {
     int fd = open(h->hints, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
