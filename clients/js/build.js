@@ -51,7 +51,8 @@ function forebaySources() {
 function nodeHeaders() {
   const prefix = path.dirname(path.dirname(fs.realpathSync(process.execPath)))
   const folders = [
-    process.env.npm_config_nodedir, prefix, process.config.variables.node_prefix, '/usr', '/usr/local',
+    process.env.npm_config_nodedir, prefix, process.config.variables.node_prefix, '/usr',
+    '/usr/local',
     path.join(os.homedir(), '.cache', 'node-gyp', process.versions.node)
   ].filter(Boolean).map((folder) => path.join(folder, 'include', 'node'))
   const found = folders.find((folder) => fs.existsSync(path.join(folder, 'node_api.h')))
@@ -88,7 +89,8 @@ function flags(root, headers) {
   const { version } = require('./package.json')
   return ['-std=gnu11', '-O2', '-g', '-fPIC', '-fvisibility=hidden', '-fno-common', '-pthread',
     '-D_GNU_SOURCE', `-DFB_VERSION="${version}"`,
-    `-I${path.join(root, 'include')}`, `-I${path.join(root, 'src')}`, '-isystem', headers, ...cflags()]
+    `-I${path.join(root, 'include')}`, `-I${path.join(root, 'src')}`, '-isystem', headers,
+    ...cflags()]
 }
 
 function run(words) {
@@ -128,8 +130,8 @@ async function compile() {
     const linked = path.join(work, 'forebay.node')
     // nodelete: threads of the addon may outlive the worker that loaded it. now: what is missing is
     // missed when it is loaded.
-    await run(['-shared', '-pthread', '-Wl,-z,nodelete,-z,now', '-Wl,-Bsymbolic', ...cflags(), '-o', linked,
-      ...jobs.map((job) => job.object), '-lm'])
+    await run(['-shared', '-pthread', '-Wl,-z,nodelete,-z,now', '-Wl,-Bsymbolic', ...cflags(),
+      '-o', linked, ...jobs.map((job) => job.object), '-lm'])
     require(linked)
     fs.renameSync(linked, target)
   } finally {
@@ -148,7 +150,8 @@ async function collect() {
   const out = execFileSync(cc.split(' ')[0],
     [...cc.split(' ').slice(1), ...words, ...files,
       ...ownSources().filter((file) => file.endsWith('crew.c'))], { cwd: tree, encoding: 'utf8' })
-  const wanted = new Set(out.split(/[\s\\]+/).filter((word) => /^(src|include)\/.*\.[ch]$/.test(word)))
+  const wanted = new Set(out.split(/[\s\\]+/)
+    .filter((word) => /^(src|include)\/.*\.[ch]$/.test(word)))
   fs.rmSync(core, { recursive: true, force: true })
   for (const file of wanted) {
     fs.mkdirSync(path.join(core, path.dirname(file)), { recursive: true })

@@ -103,7 +103,9 @@ class Client {
 
   async setMany(entries, options) {
     const ttl = milliseconds(options?.ttl)
-    const pairs = typeof entries[Symbol.iterator] === 'function' ? [...entries] : Object.entries(entries)
+    const pairs = typeof entries[Symbol.iterator] === 'function'
+      ? [...entries]
+      : Object.entries(entries)
     // Refused as a whole, before anything is set.
     const encoded = pairs.map(([key, value]) => [key, encode(value)])
     const outcomes = await Promise.allSettled(

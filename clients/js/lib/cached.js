@@ -1,10 +1,10 @@
 // cached(): a function behind the cache.
 //
 // A hit is one look into memory. On a miss the daemon is asked, and then the function, by one
-// *flight* a key and process: whoever asks while it is under way waits for the same outcome. A flight
-// that invalidate() or refresh() overtook is out of `flights`: it answers those who wait for it, and
-// what it brings is not stored. What is stored is not waited for: the addon keeps the order of
-// operations on a key, so an invalidation that follows finds it.
+// *flight* a key and process: whoever asks while it is under way waits for the same outcome. A
+// flight that invalidate() or refresh() overtook is out of `flights`: it answers those who wait for
+// it, and what it brings is not stored. What is stored is not waited for: the addon keeps the order
+// of operations on a key, so an invalidation that follows finds it.
 //
 // Of an invalidation by another process a flight does not know.
 'use strict'
@@ -61,7 +61,7 @@ function argumentText(value) {
     return `date(${value.getTime()})`
   }
   if (value instanceof Uint8Array) {
-    return `bytes(${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')})`
+    return `bytes(${Buffer.from(value).toString('base64')})`
   }
   const prototype = typeof value === 'object' ? Object.getPrototypeOf(value) : undefined
   if (prototype === Object.prototype || prototype === null) {
@@ -69,7 +69,8 @@ function argumentText(value) {
       .map((name) => `${JSON.stringify(name)}:${argumentText(value[name])}`).join(',')}}`
   }
   const kind = value.constructor?.name ?? typeof value
-  throw new TypeError(`cached(): of an argument that is a ${kind} no key is made; say how with \`key\``)
+  throw new TypeError(`cached(): no key is made of an argument that is a ${kind}; ` +
+    'say how with `key`')
 }
 
 // The same in every process of a program, and another for another function: its name, where it was

@@ -1,17 +1,17 @@
 // The addon: what JavaScript calls.
 //
-// index.js is the interface that people see; this file hands it, for each Client, an object of plain
-// functions. Each of them has its client as data, which N-API delivers with the arguments: unwrapping
-// an object costs as much as the look-up itself. Every function holds a reference to the client, so
-// it may outlive the object it came with.
+// index.js is the interface that people see; this file hands it, for each Client, an object of
+// plain functions. Each of them has its client as data, which N-API delivers with the arguments:
+// unwrapping an object costs as much as the look-up itself. Every function holds a reference to the
+// client, so it may outlive the object it came with.
 //
 // Reads of memory happen in the call. Everything else becomes an operation of the crew (crew.h) and
-// a promise; a thread-safe function brings the environment back to settle what is done. It keeps the
-// process alive only while something is under way, so a program ends without close().
+// a promise; a thread-safe function brings the environment back to settle what is done. It keeps
+// the process alive only while something is under way, so a program ends without close().
 //
-// To make a Buffer costs more than all the rest of a hit, so short bytes are left in the *scratch*, an
-// ArrayBuffer that JavaScript has too, and the answer is how many there are: copying them from there
-// into Node's own pool of Buffers is a fifth of that.
+// To make a Buffer costs more than all the rest of a hit, so short bytes are left in the *scratch*,
+// an ArrayBuffer that JavaScript has too, and the answer is how many there are: copying them from
+// there into Node's own pool of Buffers is a fifth of that.
 //
 // All state is of one environment (worker threads have their own); nothing is static.
 

@@ -1,7 +1,7 @@
 // Between JavaScript values and bytes.
 //
-// Keys are short, so they are written into room on the stack: asking for the length first would cost
-// a second walk over the string. JSON text is ASCII nearly always, and a string of one-byte
+// Keys are short, so they are written into room on the stack: asking for the length first would
+// cost a second walk over the string. JSON text is ASCII nearly always, and a string of one-byte
 // characters is made by copying; only the rest is decoded.
 
 #include "convert.h"

@@ -1,22 +1,22 @@
 // The threads that ask the daemon.
 //
 // The C client blocks, so it is called on threads. They are the crew's own and not libuv's pool:
-// that has four threads for all of the process's files and name look-ups, and four fetches of a slow
-// class would stop these.
+// that has four threads for all of the process's files and name look-ups, and four fetches of a
+// slow class would stop these.
 //
-// Operations on plain keys go through one of a client's lanes, by the key's hash. A lane has at most
-// one thread, which takes all that has gathered there, runs it in order, and puts what were gets in
-// a row into one round trip. So operations on one key keep the order of the program even where it
-// does not wait for them, and ten thousand gets at once cost a few hundred round trips and as many
-// wake-ups, not ten thousand of each. For the same reason no thread is called before the program has
-// come to the end of what it does now (fb_crew_flush), or enough has gathered. What may take its time (fetches, invalidations) has a thread to
-// itself; SINGLES_MAX of these at once, the rest waits, and THREADS_MAX - SINGLES_MAX threads are
-// always left for the lanes.
+// Operations on plain keys go through one of a client's lanes, by the key's hash. A lane has at
+// most one thread, which takes all that has gathered there, runs it in order, and puts what were
+// gets in a row into one round trip. So operations on one key keep the order of the program even
+// where it does not wait for them, and ten thousand gets at once cost a few hundred round trips and
+// as many wake-ups, not ten thousand of each. For the same reason no thread is called before the
+// program has come to the end of what it does now (fb_crew_flush), or enough has gathered. What may
+// take its time (fetches, invalidations) has a thread to itself; SINGLES_MAX of these at once, the
+// rest waits, and THREADS_MAX - SINGLES_MAX threads are always left for the lanes.
 //
 // An environment ends at any time: a worker is terminated, a process exits in the middle of
 // requests. Nobody waits for the threads then: what they use is counted, the last one frees it, and
-// `stopped`, looked at under the lock, keeps them from waking an environment that is gone. The addon
-// is linked so that its code stays mapped.
+// `stopped`, looked at under the lock, keeps them from waking an environment that is gone. The
+// addon is linked so that its code stays mapped.
 
 #include "crew.h"
 
@@ -271,8 +271,8 @@ static void run(fb_op *op) {
     conclude(op, result, &error);
 }
 
-// Gets in a row, `count` of them from `op` on, in one round trip. Where that fails for a reason that
-// may lie in one of them, each is asked for by itself.
+// Gets in a row, `count` of them from `op` on, in one round trip. Where that fails for a reason
+// that may lie in one of them, each is asked for by itself.
 static void run_gets(fb_op *op, size_t count) {
     fb_str keys[TURN_MAX];
     fb_value values[TURN_MAX];
@@ -446,7 +446,8 @@ static void *serve(void *arg) {
         }
     }
     crew->threads--;
-    // What ended after the stop is nobody's, and so is what gathered in a lane that was being served.
+    // What ended after the stop is nobody's, and so is what gathered in a lane that was being
+    // served.
     fb_op *late = crew->stopped ? take_all(crew) : NULL;
     pthread_mutex_unlock(&crew->lock);
     ops_free(late);
@@ -471,7 +472,7 @@ static bool start_thread(fb_crew *crew) {
     if (started) {
         crew->threads++;
     } else {
-        fb_crew_release(crew);
+        atomic_fetch_sub(&crew->refs, 1);  // never the last one: the caller has one
     }
     return started;
 }

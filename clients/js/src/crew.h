@@ -1,9 +1,9 @@
 // crew.h -- the threads that ask the daemon for one JavaScript environment, and the clients they
 // ask through. No N-API in here.
 //
-// Threads: fb_crew_submit(), fb_crew_flush(), fb_crew_collect() and fb_crew_stop() are the environment's own; the
-// crew makes threads of its own as they are needed, and lets them end when they idle.
-// Memory: operations and notes are malloc'ed one by one.
+// Threads: fb_crew_submit(), fb_crew_flush(), fb_crew_collect() and fb_crew_stop() are the
+// environment's own; the crew makes threads of its own as they are needed, and lets them end when
+// they idle. Memory: operations and notes are malloc'ed one by one.
 
 #ifndef FB_JS_CREW_H
 #define FB_JS_CREW_H
@@ -99,7 +99,8 @@ void fb_js_client_release(fb_js_client *client);
 uint32_t fb_lane_of(fb_str key);
 bool fb_op_changes(const fb_op *op);
 
-// Copies what is to be kept: `key`, `value` and `params` of `like`, and its scalars. NULL: no memory.
+// Copies what is to be kept: `key`, `value` and `params` of `like`, and its scalars. NULL: no
+// memory.
 fb_op *fb_op_new(fb_js_client *client, const fb_op *like);
 void fb_op_free(fb_op *op);
 void fb_note_free(fb_note *note);
