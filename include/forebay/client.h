@@ -101,7 +101,7 @@ FB_API FB_CHECK_RESULT int fb_client_fetch(fb_client *client, const fb_client_re
 FB_API FB_CHECK_RESULT int fb_client_invalidate(fb_client *client,
                                                 const fb_invalidation *what, fb_error *error);
 typedef struct fb_client_figures {
-    uint64_t region_hits;   // answered from the region
+    uint64_t region_hits;   // answered from the region; a few less with more than 16 threads
     uint64_t requests;      // sent to the daemon, repetitions included
     uint64_t failures;      // times the daemon was found not to answer
     uint64_t private_hits;  // answered from private memory

@@ -196,7 +196,11 @@ int fb_client_peek(fb_client *client, fb_str key, void *bytes, size_t room, fb_v
     }
     int result = fb_reader_get(reader, key, bytes, room, value);
     if (result == FB_OK) {
-        fb_client_count(&fb_client_stripe(client)->region_hits);
+        // Threads have stripes of their own, as long as there are no more of them: an addition that
+        // is not atomic is exact then, and a tenth of a read cheaper.
+        _Atomic uint64_t *hits = &fb_client_stripe(client)->region_hits;
+        uint64_t count = atomic_load_explicit(hits, memory_order_relaxed);
+        atomic_store_explicit(hits, count + 1, memory_order_relaxed);
     }
     return result;
 }

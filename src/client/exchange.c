@@ -36,7 +36,7 @@
 #include "client/refusal.h"
 #include "client/follow.h"
 
-enum { IDLE_MAX = 64, LINGER_MAX = 256, REPLAY_KEYS = 256 };
+enum { IDLE_MAX = 64, LINGER_MAX = 256, LINGER_POLL_MS = 1000, REPLAY_KEYS = 256 };
 
 struct fb_conn {
     fb_list list, idle;
@@ -182,11 +182,12 @@ static bool worked_off(int fd, int64_t until_ns) {
             return true;
         }
         if (got < 0) {
-            int64_t left_ns = until_ns - fb_now_ns();
+            int64_t left_ms = (until_ns - fb_now_ns()) / 1000000;
             struct pollfd one = {.fd = fd, .events = POLLIN};
-            if (left_ns <= 0 || poll(&one, 1, (int)(left_ns / 1000000 + 1)) == 0) {
+            if (left_ms <= 0) {
                 return false;
             }
+            (void)poll(&one, 1, left_ms < LINGER_POLL_MS ? (int)left_ms : LINGER_POLL_MS);
         }
     }
 }

@@ -61,7 +61,7 @@ static int connect_to(const struct sockaddr *address, socklen_t len, int64_t unt
         return -1;
     }
     int failed = connect(fd, address, len) == 0 ? 0 : errno;
-    if (failed == EINPROGRESS) {
+    if (failed == EINPROGRESS || failed == EINTR) {
         socklen_t size = sizeof failed;
         failed = wait_for(fd, POLLOUT, until_ns) == FB_OK ? 0 : ETIMEDOUT;
         if (failed == 0) {
