@@ -127,7 +127,7 @@ bool fb_bucket_find(const fb_store *store, const fb_shard *shard, uint64_t hash,
             }
             const fb_record *record = fb_record_at(store, fb_slot_offset(word));
             if (record->key_len == key.len &&
-                (key.len == 0 || memcmp(fb_record_bytes(record), key.ptr, key.len) == 0)) {
+                fb_race_equal(fb_record_bytes(record), key.ptr, key.len)) {
                 *place = (fb_place){head, bucket, slot};
                 return true;
             }
@@ -138,9 +138,11 @@ bool fb_bucket_find(const fb_store *store, const fb_shard *shard, uint64_t hash,
 
 bool fb_bucket_find_offset(const fb_store *store, const fb_shard *shard, uint64_t hash,
                            uint64_t offset, fb_place *place) {
+    uint64_t tag = fb_slot_make(hash, 0, 0);
     fb_bucket *head = head_of(store, shard, hash);
     for (fb_bucket *bucket = head; bucket != NULL; bucket = fb_bucket_next(store, shard, bucket)) {
-        for (unsigned slot = 0; slot < FB_BUCKET_SLOTS; slot++) {
+        for (uint32_t match = fb_bucket_match(bucket, tag); match != 0; match &= match - 1) {
+            unsigned slot = fb_bucket_slot(match);
             if (fb_slot_offset(load(bucket, slot)) == offset) {
                 *place = (fb_place){head, bucket, slot};
                 return true;
