@@ -40,9 +40,9 @@ static const struct {
     const char *name;
     policy_fn misses;
 } POLICIES[] = {
-    {"LRU", misses_of_lru},         {"SIEVE", misses_of_sieve},   {"ARC", misses_of_arc},
-    {"2Q", misses_of_2q},           {"LIRS", misses_of_lirs},     {"TinyLFU", misses_of_tinylfu},
-    {"S3-FIFO", misses_of_s3fifo},  {"forebay", misses_of_ours},  {"Belady", misses_of_belady},
+    {"LRU", misses_of_lru},        {"SIEVE", misses_of_sieve},  {"ARC", misses_of_arc},
+    {"2Q", misses_of_2q},          {"LIRS", misses_of_lirs},    {"TinyLFU", misses_of_tinylfu},
+    {"S3-FIFO", misses_of_s3fifo}, {"forebay", misses_of_ours}, {"Belady", misses_of_belady},
 };
 enum { POLICY_COUNT = sizeof(POLICIES) / sizeof(POLICIES[0]) };
 

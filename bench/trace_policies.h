@@ -1,6 +1,6 @@
-// trace_policies.h -- eviction policies that `make bench ONLY=trace` and the tests compare the store
-// with: each exact, counted in objects, over traces of small numbers. Header-only; every function
-// returns the misses of one replay with room for `room` objects.
+// trace_policies.h -- eviction policies that `make bench ONLY=trace` and the tests compare the
+// store with: each exact, counted in objects, over traces of small numbers. Header-only; every
+// function returns the misses of one replay with room for `room` objects.
 //
 // As published: SIEVE (Zhang et al., NSDI '24); ARC (Megiddo and Modha, FAST '03); LIRS (Jiang and
 // Zhang, SIGMETRICS '02; 1 % resident HIR, twice the cache of non-resident ones); 2Q (Johnson and
@@ -28,8 +28,8 @@ typedef uint64_t (*policy_fn)(const keys *trace, uint32_t room);
 
 typedef struct links {
     uint32_t *next, *prev;
-    uint8_t *list;       // which list an item is in, from 1; 0: in none
-    uint32_t count[8];   // of each list
+    uint8_t *list;      // which list an item is in, from 1; 0: in none
+    uint32_t count[8];  // of each list
     uint32_t items;
 } links;
 
@@ -255,7 +255,8 @@ static inline void lirs_hit(lirs *l, uint32_t key) {
 
 static inline uint64_t misses_of_lirs(const keys *trace, uint32_t room) {
     uint32_t queue_room = room / 100 > 1 ? room / 100 : 1;
-    lirs l = {.queue_room = queue_room, .lir_room = room > queue_room ? room - queue_room : 1,
+    lirs l = {.queue_room = queue_room,
+              .lir_room = room > queue_room ? room - queue_room : 1,
               .gone_room = 2 * room};
     l.stack = links_new(trace->distinct);
     l.queue = links_new(trace->distinct);
@@ -345,7 +346,8 @@ typedef struct sketch {
 } sketch;
 
 static inline uint64_t sketch_cell(const sketch *s, uint32_t key, unsigned row) {
-    uint64_t mixed = (key + 1) * (UINT64_C(0x9e3779b97f4a7c15) + row * UINT64_C(0xc2b2ae3d27d4eb4e));
+    uint64_t mixed =
+        (key + 1) * (UINT64_C(0x9e3779b97f4a7c15) + row * UINT64_C(0xc2b2ae3d27d4eb4e));
     mixed ^= mixed >> 29;
     mixed *= UINT64_C(0xbf58476d1ce4e5b9);
     return ((mixed >> 20) & s->mask) * 4 + row;

@@ -58,8 +58,8 @@ static int run_case(const fb_trace *trace, bool compare, fb_trace_case *one) {
     double objects = one->share > 0 ? one->replay.room : one->replay.residents + 0.5;
     one->objects = objects >= 1 ? (uint32_t)objects : 1;
     one->compared = true;
-    result = fb_policy_lru(trace->keys, trace->count, trace->distinct, one->objects,
-                           &one->lru_misses);
+    result =
+        fb_policy_lru(trace->keys, trace->count, trace->distinct, one->objects, &one->lru_misses);
     if (result == FB_OK) {
         result = fb_policy_s3fifo(trace->keys, trace->count, trace->distinct, one->objects,
                                   &one->s3fifo_misses);
@@ -130,19 +130,18 @@ static int tell_notes(const fb_trace_figures *figures, const fb_trace_case *one,
 
 int fb_trace_text(const fb_trace_figures *figures, fb_buf *out) {
     bool compared = figures->case_count > 0 && figures->cases[0].compared;
-    int result = fb_buf_printf(out, "%s (%s): %zu requests for %u distinct objects",
-                               figures->file, format_name(figures->format), figures->requests,
-                               figures->distinct);
+    int result = fb_buf_printf(out, "%s (%s): %zu requests for %u distinct objects", figures->file,
+                               format_name(figures->format), figures->requests, figures->distinct);
     if (result == FB_OK && figures->bytes > 0) {
         char bytes[48];
         snprintf(bytes, sizeof bytes, "%.1f MiB", (double)figures->bytes / (1 << 20));
-        result = fb_buf_printf(out, " of %s%s", bytes,
-                               figures->ignore_sizes ? " (sizes ignored)" : "");
+        result =
+            fb_buf_printf(out, " of %s%s", bytes, figures->ignore_sizes ? " (sizes ignored)" : "");
     }
     if (result == FB_OK) {
-        result = fb_buf_printf(out, "\n\n%8s %14s %12s %11s%s %10s\n", "share", "memory",
-                               "resident", "miss ratio",
-                               compared ? "         LRU     S3-FIFO" : "", "ns/request");
+        result =
+            fb_buf_printf(out, "\n\n%8s %14s %12s %11s%s %10s\n", "share", "memory", "resident",
+                          "miss ratio", compared ? "         LRU     S3-FIFO" : "", "ns/request");
     }
     for (size_t i = 0; result == FB_OK && i < figures->case_count; i++) {
         result = tell_case(figures, &figures->cases[i], out);
@@ -196,8 +195,8 @@ int fb_trace_json(const fb_trace_figures *figures, fb_buf *out) {
         result = fb_buf_printf(out,
                                ",\"format\":\"%s\",\"requests\":%zu,\"distinct\":%u,"
                                "\"bytes\":%llu,\"ignore_sizes\":%s,\"runs\":[",
-                               format_name(figures->format), figures->requests,
-                               figures->distinct, (unsigned long long)figures->bytes,
+                               format_name(figures->format), figures->requests, figures->distinct,
+                               (unsigned long long)figures->bytes,
                                figures->ignore_sizes ? "true" : "false");
     }
     for (size_t i = 0; result == FB_OK && i < figures->case_count; i++) {
@@ -224,9 +223,9 @@ static fb_str map_file(const fb_line *line, const char *name) {
     }
     const char *bytes = MAP_FAILED;
     if (!S_ISREG(about.st_mode) || about.st_size == 0) {
-        fb_cli_complain(line, "%s: %s", name,
-                        S_ISREG(about.st_mode) ? "there is no request in it"
-                                               : "a trace must be a file");
+        fb_cli_complain(
+            line, "%s: %s", name,
+            S_ISREG(about.st_mode) ? "there is no request in it" : "a trace must be a file");
     } else {
         bytes = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (bytes == MAP_FAILED) {
@@ -283,8 +282,7 @@ static int complain_of_trace(const fb_line *line, const fb_trace_figures *figure
     return error->code == FB_ENOMEM ? FB_EXIT_REFUSED : FB_EXIT_USAGE;
 }
 
-static int replay_and_print(const fb_line *line, const fb_trace *trace,
-                            fb_trace_figures *figures) {
+static int replay_and_print(const fb_line *line, const fb_trace *trace, fb_trace_figures *figures) {
     fb_buf out = {0};
     int result = fb_trace_run(trace, line->compare, figures);
     if (result == FB_OK) {
@@ -293,8 +291,8 @@ static int replay_and_print(const fb_line *line, const fb_trace *trace,
     if (result == FB_OK) {
         fwrite(out.ptr, 1, out.len, stdout);
     } else {
-        fb_cli_complain(line, "%s", result == FB_ENOMEM ? "out of memory"
-                                                        : "so much memory cannot be had");
+        fb_cli_complain(line, "%s",
+                        result == FB_ENOMEM ? "out of memory" : "so much memory cannot be had");
     }
     fb_buf_release(&out);
     return result == FB_OK ? FB_EXIT_OK : FB_EXIT_REFUSED;

@@ -1,5 +1,5 @@
-// Policies over small numbers: everything known of a key lies in arrays, and lists are links through
-// them. A list's head is an item behind all others.
+// Policies over small numbers: everything known of a key lies in arrays, and lists are links
+// through them. A list's head is an item behind all others.
 
 #include "cli/policy.h"
 

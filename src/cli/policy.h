@@ -17,7 +17,8 @@ typedef int (*fb_policy_fn)(const uint32_t *keys, size_t key_count, uint32_t dis
 FB_CHECK_RESULT int fb_policy_lru(const uint32_t *keys, size_t key_count, uint32_t distinct,
                                   uint32_t room, uint64_t *misses);
 // Yang et al., SOSP '23: a tenth in the small queue, 0.9 of the room in ghosts, two uses to be
-// promoted; while the cache fills for the first time, what the small queue cannot hold goes to main.
+// promoted; while the cache fills for the first time, what the small queue cannot hold goes to
+// main.
 FB_CHECK_RESULT int fb_policy_s3fifo(const uint32_t *keys, size_t key_count, uint32_t distinct,
                                      uint32_t room, uint64_t *misses);
 

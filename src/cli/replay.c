@@ -1,11 +1,12 @@
-// Replaying. The engine counts bytes, simulators count objects; for the two to be compared the limit
-// must be such that as many objects are resident as the simulator holds. How many fit in a number of
-// bytes depends on what is evicted (half-filled segments, the index), so it is measured: the trace is
-// replayed, and where the mean was off the limit is corrected and the trace replayed again.
+// Replaying. The engine counts bytes, simulators count objects; for the two to be compared the
+// limit must be such that as many objects are resident as the simulator holds. How many fit in a
+// number of bytes depends on what is evicted (half-filled segments, the index), so it is measured:
+// the trace is replayed, and where the mean was off the limit is corrected and the trace replayed
+// again.
 //
 // The memory tier takes a MiB at least, and a machine has not any amount of memory. Where fewer
-// objects are wanted than fill some MiB, or more than fill 512 MiB, they are made larger or smaller:
-// all sizes times one number. A limit that is asked for in bytes is taken as it is.
+// objects are wanted than fill some MiB, or more than fill 512 MiB, they are made larger or
+// smaller: all sizes times one number. A limit that is asked for in bytes is taken as it is.
 //
 // Keys are the numbers of the trace, 8 bytes each; of an object's size they are a part. What is
 // larger than the memory tier takes (an eighth of the limit) is never stored, and so always missed.
@@ -23,8 +24,8 @@
 enum {
     KEY_BYTES = 8,
     HEADER_BYTES = 16,
-    OTHER_BYTES = 20,       // index, ghosts, rounding: a first guess
-    OBJECT_WANTED = 8192,   // bytes
+    OTHER_BYTES = 20,      // index, ghosts, rounding: a first guess
+    OBJECT_WANTED = 8192,  // bytes
     SIZE_FIXED = 64,
     RUNS_MAX = 5,
     SAMPLES = 2000,         // of the number of residents
@@ -94,8 +95,8 @@ static void conclude(run *self, int64_t took_ns) {
     fb_store_stats stats;
     fb_replay *replay = self->replay;
     fb_store_stats_read(self->store, &stats);
-    replay->residents = self->samples > 0 ? self->residents_sum / (double)self->samples
-                                          : (double)stats.items;
+    replay->residents =
+        self->samples > 0 ? self->residents_sum / (double)self->samples : (double)stats.items;
     replay->residents_max =
         replay->residents_max > stats.items ? replay->residents_max : stats.items;
     replay->index_evictions = stats.index_evictions;

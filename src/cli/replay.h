@@ -13,11 +13,11 @@ typedef struct fb_replay {
     // What is asked: one of the two.
     uint64_t limit_bytes;  // as large as the trace says
     uint32_t room;         // or: as much memory as makes so many objects fit
-    bool ignore_sizes;     // every object is of one size, chosen so that `room` of them fill some MiB
+    bool ignore_sizes;  // every object is of one size, chosen so that `room` of them fill some MiB
     // What came of it.
     uint64_t misses;
-    uint64_t refused;       // of the misses: objects that are larger than the memory tier takes
-    double residents;       // objects in memory, mean from the first eviction on (else at the end)
+    uint64_t refused;  // of the misses: objects that are larger than the memory tier takes
+    double residents;  // objects in memory, mean from the first eviction on (else at the end)
     uint64_t residents_max;
     uint64_t memory_bytes;  // the limit that it ran with
     double scale;           // sizes were multiplied with

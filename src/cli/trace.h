@@ -23,7 +23,7 @@ typedef struct fb_trace {
     uint32_t *sizes;  // of the object, at each request; NULL: the trace has none
     size_t count;
     uint32_t distinct;
-    uint64_t bytes;   // of all distinct objects, as large as at their first request
+    uint64_t bytes;  // of all distinct objects, as large as at their first request
 } fb_trace;
 
 // By the name ("oracleGeneral", ".bin") or else by the first bytes; never FB_TRACE_DETECT.

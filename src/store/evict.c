@@ -1,11 +1,17 @@
 // Making room: S3-FIFO (Yang et al., SOSP '23) by the segment.
 //
-// New items go to probation, a tenth of the log. When room is needed, the oldest segment of
-// probation (if that is over its share) or of main is taken through: what was used in probation
-// moves to main, what was used in main moves to main's newest end with one use less, the rest
-// leaves. What leaves probation is remembered as a ghost, and goes to main at once if it comes
-// back. Moving goes into the shard's spare segment; the segment taken through then becomes the
-// spare, or is free.
+// New items go to probation, a small share of the log. When room is needed, the oldest segment of
+// probation (if that has its share) or of main is taken through: what was used in probation moves
+// to main, what was used in main moves to main's newest end with one use less, the rest leaves.
+// What leaves is remembered as a ghost. What comes back while it is, and had left probation, may go
+// to main, if main's hand, which goes on for its sake, has found as many bytes that nobody used.
+// How large the share is, how fast the hand goes on, and what is enough use is learnt
+// (store/tune.c). Moving goes into the shard's spare segment; the segment taken through then
+// becomes the spare, or is free.
+//
+// While a shard fills for the first time main gets its share of what comes, or a loop would find it
+// empty and run through probation alone. What left main is no candidate when it comes back: in a
+// loop main would be turned over for its own victims, for ever.
 //
 // Where every record is used, a round frees nothing; after some such rounds more is asked of a
 // record to stay, so that making room ends.
@@ -25,12 +31,12 @@
 #include "store/tune.h"
 
 enum {
-    GROUP = 16,             // records looked up together
-    PATIENCE = 32,          // rounds without gain before more is asked of a record
-    SPARSE_LOOKS = 128,     // segments among which the sparse are looked for at a time
-    COMPACT_MAX = 4,        // segments moved together
-    LOOKS_MAX = 4,          // segments of main looked through for one record
-    SWEEP_LOOKS = 16,       // segments asked whether they are due, each time room is made
+    GROUP = 16,          // records looked up together
+    PATIENCE = 32,       // rounds without gain before more is asked of a record
+    SPARSE_LOOKS = 128,  // segments among which the sparse are looked for at a time
+    COMPACT_MAX = 4,     // segments moved together
+    LOOKS_MAX = 4,       // segments of main looked through for one record
+    SWEEP_LOOKS = 16,    // segments asked whether they are due, each time room is made
 };
 
 // Uses a record must show to stay.
@@ -209,8 +215,8 @@ static unsigned fitting(const fb_store *store, const fb_shard *shard, uint32_t i
         live += segment->live;
         largest = segment->largest > largest ? segment->largest : largest;
         // Each segment that is filled may waste less than the largest record at its end.
-        if (count > 1 && live + (count - 1) * largest <=
-                             (count - 1) * (uint64_t)store->segment_size) {
+        if (count > 1 &&
+            live + (count - 1) * largest <= (count - 1) * (uint64_t)store->segment_size) {
             return count;
         }
     }
@@ -267,8 +273,7 @@ static void compact(fb_store *store, fb_shard *shard, const uint32_t *ids, unsig
                 fb_evict_drop(store, shard, &place, hash, true);
                 continue;
             }
-            if (fb_segment_at(store, target)->used + fb_record_size(record) >
-                store->segment_size) {
+            if (fb_segment_at(store, target)->used + fb_record_size(record) > store->segment_size) {
                 target = next_target(store, shard, queue, target);
             }
             move(store, shard, &place, target, fb_slot_frequency(fb_place_word(&place)));
@@ -319,9 +324,8 @@ static bool look_through_main(fb_store *store, fb_shard *shard) {
 static bool main_is_short(const fb_store *store, const fb_shard *shard, uint32_t size) {
     uint64_t margin = 2 * (uint64_t)(size > store->segment_size ? size : store->segment_size);
     uint64_t probation = shard->queues[FB_PROBATION].bytes;
-    return probation > margin &&
-           fb_tune_probation_full(&shard->tuning, probation - margin,
-                                  probation + shard->queues[FB_MAIN].bytes);
+    return probation > margin && fb_tune_probation_full(&shard->tuning, probation - margin,
+                                                        probation + shard->queues[FB_MAIN].bytes);
 }
 
 fb_queue_id fb_evict_admit(fb_store *store, fb_shard *shard, uint64_t hash, uint32_t size) {
@@ -360,8 +364,7 @@ fb_queue_id fb_evict_admit(fb_store *store, fb_shard *shard, uint64_t hash, uint
 static void sweep_some(fb_store *store, fb_shard *shard) {
     for (unsigned i = 0; i < SWEEP_LOOKS; i++) {
         uint32_t id = fb_segment_step(store, shard, &shard->stale);
-        if (id != 0 && id != shard->pinned &&
-            fb_segment_at(store, id)->due_ns <= shard->now_ns) {
+        if (id != 0 && id != shard->pinned && fb_segment_at(store, id)->due_ns <= shard->now_ns) {
             (void)fb_evict_sweep(store, shard, id, shard->now_ns);
         }
     }

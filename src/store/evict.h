@@ -6,8 +6,8 @@
 #include "store/bucket.h"
 #include "store/region.h"
 
-// Under the shard's lock. Where a new item belongs, of `size` bytes: its ghost is asked, and forgotten
-// (or kept as one that was denied).
+// Under the shard's lock. Where a new item belongs, of `size` bytes: its ghost is asked, and
+// forgotten (or kept as one that was denied).
 fb_queue_id fb_evict_admit(fb_store *store, fb_shard *shard, uint64_t hash, uint32_t size);
 // Under the shard's lock. Room for a record of `size` bytes in the queue; 0: there is none to be
 // had without waiting for the locks of other shards (fb_evict_relieve() does).

@@ -1,6 +1,6 @@
 // Ghosts: lines of 32 fingerprints, the newest first; a line to every 6 buckets, which is 32 ghosts
-// to 30 items at most. A line is filled only as far as makes the shard remember as many as it holds:
-// a longer memory takes what comes back after too long a time for a thing that is in demand.
+// to 30 items at most. A line is filled only as far as makes the shard remember as many as it
+// holds: a longer memory takes what comes back after too long a time for a thing that is in demand.
 //
 // 14 bits and 32 to a line: one new key in 500 is taken for one that was there. 30 bits and 16 to a
 // line took twice the memory, and lost what happened to crowd a line.

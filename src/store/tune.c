@@ -2,25 +2,25 @@
 //
 // How much is probation? Of what left each queue unused, some comes back soon (within an eighth of
 // the ghosts' memory). Where what left probation does so oftener than what left main, a larger
-// probation would have had it: the share grows; where it does so less often, the share shrinks, down
-// to where only what is used at once stays. ARC (FAST '03) counts all hits of its ghosts instead;
-// then a loop, which comes back late but whole, makes probation take everything.
+// probation would have had it: the share grows; where it does so less often, the share shrinks,
+// down to where only what is used at once stays. ARC (FAST '03) counts all hits of its ghosts
+// instead; then a loop, which comes back late but whole, makes probation take everything.
 //
 // Does main take in what comes back? In S3-FIFO always: main's hand goes on until it finds
 // something unused. In a loop a little larger than the cache that is ruin, since what it finds is
 // what will be needed next; where popularity is steady it wears down what is known of the popular.
-// But where what is popular changes, it is right. So the hand goes on by `pace` bytes for every byte
-// that comes back, and only what it has freed may be taken in; the rest is *denied* and goes through
-// probation once more. The pace rises where the denied come back clearly oftener than what main has
-// let go, and falls elsewhere. That the point lies at 1.6 (and not at 1, where both would be worth
-// the same) was found by measuring: near it lie steady traces, for which the slow hand is better,
-// and far beyond it those that change. At a pace of 1 main is nearly LIRS (SIGMETRICS '02): what is
-// used once a round stays.
+// But where what is popular changes, it is right. So the hand goes on by `pace` bytes for every
+// byte that comes back, and only what it has freed may be taken in; the rest is *denied* and goes
+// through probation once more. The pace rises where the denied come back clearly oftener than what
+// main has let go, and falls elsewhere. That the point lies at 1.6 (and not at 1, where both would
+// be worth the same) was found by measuring: near it lie steady traces, for which the slow hand is
+// better, and far beyond it those that change. At a pace of 1 main is nearly LIRS (SIGMETRICS '02):
+// what is used once a round stays.
 //
 // Does one use in probation make an item fit for main, or two? Mostly one; where things are used
-// twice in a row and then no more (blocks of files) main fills with what one use speaks for. A few of
-// the items that come into main are followed until its hand comes by, those that came for one use and
-// those that came back, and it is compared how many of each are in use.
+// twice in a row and then no more (blocks of files) main fills with what one use speaks for. A few
+// of the items that come into main are followed until its hand comes by, those that came for one
+// use and those that came back, and it is compared how many of each are in use.
 //
 // Counts are halved when they pass what the shard holds, so that the past fades. Every number here
 // may hold anything (a region found after a crash): it only makes for a while of odd choices.
@@ -28,20 +28,20 @@
 #include "store/tune.h"
 
 enum {
-    ONE = 1 << 16,             // a share of all
+    ONE = 1 << 16,  // a share of all
     SHARE_START = ONE / 10,
     SHARE_MIN = ONE * 3 / 100,
     SHARE_MAX = ONE / 4,
-    SHARE_SPEED = 20,          // a twentieth of all while everything is taken through once
+    SHARE_SPEED = 20,  // a twentieth of all while everything is taken through once
     PACE_ONE = 1 << 8,
     PACE_MAX = 16 * PACE_ONE,
-    PACE_SPEED = 2,            // e^2 while everything is taken through once
-    ITEMS_MIN = 1024,          // counts are kept of at least so many: fewer tell nothing
-    RARE = 160,                // one in so many back soon is as good as none
-    FOLLOWED_MIN = 64,         // so many must have been followed before ways are compared
+    PACE_SPEED = 2,     // e^2 while everything is taken through once
+    ITEMS_MIN = 1024,   // counts are kept of at least so many: fewer tell nothing
+    RARE = 160,         // one in so many back soon is as good as none
+    FOLLOWED_MIN = 64,  // so many must have been followed before ways are compared
     FOLLOWED_MAX = 512,
-    TRIED = 8,                 // one in so many
-    SOON_MIN = 48,             // so many must have come back soon before rates are compared
+    TRIED = 8,      // one in so many
+    SOON_MIN = 48,  // so many must have come back soon before rates are compared
 };
 
 static uint64_t clamp(uint64_t number, uint64_t low, uint64_t high) {
@@ -86,7 +86,8 @@ void fb_tune_pass(fb_tuning *tuning, uint64_t items, uint64_t hash, bool used) {
 }
 
 bool fb_tune_promotes(const fb_tuning *tuning, uint64_t items, uint64_t hash, unsigned uses) {
-    // Where two are asked, some of those with one come in to be followed, or nothing would be learnt.
+    // Where two are asked, some of those with one come in to be followed, or nothing would be
+    // learnt.
     bool tried = is_followed(items, hash) && (hash >> 45) % TRIED == 0;
     return uses >= 2 || (uses == 1 && (tuning->uses != 2 || tried));
 }
@@ -155,10 +156,10 @@ static int judge_pace(const fb_tuning *tuning, uint64_t items) {
     if (tuning->left[FB_GHOST_DENIED] < clamp(items / 8, ITEMS_MIN / 4, UINT32_MAX)) {
         return 0;
     }
-    uint64_t denied = (tuning->back[FB_GHOST_DENIED] + UINT64_C(1)) *
-                      (tuning->left[FB_GHOST_MAIN] + UINT64_C(4));
-    uint64_t let_go = (tuning->back[FB_GHOST_MAIN] + UINT64_C(1)) *
-                      (tuning->left[FB_GHOST_DENIED] + UINT64_C(4));
+    uint64_t denied =
+        (tuning->back[FB_GHOST_DENIED] + UINT64_C(1)) * (tuning->left[FB_GHOST_MAIN] + UINT64_C(4));
+    uint64_t let_go =
+        (tuning->back[FB_GHOST_MAIN] + UINT64_C(1)) * (tuning->left[FB_GHOST_DENIED] + UINT64_C(4));
     return denied * 10 > let_go * 16 ? 1 : -1;
 }
 
@@ -185,8 +186,8 @@ bool fb_tune_probation_full(const fb_tuning *tuning, uint64_t probation_bytes,
 
 void fb_tune_ask(fb_tuning *tuning, uint64_t size, uint64_t segment_bytes) {
     uint64_t more = size * clamp(tuning->pace, PACE_ONE, PACE_MAX) / PACE_ONE;
-    tuning->credit = clamp(tuning->credit + more, 0, 2 * (more > segment_bytes ? more
-                                                                             : segment_bytes));
+    tuning->credit =
+        clamp(tuning->credit + more, 0, 2 * (more > segment_bytes ? more : segment_bytes));
 }
 
 bool fb_tune_spend(fb_tuning *tuning, uint64_t bytes) {
@@ -196,8 +197,8 @@ bool fb_tune_spend(fb_tuning *tuning, uint64_t bytes) {
 }
 
 void fb_tune_freed(fb_tuning *tuning, uint64_t bytes, uint64_t segment_bytes) {
-    tuning->freed = clamp(tuning->freed + bytes, 0, 2 * (bytes > segment_bytes ? bytes
-                                                                             : segment_bytes));
+    tuning->freed =
+        clamp(tuning->freed + bytes, 0, 2 * (bytes > segment_bytes ? bytes : segment_bytes));
 }
 
 bool fb_tune_take(fb_tuning *tuning, uint64_t size) {

@@ -54,8 +54,16 @@ static void test_bench_trace__mistakes_in_text_are_told_with_their_line(void **s
     refuse(FB_STR("\n\r\n"), FB_TRACE_TEXT, 0, "there is no request in it");
 }
 
-#define ORACLE_1 "\1\0\0\0" "\7\0\0\0\0\0\0\1" "\0\2\0\0" "\2\0\0\0\0\0\0\0"
-#define ORACLE_2 "\2\0\0\0" "\7\0\0\0\0\0\0\2" "\1\0\0\0" "\377\377\377\377\377\377\377\377"
+#define ORACLE_1       \
+    "\1\0\0\0"         \
+    "\7\0\0\0\0\0\0\1" \
+    "\0\2\0\0"         \
+    "\2\0\0\0\0\0\0\0"
+#define ORACLE_2       \
+    "\2\0\0\0"         \
+    "\7\0\0\0\0\0\0\2" \
+    "\1\0\0\0"         \
+    "\377\377\377\377\377\377\377\377"
 
 static void test_bench_trace__oracle_general_is_little_endian_records(void **state) {
     (void)state;
@@ -100,7 +108,8 @@ static void test_bench_trace__many_keys_keep_their_numbers(void **state) {
 static void test_bench_trace__shares_are_parts_of_all(void **state) {
     (void)state;
     static fb_trace_figures figures;
-    static const char *const wrong[] = {"", "0", "1.5", "0.1,", ",0.1", "x", "-0.1", "nan", "0.1 ,1"};
+    static const char *const wrong[] = {"",  "0",    "1.5", "0.1,",  ",0.1",
+                                        "x", "-0.1", "nan", "0.1 ,1"};
     assert_ok(fb_trace_shares(FB_STR("0.001,0.5,1"), &figures));
     assert_int_equal(figures.case_count, 3);
     assert_true(figures.cases[1].share > 0.49 && figures.cases[1].share < 0.51);
@@ -125,11 +134,13 @@ static void test_bench_trace__tells_what_it_measured(void **state) {
     assert_ok(fb_trace_json(&figures, &json));
     assert_ok(fb_buf_byte(&text, '\0'));
     assert_ok(fb_buf_byte(&json, '\0'));
-    assert_non_null(strstr(text.ptr, "a \"trace\" (text): 4000 requests for 4000 distinct objects\n"));
+    assert_non_null(
+        strstr(text.ptr, "a \"trace\" (text): 4000 requests for 4000 distinct objects\n"));
     assert_non_null(strstr(text.ptr, "100 %"));
     assert_non_null(strstr(text.ptr, "S3-FIFO"));
-    assert_non_null(strstr(json.ptr, "{\"file\":\"a \\u0022trace\\u0022\",\"format\":\"text\","
-                                     "\"requests\":4000,\"distinct\":4000,"));
+    assert_non_null(strstr(json.ptr,
+                           "{\"file\":\"a \\u0022trace\\u0022\",\"format\":\"text\","
+                           "\"requests\":4000,\"distinct\":4000,"));
     assert_non_null(strstr(json.ptr, "\"objects\":40,"));
     assert_non_null(strstr(json.ptr, "\"lru_miss_ratio\":0."));
     // All fits: everything is missed once.

@@ -287,8 +287,8 @@ static void test_store_evict__main_is_slow_where_what_it_lets_go_returns(void **
     assert_false(fb_tune_take(&tuning, 200));
 }
 
-// Half of those that came back are in use when main's hand comes by; of those that came for one use,
-// as many as said.
+// Half of those that came back are in use when main's hand comes by; of those that came for one
+// use, as many as said.
 static void follow(fb_tuning *tuning, fb_rng *rng, unsigned used_percent) {
     for (unsigned i = 0; i < 3000; i++) {
         fb_way way = i % 2 == 0 ? FB_WAY_ONCE : FB_WAY_BACK;
