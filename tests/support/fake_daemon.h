@@ -28,6 +28,8 @@ typedef enum fake_mood {
     FAKE_HUNG,      // accepts and reads, never answers; what it was sent it does when it wakes
     FAKE_CUT,       // answers the half of a reply and hangs up
     FAKE_RUDE,      // hangs up instead of answering
+    FAKE_MUTE,      // does what it is told, and hangs up without an answer
+    FAKE_LATE,      // connections from before this mood have to wait for the next one
     FAKE_OTHER,     // speaks another protocol
     FAKE_REFUSES,   // answers every command with `refusal`
 } fake_mood;
@@ -36,6 +38,7 @@ typedef struct fake_conn {
     int fd;
     fb_buf in, out;
     bool ended;
+    bool old;  // from before FAKE_LATE
 } fake_conn;
 
 typedef struct fake_daemon {
@@ -269,7 +272,7 @@ static inline bool fake_step(fake_daemon *fake, fake_conn *conn) {
 }
 
 static inline void fake_serve(fake_daemon *fake, fake_conn *conn) {
-    if (fake->mood == FAKE_HUNG) {
+    if (fake->mood == FAKE_HUNG || (fake->mood == FAKE_LATE && conn->old)) {
         return;
     }
     if (fake->mood == FAKE_OTHER && conn->in.len > 0) {
@@ -283,6 +286,10 @@ static inline void fake_serve(fake_daemon *fake, fake_conn *conn) {
         return;
     }
     while (fake_step(fake, conn)) {
+    }
+    if (fake->mood == FAKE_MUTE && conn->out.len > 0) {
+        fake_close(conn);
+        return;
     }
     if (fake->mood == FAKE_CUT && conn->out.len > 0) {
         conn->out.len = (conn->out.len + 1) / 2;
@@ -301,6 +308,7 @@ static inline void fake_accept(fake_daemon *fake) {
     for (int i = 0; fd >= 0 && i < FAKE_CONNS; i++) {
         if (fake->conns[i].fd < 0) {
             fake->conns[i].fd = fd;
+            fake->conns[i].old = false;
             fake->accepted++;
             return;
         }
@@ -431,6 +439,9 @@ static inline void fake_free(fake_daemon *fake) {
 static inline void fake_set_mood(fake_daemon *fake, fake_mood mood) {
     pthread_mutex_lock(&fake->lock);
     fake->mood = mood;
+    for (int i = 0; i < FAKE_CONNS; i++) {
+        fake->conns[i].old = true;
+    }
     pthread_mutex_unlock(&fake->lock);
     fake_wake(fake);
 }
