@@ -210,15 +210,15 @@ static bool put_value(fb_py_writer *writer, PyObject *value) {
 }
 
 // "price(): the argument 'when' cannot be part of a key: an object of type socket" and a way out.
-static void blame(PyObject *prefix, PyObject *name) {
+static void blame(PyObject *function, PyObject *name) {
     PyObject *type, *error, *trace;
     PyErr_Fetch(&type, &error, &trace);
     if (PyErr_GivenExceptionMatches(type, PyExc_TypeError) ||
         PyErr_GivenExceptionMatches(type, PyExc_UnicodeError)) {
         PyErr_Format(PyExc_TypeError,
-                     "%U: the argument '%U' cannot be part of a key: %S (say how with key=, or leave "
-                     "self out with method=True)",
-                     prefix, name, error ? error : Py_None);
+                     "%U(): the argument '%U' cannot be part of a key: %S (say how with key=, or "
+                     "leave self out with method=True)",
+                     function, name, error ? error : Py_None);
         Py_XDECREF(type);
         Py_XDECREF(error);
         Py_XDECREF(trace);
@@ -227,25 +227,30 @@ static void blame(PyObject *prefix, PyObject *name) {
     }
 }
 
-static bool put_arguments(fb_py_writer *writer, PyObject *prefix, PyObject *names,
+static bool put_arguments(fb_py_writer *writer, PyObject *function, PyObject *names,
                           PyObject *values) {
-    bool good = put_text(writer, prefix) && put(writer, "[", 1);
+    bool good = put(writer, "[", 1);
     for (Py_ssize_t i = 0; good && i < PyTuple_GET_SIZE(values); i++) {
         good = i == 0 || put(writer, ",", 1);
         if (good && !put_value(writer, PyTuple_GET_ITEM(values, i))) {
-            blame(prefix, PyTuple_GET_ITEM(names, i));
+            blame(function, PyTuple_GET_ITEM(names, i));
             good = false;
         }
     }
     return good && put(writer, "]", 1);
 }
 
-// make_key(prefix, names, values): the prefix and the values as a list. `names` has a name for each
-// value, for the error.
+static bool are_arguments(PyObject *const *args, Py_ssize_t count) {
+    return count == 4 && PyUnicode_Check(args[0]) && PyUnicode_Check(args[1]) &&
+           PyTuple_Check(args[2]) && PyTuple_Check(args[3]) &&
+           PyTuple_GET_SIZE(args[2]) >= PyTuple_GET_SIZE(args[3]);
+}
+
+// make_key(prefix, function, names, values): the prefix and the values as a list. The function's
+// name and a name for each value are for the error.
 PyObject *fb_py_make_key(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    if (count != 3 || !PyUnicode_Check(args[0]) || !PyTuple_Check(args[1]) ||
-        !PyTuple_Check(args[2]) || PyTuple_GET_SIZE(args[1]) < PyTuple_GET_SIZE(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "make_key() takes a prefix, names, and a value for each");
+    if (!are_arguments(args, count)) {
+        PyErr_SetString(PyExc_TypeError, "make_key() takes two str and two tuples");
         return NULL;
     }
     fb_py_writer writer;
@@ -254,7 +259,7 @@ PyObject *fb_py_make_key(PyObject *module, PyObject *const *args, Py_ssize_t cou
     writer.room = sizeof writer.first;
     writer.bytes = writer.first;
     PyObject *key = NULL;
-    if (put_arguments(&writer, args[0], args[1], args[2])) {
+    if (put_text(&writer, args[0]) && put_arguments(&writer, args[1], args[2], args[3])) {
         key = PyUnicode_DecodeUTF8(writer.bytes, (Py_ssize_t)writer.len, NULL);
     }
     if (writer.bytes != writer.first) {

@@ -160,7 +160,7 @@ static PyMethodDef functions[] = {
     {"unpack", (PyCFunction)(void (*)(void))fb_py_unpack, METH_FASTCALL,
      "unpack($module, packed, default, /)\n--\n\nThe result again; default: these bytes are none."},
     {"make_key", (PyCFunction)(void (*)(void))fb_py_make_key, METH_FASTCALL,
-     "make_key($module, prefix, names, values, /)\n--\n\nThe key of a call: prefix and values."},
+     "make_key($module, prefix, function, names, values, /)\n--\n\nThe key of a call: prefix and values."},
     {NULL, NULL, 0, NULL},
 };
 

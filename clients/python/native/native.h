@@ -89,7 +89,7 @@ PyObject *fb_py_unpack(PyObject *module, PyObject *const *args, Py_ssize_t count
 
 // ----------------------------------------------------------------------------------------- keys
 
-// make_key(prefix, names, values): see keys.c.
+// make_key(prefix, function, names, values): see keys.c.
 PyObject *fb_py_make_key(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 // --------------------------------------------------------------------------------------- client

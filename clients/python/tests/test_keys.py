@@ -70,7 +70,7 @@ class Keys(TestCase):
         circle = []
         circle.append(circle)
         for value in (object(), {1, 2}, {1: 2}, [object()], "\ud800", lambda: 0, bytearray(b"x")):
-            with self.assertRaisesRegex(TypeError, r"\.f: the argument 'when' cannot be part of a key: .*key="):
+            with self.assertRaisesRegex(TypeError, r"\.f\(\): the argument 'when' cannot be part of a key: .*key="):
                 self.key_of(f, 1, value)
         with self.assertRaisesRegex(TypeError, "the argument 'rest'"):
             self.key_of(f, 1, 2, object())

@@ -82,7 +82,7 @@ def key_maker(function, method):
     bind = Binder(inspect.signature(function))
     prefix = prefix_of(function)
     first = 1 if method else 0
-    write = functools.partial(_native.make_key, prefix, bind.names[first:])
+    write = functools.partial(_native.make_key, prefix, function.__qualname__, bind.names[first:])
 
     def make(args, kwargs):
         values = bind(args, kwargs)

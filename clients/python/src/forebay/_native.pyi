@@ -1,6 +1,6 @@
 import datetime
 from types import TracebackType
-from typing import Any, Dict, Iterable, Mapping, Optional, Type, TypeVar, Union
+from typing import Any, Dict, Iterable, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 Key = Union[str, bytes]
 TTL = Union[int, float, datetime.timedelta, None]
@@ -67,4 +67,6 @@ class Client:
 
 def pack(value: Any, /) -> bytes: ...
 def unpack(packed: bytes, default: Any, /) -> Any: ...
-def make_key(prefix: str, names: tuple[str, ...], values: tuple[Any, ...], /) -> str: ...
+def make_key(
+    prefix: str, function: str, names: Tuple[str, ...], values: Tuple[Any, ...], /
+) -> str: ...
