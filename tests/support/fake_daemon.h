@@ -28,7 +28,7 @@ typedef enum fake_mood {
     FAKE_HUNG,      // accepts and reads, never answers; what it was sent it does when it wakes
     FAKE_CUT,       // answers the half of a reply and hangs up
     FAKE_RUDE,      // hangs up instead of answering
-    FAKE_MUTE,      // does what it is told, and hangs up without an answer
+    FAKE_MUTE,      // on connections from before it does what it is told, and hangs up unanswered
     FAKE_LATE,      // connections from before this mood have to wait for the next one
     FAKE_OTHER,     // speaks another protocol
     FAKE_REFUSES,   // answers every command with `refusal`
@@ -287,7 +287,7 @@ static inline void fake_serve(fake_daemon *fake, fake_conn *conn) {
     }
     while (fake_step(fake, conn)) {
     }
-    if (fake->mood == FAKE_MUTE && conn->out.len > 0) {
+    if (fake->mood == FAKE_MUTE && conn->old && conn->out.len > 0) {
         fake_close(conn);
         return;
     }
