@@ -106,8 +106,7 @@ FB_API FB_CHECK_RESULT int fb_store_attach(int fd, uint64_t app_format, uint64_t
                                            fb_store **store, fb_error *error);
 // The writer's sign of life, for those attached, at least every few hundred milliseconds.
 FB_API void fb_store_beat(fb_store *store, int64_t now_ns);
-// Says that nobody writes here any more, until it is adopted: readers turn away at once. (Also through an
-// adopted or attached-for-writing handle of a writer that died.)
+// Says that nobody writes here any more, until it is adopted: readers turn away at once.
 FB_API void fb_store_retire(fb_store *store);
 // Whether the region has a writer: not retired, and it beat within patience_ns before now_ns.
 FB_API bool fb_store_alive_at(const fb_store *store, int64_t now_ns, int64_t patience_ns);

@@ -4,9 +4,9 @@
 // setting and clearing `busy`, under the shard's lock. So a shard that is not busy is as its writer
 // left it between two calls; one that is busy is not looked at and is dropped: emptied. What all
 // shards share (the pool: which segments are free, what is committed) is never believed; it follows
-// from what the shards hold, and is made anew. A call that works on two shards at once (making room,
-// store/evict.c) is busy in both. A resize that was cut off has not happened; the limit is that of
-// the options. Clearing has been done in some shards.
+// from what the shards hold, and is made anew. A call that works on two shards at once (making
+// room, store/evict.c) is busy in both. A resize that was cut off has not happened; the limit is
+// that of the options. Clearing has been done in some shards.
 //
 // Beside that nothing is taken for granted: every number that writing relies on is checked before
 // anything is changed, for a mistake of an older program, or of memory, must not bring this one
@@ -403,8 +403,8 @@ static int settle_segments(const audit *work) {
     uint8_t *map = store->base + region->used_map.offset;
     uint64_t from = 0;
     uint64_t end = 0;
-    int result = settle_zone(store, &region->segments,
-                             (work->highest + UINT64_C(1)) * sizeof(fb_segment));
+    int result =
+        settle_zone(store, &region->segments, (work->highest + UINT64_C(1)) * sizeof(fb_segment));
     if (result == FB_OK) {
         result = settle_zone(store, &region->used_map, work->highest / 8 + UINT64_C(1));
     }
@@ -551,14 +551,16 @@ static int judge(const fb_store *store, const fb_store_options *options, fb_erro
                             region->shard_count, options->shard_count);
     }
     if (options->app_bytes != store->app_bytes) {
-        return fb_error_set(error, FB_EINVAL, "the region has room of another size beside its items");
+        return fb_error_set(error, FB_EINVAL,
+                            "the region has room of another size beside its items");
     }
     if (!sound_pool(store)) {
         return fb_error_set(error, FB_EINVAL, "the region's pool of segments is damaged");
     }
     if (limit < FB_STORE_LIMIT_MIN || limit > region->limit_max ||
         limit < fb_mapping_floor_of(store)) {
-        return fb_error_set(error, FB_EINVAL, "the region was made for limits that are far from %llu",
+        return fb_error_set(error, FB_EINVAL,
+                            "the region was made for limits that are far from %llu",
                             (unsigned long long)limit);
     }
     return FB_OK;

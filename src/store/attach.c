@@ -1,14 +1,14 @@
 // Attaching: somebody else's region, mapped after its header was found to say nothing impossible.
 //
 // The header is copied first, and only the copy is looked at: whoever made the region may be at
-// work on it, or mean harm. A header is believed if the sizes in it are possible ones and the layout
-// that follows from them (the same arithmetic that made it) is what it says and fills the file
-// exactly. From then on the layout is that of the copy, and reading (store/read.c) bounds by it what
-// it finds in the region: nothing there can lead out of the mapping.
+// work on it, or mean harm. A header is believed if the sizes in it are possible ones and the
+// layout that follows from them (the same arithmetic that made it) is what it says and fills the
+// file exactly. From then on the layout is that of the copy, and reading (store/read.c) bounds by
+// it what it finds in the region: nothing there can lead out of the mapping.
 //
-// What remains is a file that is made shorter while it is mapped: touching what is gone is a SIGBUS.
-// The store never does that, and gives parts back as holes, which read as zero. Whether to trust
-// whoever else may write to the file is decided before, by its owner and mode.
+// What remains is a file that is made shorter while it is mapped: touching what is gone is a
+// SIGBUS. The store never does that, and gives parts back as holes, which read as zero. Whether to
+// trust whoever else may write to the file is decided before, by its owner and mode.
 
 #include "store/attach.h"
 
@@ -25,7 +25,8 @@
 static int copy_header(int fd, fb_region *header, uint64_t *size, fb_error *error) {
     struct stat about;
     if (fstat(fd, &about) != 0) {
-        return fb_error_set(error, FB_EIO, "the region's file cannot be looked at (errno %d)", errno);
+        return fb_error_set(error, FB_EIO, "the region's file cannot be looked at (errno %d)",
+                            errno);
     }
     if (!S_ISREG(about.st_mode) || about.st_size < (off_t)sizeof(*header)) {
         return fb_error_set(error, FB_EINVAL, "the file is no region: it is too short");
@@ -65,7 +66,8 @@ static bool agrees(const fb_region *header, uint64_t file_size, fb_layout *layou
 static int judge(const fb_region *header, const fb_store_options *expected, uint64_t file_size,
                  fb_layout *layout, fb_error *error) {
     if (header->magic != FB_REGION_MAGIC) {
-        return fb_error_set(error, FB_EINVAL, "the file is no region, or one that was not finished");
+        return fb_error_set(error, FB_EINVAL,
+                            "the file is no region, or one that was not finished");
     }
     if (header->format != FB_REGION_FORMAT) {
         return fb_error_set(error, FB_EINVAL, "the region has format %u, this program reads %d",
@@ -105,8 +107,7 @@ int fb_attach_map(fb_store *store, int fd, bool read_only, const fb_store_option
     return FB_OK;
 }
 
-int fb_store_attach(int fd, uint64_t app_format, uint64_t boot, fb_store **store,
-                    fb_error *error) {
+int fb_store_attach(int fd, uint64_t app_format, uint64_t boot, fb_store **store, fb_error *error) {
     *store = NULL;
     fb_store *made = fb_mem_zero(1, sizeof(*made));
     if (made == NULL) {
@@ -137,7 +138,8 @@ bool fb_store_alive_at(const fb_store *store, int64_t now_ns, int64_t patience_n
         return false;
     }
     int64_t beat_ns = atomic_load_explicit(&store->region->beat_ns, memory_order_relaxed);
-    // The writer may have beaten since the caller read its clock; much later is no beat of this boot.
+    // The writer may have beaten since the caller read its clock; much later is no beat of this
+    // boot.
     int64_t since_ns;
     return beat_ns != INT64_MIN && !__builtin_sub_overflow(now_ns, beat_ns, &since_ns) &&
            since_ns < patience_ns && since_ns > -patience_ns;

@@ -9,17 +9,17 @@
 // and one of a third of a segment costs a third. Before free segments could be warm in part, each
 // such record cost its page faults anew, thirty times the copying.
 //
-// In a file, memory is reserved before it is counted: a touch of what a full file system has no room
-// for is fatal. Where it has none within the limit, that is as if the limit were reached there. A
-// little is always left to it (store/mapping.c), for a reader may still be looking at what was just
-// given back, which takes a page again: one that nobody counts, and that the sweep takes away where
-// there is so little room that it matters.
+// In a file, memory is reserved before it is counted: a touch of what a full file system has no
+// room for is fatal. Where it has none within the limit, that is as if the limit were reached
+// there. A little is always left to it (store/mapping.c), for a reader may still be looking at what
+// was just given back, which takes a page again: one that nobody counts, and that the sweep takes
+// away where there is so little room that it matters.
 //
 // Large stores take memory for the log by the huge page, where that much is left of the limit: what
 // is not used of it at once is warm. Giving back a part of one makes it small pages for good.
 //
-// What clear() took from a shard is one list, whose segments come among the free ones when memory is
-// asked for, or by the sweep: so clearing costs the same however much there was.
+// What clear() took from a shard is one list, whose segments come among the free ones when memory
+// is asked for, or by the sweep: so clearing costs the same however much there was.
 //
 // A run is found first-fit in the map of segments in use. The search is linear in the part of the
 // map that is in use, which is a few cache lines; it was not worth a tree.
@@ -29,8 +29,8 @@
 #include "store/mapping.h"
 
 enum {
-    SHRINK_MAX = 64 << 10,      // bytes given back in one step
-    DIGEST = 64                 // cleared segments made free by a sweep
+    SHRINK_MAX = 64 << 10,  // bytes given back in one step
+    DIGEST = 64             // cleared segments made free by a sweep
 };
 
 static uint8_t *used_map(const fb_store *store) {
@@ -249,8 +249,7 @@ static bool take_extent(fb_store *store) {
         return false;
     }
     uint32_t id = find_extent(store);
-    if (id == 0 || !reach(store, id + length - 1) ||
-        region->committed + FB_HUGE > region->limit ||
+    if (id == 0 || !reach(store, id + length - 1) || region->committed + FB_HUGE > region->limit ||
         !reserve(store, fb_segment_offset(store, id), FB_HUGE)) {
         return false;
     }

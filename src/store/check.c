@@ -73,8 +73,8 @@ static uint64_t check_segment(const fb_store *store, const fb_shard *shard, uint
         int64_t expires_ns = fb_record_expires(record);
         FB_ASSERT(expires_ns == 0 || segment->due_ns <= expires_ns);
         FB_ASSERT(segment->largest >= fb_record_size(record));
-        bool found = fb_bucket_find_offset(store, shard, fb_record_hash(store, record), offset,
-                                           &place);
+        bool found =
+            fb_bucket_find_offset(store, shard, fb_record_hash(store, record), offset, &place);
         FB_ASSERT(found);
     }
     FB_ASSERT(at == segment->used && live == segment->live);
@@ -129,8 +129,8 @@ static void check_log(const fb_store *store, const fb_shard *shard, sums *parts)
 
 static void check_budget(const fb_store *store, const sums *parts) {
     const fb_region *region = store->region;
-    uint64_t fixed = region->segments.offset + region->segments.committed +
-                     region->used_map.committed;
+    uint64_t fixed =
+        region->segments.offset + region->segments.committed + region->used_map.committed;
     uint64_t warm = 0;
     for (uint32_t id = region->warm; id != 0; id = fb_segment_at(store, id)->next) {
         FB_ASSERT(fb_segment_at(store, id)->state == FB_SEGMENT_FREE);
@@ -167,8 +167,8 @@ void fb_store_check(fb_store *store) {
         check_cursor(store, shard, &shard->turn);
         check_cursor(store, shard, &shard->stale);
         check_cursor(store, shard, &shard->sparse);
-        parts.zones += shard->buckets.committed + shard->overflow.committed +
-                       shard->ghosts.committed;
+        parts.zones +=
+            shard->buckets.committed + shard->overflow.committed + shard->ghosts.committed;
         fb_shard_unlock(shard);
     }
     pthread_mutex_lock(&region->pool_lock);

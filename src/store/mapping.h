@@ -1,5 +1,5 @@
-// store/mapping.h -- making and mapping a region, and giving it back. One thread at a time but where
-// said.
+// store/mapping.h -- making and mapping a region, and giving it back. One thread at a time but
+// where said.
 
 #ifndef FB_STORE_MAPPING_H
 #define FB_STORE_MAPPING_H

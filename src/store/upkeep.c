@@ -18,12 +18,12 @@
 #include "store/segment.h"
 
 enum {
-    HOLD_ITEMS = 4096,     // swept under one lock
-    HOLD_LOOKS = 1024,     // segments whose dates are looked at before the budget is asked again
-    SEGMENTS_PER_ITEM = 8, // looking at a segment's dates costs an eighth of looking at an item
-    TURN_EVERY = 4,        // segments swept, one of them not for being due
-    TRIM_MIN = 128,        // overflow buckets, below which they are not worth moving
-    CROWDED_MORE = 6       // items a bucket at which the index is worth evicting for
+    HOLD_ITEMS = 4096,      // swept under one lock
+    HOLD_LOOKS = 1024,      // segments whose dates are looked at before the budget is asked again
+    SEGMENTS_PER_ITEM = 8,  // looking at a segment's dates costs an eighth of looking at an item
+    TURN_EVERY = 4,         // segments swept, one of them not for being due
+    TRIM_MIN = 128,         // overflow buckets, below which they are not worth moving
+    CROWDED_MORE = 6        // items a bucket at which the index is worth evicting for
 };
 
 // The index must grow even if the limit is reached: chains would get longer without end.
@@ -241,8 +241,8 @@ uint64_t fb_store_clear(fb_store *store) {
 
 void fb_store_stats_read(fb_store *store, fb_store_stats *stats) {
     fb_region *region = store->region;
-    *stats = (fb_store_stats){
-        .limit_bytes = atomic_load_explicit(&region->limit, memory_order_relaxed)};
+    *stats =
+        (fb_store_stats){.limit_bytes = atomic_load_explicit(&region->limit, memory_order_relaxed)};
     if (store->read_only) {
         return;
     }

@@ -9,8 +9,9 @@
 // something is not there is always allowed, but it must not be the rule.
 //
 // `test_store_crash --kills 10000` does ten thousand; `--file PATH` puts the region there, such as
-// on a tmpfs that is smaller than it (then what could not be stored is no failure). Some of the kills hit the process after a
-// random number of single steps (ptrace) into one operation, where the system allows that.
+// on a tmpfs that is smaller than it (then what could not be stored is no failure). Some of the
+// kills hit the process after a random number of single steps (ptrace) into one operation, where
+// the system allows that.
 
 #include <forebay/store.h>
 
@@ -38,10 +39,10 @@ enum {
 #else
     KILLS = 300,
 #endif
-    STEPPED_EVERY = 10, // one kill of so many by single steps
+    STEPPED_EVERY = 10,  // one kill of so many by single steps
     STEPS_MAX = 4000,
     PAUSE_MAX_NS = 1500000,
-    KEPT_PERCENT = 5    // of the items, after a kill, at least, in the mean
+    KEPT_PERCENT = 5  // of the items, after a kill, at least, in the mean
 };
 
 typedef struct record {
@@ -277,22 +278,22 @@ static bool pick_some(void *arg, const fb_item *item) {
 static void change_whole(writer *self) {
     uint64_t chance = fb_rng_next(&self->rng) >> 16;
     switch (fb_rng_below(&self->rng, 12)) {
-    case 0:
-        if (fb_rng_below(&self->rng, 8) == 0) {
-            (void)fb_store_clear(self->store);
-        }
-        break;
-    case 1:
-        (void)fb_store_remove_if(self->store, shared->now_ns, pick_some, &chance);
-        break;
-    case 2:
-        if (failed(fb_store_resize(self->store, LIMIT - chance % (LIMIT / 3)))) {
-            abort();
-        }
-        break;
-    default:
-        (void)fb_store_sweep(self->store, shared->now_ns, chance % 2000);
-        break;
+        case 0:
+            if (fb_rng_below(&self->rng, 8) == 0) {
+                (void)fb_store_clear(self->store);
+            }
+            break;
+        case 1:
+            (void)fb_store_remove_if(self->store, shared->now_ns, pick_some, &chance);
+            break;
+        case 2:
+            if (failed(fb_store_resize(self->store, LIMIT - chance % (LIMIT / 3)))) {
+                abort();
+            }
+            break;
+        default:
+            (void)fb_store_sweep(self->store, shared->now_ns, chance % 2000);
+            break;
     }
 }
 
@@ -493,11 +494,12 @@ static void test_store__a_writer_may_be_killed_at_any_instruction(void **state) 
     int status = 0;
     assert_int_equal(waitpid(reader, &status, 0), reader);
     assert_int_equal(status, 0);
-    print_message("%u kills (%u by steps) in %.1f s; %llu reads beside them, %.0f %% hits; %llu "
-                  "shards dropped; %.0f items there in the mean\n",
-                  kills, stepped, seconds() - begin, (unsigned long long)shared->reads,
-                  100.0 * (double)shared->hits / (double)(shared->reads + 1),
-                  (unsigned long long)all.dropped, (double)all.items / kills);
+    print_message(
+        "%u kills (%u by steps) in %.1f s; %llu reads beside them, %.0f %% hits; %llu "
+        "shards dropped; %.0f items there in the mean\n",
+        kills, stepped, seconds() - begin, (unsigned long long)shared->reads,
+        100.0 * (double)shared->hits / (double)(shared->reads + 1), (unsigned long long)all.dropped,
+        (double)all.items / kills);
     assert_true(all.items / kills > KEYS * KEPT_PERCENT / 100);
     munmap(shared, sizeof(*shared));
     (void)close(region_fd);
