@@ -340,6 +340,33 @@ static void test_store__costs_forty_bytes_an_item_at_most(void **state) {
     fb_store_free(store);
 }
 
+// Little by little: many small sweeps, others at work between them.
+static void test_store__small_sweeps_find_all_that_expired(void **state) {
+    (void)state;
+    enum { ITEMS = 40000, BUDGET = 50 };
+    fb_store *store = make(16 << 20, 0);
+    char text[64];
+    for (unsigned i = 0; i < ITEMS; i++) {
+        fb_item item = {.key = key_of("aging", i, text), .value = {bytes, 100}};
+        item.expires_ns = i % 4 == 0 ? 0 : NOW + 1 + i % 3;
+        assert_ok(fb_store_put(store, &item, NOW, NULL));
+    }
+    uint64_t removed = 0;
+    unsigned sweeps = 0;
+    for (; removed < ITEMS / 4 * 3 && sweeps < 3 * ITEMS / BUDGET; sweeps++) {
+        removed += fb_store_sweep(store, NOW + 10, BUDGET);
+        if (sweeps % 4 == 0) {
+            put(store, "other", sweeps, 100);
+        }
+    }
+    assert_int_equal(removed, ITEMS / 4 * 3);
+    fb_store_check(store);
+    // Nothing is left to do, and that costs no more than a look at each segment.
+    assert_int_equal(fb_store_sweep(store, NOW + 10, 10 * ITEMS), 0);
+    assert_int_equal(count_there(store, "aging", ITEMS), ITEMS / 4);
+    fb_store_free(store);
+}
+
 static void test_store__deleted_bytes_are_used_again_without_evicting(void **state) {
     (void)state;
     fb_store *store = make(8 << 20, 0);
@@ -601,6 +628,7 @@ int main(void) {
         cmocka_unit_test(test_store__the_limit_holds_with_huge_pages),
         cmocka_unit_test(test_store__an_idle_store_costs_little),
         cmocka_unit_test(test_store__costs_forty_bytes_an_item_at_most),
+        cmocka_unit_test(test_store__small_sweeps_find_all_that_expired),
         cmocka_unit_test(test_store__deleted_bytes_are_used_again_without_evicting),
         cmocka_unit_test(test_store__what_expired_makes_room_before_what_lives),
         cmocka_unit_test(test_store__the_index_grows_with_items_also_when_the_store_is_full),
