@@ -1,10 +1,14 @@
 // Random programs against an oracle that is one array. The oracle knows what was stored; the store
 // may have evicted some of it, but then it must have counted that, and with room for everything it
-// must not.
+// must not. Where the store lies in a file, it is restarted now and then, and what is asked for is
+// asked for through a handle for reading, too.
 
 #include <forebay/store.h>
 
 #include "support.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { KEYS_MAX = 4000, VALUE_MAX = 200000 };
 
@@ -19,6 +23,8 @@ typedef struct known {
 
 typedef struct world {
     fb_store *store;
+    fb_store *reader;  // of the same file
+    fb_store_options options;
     fb_rng rng;
     int64_t now_ns;
     unsigned key_count;
@@ -80,7 +86,12 @@ static void peek(world *w, unsigned number) {
     char text[4096];
     known *what = &w->keys[number];
     expire(w, what);
-    learn(w, what, fb_store_peek(w->store, key_of(number, text), w->now_ns, compare, what));
+    int result = fb_store_peek(w->store, key_of(number, text), w->now_ns, compare, what);
+    learn(w, what, result);
+    if (w->reader != NULL) {
+        assert_result(fb_store_peek(w->reader, key_of(number, text), w->now_ns, compare, what),
+                      result);
+    }
 }
 
 static known invent(world *w) {
@@ -232,8 +243,7 @@ static void get_copy(world *w, unsigned number) {
     const known *what = &w->keys[number];
     fb_item item;
     size_t room = below(w, 2) == 0 ? sizeof(copy) : below(w, 500);
-    int result =
-        fb_store_get_copy(w->store, key_of(number, text), w->now_ns, copy, room, &item);
+    int result = fb_store_get_copy(w->store, key_of(number, text), w->now_ns, copy, room, &item);
     if (!what->there) {
         assert_result(result, FB_MISS);
     } else if (what->value_len + what->extra_len > room) {
@@ -257,9 +267,8 @@ static void put_if(world *w, unsigned number) {
     bool holds = condition == FB_STORE_IF_ABSENT    ? !old->there
                  : condition == FB_STORE_IF_PRESENT ? old->there
                                                     : old->there && expected == old->version;
-    assert_result(
-        fb_store_put_if(w->store, &item, condition, expected, w->now_ns, &what.version),
-        holds ? FB_OK : FB_REFUSED);
+    assert_result(fb_store_put_if(w->store, &item, condition, expected, w->now_ns, &what.version),
+                  holds ? FB_OK : FB_REFUSED);
     if (holds) {
         *old = what;
     }
@@ -277,20 +286,39 @@ static void touch(world *w, unsigned number) {
     what->expires_ns = expires_ns;
 }
 
+static void restart(world *w) {
+    fb_store_adopted adopted;
+    fb_store_stats before, after;
+    fb_store_stats_read(w->store, &before);
+    fb_store_free(w->store);
+    assert_ok(fb_store_adopt(&w->options, &w->store, &adopted, NULL));
+    fb_store_check(w->store);
+    fb_store_stats_read(w->store, &after);
+    assert_int_equal(adopted.shards_dropped, 0);
+    assert_int_equal(adopted.items, before.items);
+    assert_int_equal(after.items, before.items);
+    assert_int_equal(after.evictions, before.evictions);
+}
+
 static void rare_step(world *w) {
     switch (below(w, 6)) {
-    case 0:
-        scan(w);
-        break;
-    case 1:
-        remove_some(w);
-        break;
-    case 2:
-        (void)fb_store_sweep(w->store, w->now_ns, below(w, 3000));
-        break;
-    default:
-        fb_store_check(w->store);
-        break;
+        case 3:
+            if (w->reader != NULL) {
+                restart(w);
+            }
+            break;
+        case 0:
+            scan(w);
+            break;
+        case 1:
+            remove_some(w);
+            break;
+        case 2:
+            (void)fb_store_sweep(w->store, w->now_ns, below(w, 3000));
+            break;
+        default:
+            fb_store_check(w->store);
+            break;
     }
 }
 
@@ -303,35 +331,35 @@ static void step(world *w) {
     }
     peek(w, number);
     switch (below(w, 16)) {
-    case 12:
-    case 13:
-        get_copy(w, number);
-        break;
-    case 14:
-        put_if(w, number);
-        break;
-    case 15:
-        touch(w, number);
-        break;
-    case 0:
-        del(w, number);
-        break;
-    case 1:
-    case 2:
-        edit(w, number);
-        break;
-    case 3:
-        get_many(w);
-        break;
-    case 4:
-    case 5:
-    case 6:
-    case 7:
-        get(w, number);
-        break;
-    default:
-        put(w, number);
-        break;
+        case 12:
+        case 13:
+            get_copy(w, number);
+            break;
+        case 14:
+            put_if(w, number);
+            break;
+        case 15:
+            touch(w, number);
+            break;
+        case 0:
+            del(w, number);
+            break;
+        case 1:
+        case 2:
+            edit(w, number);
+            break;
+        case 3:
+            get_many(w);
+            break;
+        case 4:
+        case 5:
+        case 6:
+        case 7:
+            get(w, number);
+            break;
+        default:
+            put(w, number);
+            break;
     }
 }
 
@@ -356,6 +384,7 @@ static void finish(world *w) {
         assert_int_equal(w->lost, stats.evictions);
     }
     assert_true(w->may_evict || stats.evictions == 0);
+    fb_store_free(w->reader);
     fb_store_free(w->store);
 }
 
@@ -365,7 +394,11 @@ static void run(world *w, const fb_store_options *options, unsigned steps) {
     }
     w->rng = test_rng();
     w->now_ns = 1;
+    w->options = *options;
     assert_ok(fb_store_new(options, &w->store));
+    if (options->in_file) {
+        assert_ok(fb_store_attach(options->fd, 0, 0, &w->reader, NULL));
+    }
     w->value_max = fb_store_value_max(w->store) - 4000;
     w->value_max = w->value_max < VALUE_MAX ? w->value_max : VALUE_MAX;
     for (unsigned i = 0; i < steps; i++) {
@@ -404,11 +437,26 @@ static void test_store__expiry_and_eviction_together_lose_nothing_else(void **st
     }
 }
 
+static void test_store__restarts_lose_nothing_either(void **state) {
+    (void)state;
+    static world w;
+    for (unsigned i = 0; i < 4; i++) {
+        w = (world){.key_count = KEYS_MAX, .may_evict = i > 0, .may_expire = i % 2 == 0};
+        fb_store_options options = {.limit_bytes = UINT64_C(1) << (i == 0 ? 28 : 19 + i),
+                                    .seed = i,
+                                    .in_file = true,
+                                    .fd = memfd_create("region", MFD_CLOEXEC)};
+        run(&w, &options, 40000);
+        (void)close(options.fd);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_store__loses_nothing_while_there_is_room),
         cmocka_unit_test(test_store__counts_every_item_it_evicts),
         cmocka_unit_test(test_store__expiry_and_eviction_together_lose_nothing_else),
+        cmocka_unit_test(test_store__restarts_lose_nothing_either),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
