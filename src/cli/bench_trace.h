@@ -18,7 +18,7 @@ typedef struct fb_trace_case {
     uint64_t lru_misses, s3fifo_misses;
 } fb_trace_case;
 
-enum { FB_TRACE_CASES_MAX = 32, FB_TRACE_OBJECTS_MIN = 16 };
+enum { FB_TRACE_CASES_MAX = 32, FB_TRACE_OBJECTS_MIN = 9 };
 
 typedef struct fb_trace_figures {
     const char *file;
