@@ -41,7 +41,7 @@ class Pages(TestCase):
                             for path in sorted((ROOT / folder).rglob("*.[ch]")))
         for page in PAGES:
             for name in re.findall(r"`(fb_\w+)(?:\(\))?`", page.read_text()):
-                self.assertRegex(sources, rf"\b{name}\b", f"{page.name}: {name}")
+                self.assertTrue(re.search(rf"\b{name}\b", sources), f"{page.name}: {name}")
 
     def test_the_layers_of_architecture_are_those_of_the_build(self):
         lines = (ROOT / "tools/layers.txt").read_text().splitlines()
