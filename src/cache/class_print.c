@@ -3,7 +3,8 @@
 // are one.
 //
 // What a query is given for a parameter depends on its type; what stands in the key, on its
-// default. A query for many gives what that for one does, so it does not count.
+// default. A query for many gives what that for one does, so it does not count; nor does an index,
+// which changes how entries are found and not what is in them (catalog.c, adopt.c).
 
 #include "cache/class.h"
 
@@ -43,6 +44,5 @@ uint64_t fb_class_print(const fb_class *class_) {
         print = add_number(print, (uint64_t)param->type);
         print = add(print, param->default_text);
     }
-    print = add_texts(print, options->tags, options->tag_count);
-    return add_texts(print, options->index, options->index_count);
+    return add_texts(print, options->tags, options->tag_count);
 }
