@@ -27,7 +27,7 @@ enum {
     OTHER_BYTES = 20,      // index, ghosts, rounding: a first guess
     OBJECT_WANTED = 8192,  // bytes
     SIZE_FIXED = 64,
-    RUNS_MAX = 5,
+    RUNS_MAX = 7,
     SAMPLES = 2000,         // of the number of residents
     ONE_SHARD_BELOW = 8192  // objects: with more shards each would hold too few
 };
@@ -161,14 +161,16 @@ static void guess(run *self) {
 }
 
 // Whether the number of residents was off, and the limit has been corrected.
-static bool correct(fb_replay *replay, uint32_t distinct) {
+static bool correct(fb_replay *replay, uint32_t distinct, unsigned before) {
     double off = replay->residents - replay->room;
-    double most = replay->room * 0.005 > 1 ? replay->room * 0.005 : 1;
+    double most = replay->room * 0.005 > 0.3 ? replay->room * 0.005 : 0.3;
     if (replay->room == 0 || (off <= most && off >= -most) || replay->residents < 1 ||
         (off < 0 && replay->residents >= distinct)) {
         return false;
     }
-    double factor = replay->room / replay->residents;
+    // The number of residents moves by steps: smaller corrections after some, or it would go to and
+    // fro around the right one.
+    double factor = 1 + (replay->room / replay->residents - 1) / (before < 2 ? 1 : 2);
     if ((double)replay->memory_bytes * factor < (double)LIMIT_LEAST && replay->scale > 0) {
         replay->scale /= factor;
     } else {
@@ -193,7 +195,7 @@ int fb_replay_run(const fb_trace *trace, fb_replay *replay) {
     int result = FB_OK;
     for (unsigned i = 0; i < RUNS_MAX; i++) {
         result = replay_once(&self);
-        if (result != FB_OK || i == RUNS_MAX - 1 || !correct(replay, trace->distinct)) {
+        if (result != FB_OK || i == RUNS_MAX - 1 || !correct(replay, trace->distinct, i)) {
             break;
         }
     }

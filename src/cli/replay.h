@@ -26,7 +26,7 @@ typedef struct fb_replay {
 } fb_replay;
 
 // FB_OK; FB_EINVAL (a limit that is too small); FB_ENOMEM. With `room` the trace is replayed up to
-// five times, until the mean number of residents is within 0.5 % of it, or one object.
+// seven times, until the mean number of residents is within 0.5 % of it, or 0.3 objects.
 FB_CHECK_RESULT int fb_replay_run(const fb_trace *trace, fb_replay *replay);
 
 #ifdef __cplusplus
