@@ -1,5 +1,6 @@
-// A cache for application processes: what is in the daemon's memory is read there in place, the rest
-// is asked over its socket; and where no daemon runs, the process has a small cache of its own.
+// A cache for application processes: what is in the daemon's memory is read there in place, the
+// rest is asked over its socket; and where no daemon runs, the process has a small cache of its
+// own.
 //
 //     cc reader.c $(pkg-config --cflags --libs forebay-client) -o reader
 //     ./reader unix:/run/forebay/forebay.sock

@@ -42,8 +42,8 @@ typedef struct fb_client_options {
     bool no_region;            // always ask over the socket
     bool any_owner;            // as in fb_reader_options
     // One event ("daemon_away", "daemon_back", "region_refused") with a sentence; once for each
-    // change, from the thread that noticed it, which holds no lock. NULL: warnings go to the hook of
-    // fb_hooks_set(). A region that is not there, or is another daemon's, is no event.
+    // change, from the thread that noticed it, which holds no lock. NULL: warnings go to the hook
+    // of fb_hooks_set(). A region that is not there, or is another daemon's, is no event.
     void (*warn)(void *arg, const char *event, const char *text);
     void *warn_arg;
 } fb_client_options;

@@ -7,8 +7,8 @@
 // How old an answer may be: an invalidation or write that the daemon has answered is seen by every
 // read that begins afterwards. A daemon that died or hangs is noticed `patience_ms` after its last
 // sign of life; until then what it left is served.
-// Threads: any, at the same time. Processes: a reader stays good after fork(). Memory: a region that
-// was left for another costs address space until the reader is closed, and nothing else.
+// Threads: any, at the same time. Processes: a reader stays good after fork(). Memory: a region
+// that was left for another costs address space until the reader is closed, and nothing else.
 // Time: the kernel's coarse clock; age_ms and ttl_ms may be 10 ms behind, whether a value is still
 // fresh is exact.
 

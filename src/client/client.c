@@ -250,9 +250,15 @@ int fb_client_get(fb_client *client, fb_str key, fb_value *value, fb_error *erro
     return result;
 }
 
-// MGET for the keys whose results are FB_MISS so far, in `args` behind the verb.
-static int get_rest(fb_client *client, const fb_ask *ask, size_t count, fb_value *values,
-                    int *results, fb_error *error) {
+typedef struct many {
+    const fb_str *keys;
+    size_t count;
+    fb_value *values;
+    int *results;
+} many;
+
+// MGET for the keys whose results are FB_MISS so far, in `ask` behind the verb.
+static int get_rest(fb_client *client, const fb_ask *ask, const many *all, fb_error *error) {
     fb_conn *conn;
     const fb_resp_value *reply;
     int result = fb_exchange(client, ask, &conn, &reply, error);
@@ -263,12 +269,12 @@ static int get_rest(fb_client *client, const fb_ask *ask, size_t count, fb_value
         return say_strange(client, conn, "MGET", error);
     }
     size_t place = 0;
-    for (size_t i = 0; i < count && result == FB_OK; i++) {
-        if (results[i] == FB_MISS) {
+    for (size_t i = 0; i < all->count && result == FB_OK; i++) {
+        if (all->results[i] == FB_MISS) {
             const fb_resp_value *one = &reply->children[place++];
             if (one->type == FB_RESP_STRING) {
-                result = keep_reply(one->text, &values[i], error);
-                results[i] = result == FB_OK ? FB_OK : FB_MISS;
+                result = keep_reply(one->text, &all->values[i], error);
+                all->results[i] = result == FB_OK ? FB_OK : FB_MISS;
             }
         }
     }
@@ -277,55 +283,62 @@ static int get_rest(fb_client *client, const fb_ask *ask, size_t count, fb_value
 }
 
 // Looks in the region; the keys that are not there follow each other in `args`. Returns how many.
-static size_t peek_many(fb_client *client, const fb_str *keys, size_t count, fb_value *values,
-                        int *results, fb_str *args) {
+static size_t peek_many(fb_client *client, const many *all, fb_str *args) {
     size_t missing = 0;
-    for (size_t i = 0; i < count; i++) {
-        results[i] = fb_owned_peek(client, keys[i], &values[i]);
-        if (results[i] != FB_OK) {
-            results[i] = FB_MISS;
-            args[missing++] = keys[i];
+    for (size_t i = 0; i < all->count; i++) {
+        all->results[i] = fb_owned_peek(client, all->keys[i], &all->values[i]);
+        if (all->results[i] != FB_OK) {
+            all->results[i] = FB_MISS;
+            args[missing++] = all->keys[i];
         }
     }
     return missing;
 }
 
-static void release_many(fb_value *values, int *results, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        fb_value_release(&values[i]);
-        results[i] = FB_MISS;
+static int get_many_private(fb_client *client, const many *all, fb_error *error) {
+    for (size_t i = 0; i < all->count; i++) {
+        if (all->results[i] == FB_MISS) {
+            all->results[i] = get_private(client, all->keys[i], &all->values[i]);
+            if (all->results[i] < 0) {
+                return say_private(all->results[i], error);
+            }
+        }
     }
+    return FB_OK;
+}
+
+static int get_many(fb_client *client, const many *all, fb_str *args, fb_error *error) {
+    for (size_t i = 0; i < all->count; i++) {
+        int result = check_key(all->keys[i], error);
+        if (result < 0) {
+            return result;
+        }
+    }
+    size_t missing = peek_many(client, all, args + 1);
+    if (missing == 0) {
+        return FB_OK;
+    }
+    args[0] = FB_STR("MGET");
+    fb_ask ask = ask_for(client, args, missing + 1);
+    int result = get_rest(client, &ask, all, error);
+    return result == FB_EIO ? get_many_private(client, all, error) : result;
 }
 
 int fb_client_get_many(fb_client *client, const fb_str *keys, size_t count, fb_value *values,
                        int *results, fb_error *error) {
+    many all = {keys, count, values, results};
+    for (size_t i = 0; i < count; i++) {
+        values[i] = (fb_value){0};
+        results[i] = FB_MISS;
+    }
     fb_str *args = fb_mem_zero(count + 1, sizeof *args);
     if (args == NULL) {
         return fb_error_set(error, FB_ENOMEM, "out of memory");
     }
-    int result = FB_OK;
-    for (size_t i = 0; i < count; i++) {
-        values[i] = (fb_value){0};
+    int result = get_many(client, &all, args, error);
+    for (size_t i = 0; i < count && result < 0; i++) {
+        fb_value_release(&values[i]);
         results[i] = FB_MISS;
-        result = result == FB_OK ? check_key(keys[i], error) : result;
-    }
-    args[0] = FB_STR("MGET");
-    if (result == FB_OK) {
-        size_t missing = peek_many(client, keys, count, values, results, args + 1);
-        fb_ask ask = ask_for(client, args, missing + 1);
-        result = missing > 0 ? get_rest(client, &ask, count, values, results, error) : FB_OK;
-    }
-    if (result == FB_EIO) {
-        result = FB_OK;
-        for (size_t i = 0; i < count && result >= 0; i++) {
-            if (results[i] == FB_MISS) {
-                results[i] = get_private(client, keys[i], &values[i]);
-                result = results[i] < 0 ? say_private(results[i], error) : FB_OK;
-            }
-        }
-    }
-    if (result < 0) {
-        release_many(values, results, count);
     }
     fb_mem_free(args);
     return result;
@@ -367,27 +380,26 @@ int fb_client_ttl(fb_client *client, fb_str key, int64_t *ttl_ms, fb_error *erro
 
 // ---- writing
 
-static int set_private(fb_client *client, fb_str key, fb_str value, int64_t ttl_ms, bool absent,
-                       fb_error *error) {
-    int64_t now_ns = fb_now_ns(), left_ms;
-    int result = begin_private_write(client, key, error);
-    if (result < 0) {
-        return result;
-    }
-    if (absent && fb_private_ttl(&client->own, key, now_ns, &left_ms) == FB_OK) {
-        result = FB_REFUSED;
-    } else {
-        result = fb_private_set(&client->own, key, value, ttl_ms, now_ns);
-    }
-    end_private(client);
-    return say_private(result, error);
-}
-
 typedef struct setting {
     fb_str key, value;
     int64_t ttl_ms;
     bool absent;
 } setting;
+
+static int set_private(fb_client *client, const setting *what, fb_error *error) {
+    int64_t now_ns = fb_now_ns(), left_ms;
+    int result = begin_private_write(client, what->key, error);
+    if (result < 0) {
+        return result;
+    }
+    if (what->absent && fb_private_ttl(&client->own, what->key, now_ns, &left_ms) == FB_OK) {
+        result = FB_REFUSED;
+    } else {
+        result = fb_private_set(&client->own, what->key, what->value, what->ttl_ms, now_ns);
+    }
+    end_private(client);
+    return say_private(result, error);
+}
 
 // FB_OK; FB_REFUSED: the key is there.
 static int ask_set(fb_client *client, const setting *what, fb_error *error) {
@@ -427,8 +439,7 @@ static int set(fb_client *client, const setting *what, fb_error *error) {
         result = ask_set(client, what, error);
     }
     if (result == FB_EIO) {
-        result =
-            set_private(client, what->key, what->value, what->ttl_ms, what->absent, error);
+        result = set_private(client, what, error);
     }
     return result;
 }
