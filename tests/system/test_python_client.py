@@ -573,6 +573,16 @@ class Outages(TestCase):
             self.assertNotEqual(cache.get("key"), 1)
             self.assertEqual(len(self.warnings(logs)), 1, logs.output)
 
+    def test_a_region_that_others_may_write_to_is_refused_with_a_warning(self):
+        with Daemon() as daemon, self.assertLogs("forebay") as logs:
+            os.chmod(f"{daemon.folder}/region", 0o666)
+            cache = self.client(daemon)
+            cache.set("key", 1)
+            self.assertEqual([cache.get("key") for _ in range(3)], [1, 1, 1])
+            self.assertEqual(cache.figures()["region_hits"], 0)
+            self.assertEqual(len(self.warnings(logs)), 1, logs.output)
+            self.assertIn("region", self.warnings(logs)[0])
+
     def test_children_amid_an_outage(self):
         with Daemon() as daemon, self.assertLogs("forebay"):
             cache = self.client(daemon, retry=0.05)
