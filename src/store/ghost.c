@@ -48,7 +48,7 @@ void fb_ghost_split(fb_store *store, fb_shard *shard) {
 
 // Never 0, which is an empty place.
 static uint16_t fingerprint(uint64_t hash) {
-    uint16_t print = (uint16_t)(hash >> 32) >> KIND_BITS << KIND_BITS;
+    uint16_t print = (uint16_t)((hash >> 32 & UINT16_MAX) >> KIND_BITS << KIND_BITS);
     return print != 0 ? print : 1 << KIND_BITS;
 }
 
