@@ -11,7 +11,7 @@
 // Word by word, so that every load is atomic.
 #elif defined(__SSE2__)
 #include <emmintrin.h>
-#elif defined(__ARM_NEON) && defined(__aarch64__)
+#elif defined(__ARM_NEON) && defined(__AARCH64EL__)
 #include <arm_neon.h>
 #endif
 
@@ -42,7 +42,7 @@ static inline uint32_t fb_bucket_match(const fb_bucket *bucket, uint64_t tag) {
                                    _mm_cmpeq_epi16(_mm_load_si128(line + 3), wanted));
     uint32_t mask = (uint32_t)_mm_movemask_epi8(low) | (uint32_t)_mm_movemask_epi8(high) << 16;
     return mask & UINT32_C(0x88888880);
-#elif !FB_RACE_WATCHED && defined(__ARM_NEON) && defined(__aarch64__)
+#elif !FB_RACE_WATCHED && defined(__ARM_NEON) && defined(__AARCH64EL__)
     // Each slot's tag as one 16-bit lane of eight, the version's and link's the first; the compared
     // lanes are narrowed to 8 bits, and one bit of each is kept.
     const uint16_t *line = (const uint16_t *)(const void *)bucket;
