@@ -9,9 +9,9 @@
 // Numbers of namespaces are given anew with each start. So what was noted for them is noted for the
 // classes that were in them; that a class was in another one then does not matter any more.
 //
-// A daemon may be killed in here, or was killed while its classes changed: then the table was closed
-// (its generation is odd), nothing of what it says of classes is known to be whole, and all but
-// plain keys go.
+// A daemon may be killed in here, or was killed while its classes changed: then the table was
+// closed (its generation is odd), nothing of what it says of classes is known to be whole, and all
+// but plain keys go.
 
 #include "cache/cache.h"
 #include "cache/outside.h"

@@ -6,10 +6,10 @@
 // and readers, so it lives as long as the cache; swaps are rare, and a catalogue is small. What was
 // stored under the old one must not be served wrongly by the new one: a swap dooms the loads under
 // way, invalidates the classes whose keys or values are others now, then drops the entries whose
-// key now belongs to another class (their stamps would be looked for in the wrong slots). A load that begins after a swap with a class from before it is doomed
-// from the start. A write that races with a swap looks again afterwards which catalogue is in
-// force, and is done again if that changed: either it sees the new one, or the swap's walk sees its
-// entry.
+// key now belongs to another class (their stamps would be looked for in the wrong slots). A load
+// that begins after a swap with a class from before it is doomed from the start. A write that races
+// with a swap looks again afterwards which catalogue is in force, and is done again if that
+// changed: either it sees the new one, or the swap's walk sees its entry.
 
 #include "cache/cache.h"
 
@@ -151,9 +151,9 @@ static bool alive(void *arg, const fb_item *item) {
         return view == NULL;
     }
     const fb_class *class_ = fb_view_class(view, entry.class_id);
-    return class_ != NULL && ((entry.flags & FB_ENTRY_SEQ) == 0 ||
-                              !fb_entry_overtaken(&entry, fb_kin_of(class_), &cache->tags->outside, entry.seq,
-                                                  &why));
+    return class_ != NULL &&
+           ((entry.flags & FB_ENTRY_SEQ) == 0 ||
+            !fb_entry_overtaken(&entry, fb_kin_of(class_), &cache->tags->outside, entry.seq, &why));
 }
 
 static int make_store(fb_cache *cache, const fb_cache_options *options) {

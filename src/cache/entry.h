@@ -83,7 +83,7 @@ bool fb_entry_fresh_until(const fb_entry *entry, fb_kin kin, const fb_outside *s
 // Whether this reader of a fresh entry, drawn by lot, is to refresh it early. NULL: never.
 bool fb_entry_is_early(const fb_entry *entry, double beta, int64_t fresh_until_ns, int64_t now_ns,
                        fb_rng *rng);
-// What a reader is shown of it: all of *value but the tier's doing.
+// *value as a reader is shown it; its bytes stay the item's.
 void fb_entry_show(const fb_item *item, const fb_entry *entry, const fb_judged *judged,
                    int64_t now_ns, fb_value *value);
 

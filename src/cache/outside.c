@@ -86,12 +86,11 @@ static bool is_fresh(const fb_outside *outside, const row_look *look, const fb_i
     fb_kin kin = {look->class_id, (uint16_t)(get(&look->row->namespace_id) % FB_CLASS_MAX)};
     fb_miss_reason why;
     return fb_entry_unpack(item, entry) &&
-           fb_entry_fresh_until(entry, kin, outside, now_ns, until_ns, &why) &&
-           now_ns < *until_ns;
+           fb_entry_fresh_until(entry, kin, outside, now_ns, until_ns, &why) && now_ns < *until_ns;
 }
 
-static bool is_early(const row_look *look, const fb_entry *entry, int64_t until_ns,
-                     int64_t now_ns, fb_rng *rng) {
+static bool is_early(const row_look *look, const fb_entry *entry, int64_t until_ns, int64_t now_ns,
+                     fb_rng *rng) {
     double beta = (double)get(&look->row->beta_millionths) / FB_OUTSIDE_BETA_UNIT;
     return fb_entry_is_early(entry, BETA_OF_READERS * beta, until_ns, now_ns, rng);
 }

@@ -33,8 +33,7 @@ static bool within_budget(const fb_cache *cache, const fb_class *class_) {
 }
 
 static bool is_early(const look *job, const fb_entry *entry, int64_t fresh_until_ns) {
-    const fb_class *class_ =
-        job->rng != NULL ? fb_view_class(job->view, entry->class_id) : NULL;
+    const fb_class *class_ = job->rng != NULL ? fb_view_class(job->view, entry->class_id) : NULL;
     return class_ != NULL &&
            fb_entry_is_early(entry, class_->options.early_beta, fresh_until_ns, job->now_ns,
                              job->rng) &&

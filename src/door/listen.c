@@ -207,9 +207,8 @@ static int clear_way(fb_str address, const struct sockaddr_un *to, fb_error *err
 // To this user, and a group (UINT32_MAX: none); NULL: to whom the umask lets. Between bind() and
 // listen() nobody can connect yet.
 static bool restrict_to(const uint32_t *group, const char *path) {
-    return group == NULL ||
-           ((*group == UINT32_MAX || chown(path, (uid_t)-1, (gid_t)*group) == 0) &&
-            chmod(path, *group == UINT32_MAX ? 0600 : 0660) == 0);
+    return group == NULL || ((*group == UINT32_MAX || chown(path, (uid_t)-1, (gid_t)*group) == 0) &&
+                             chmod(path, *group == UINT32_MAX ? 0600 : 0660) == 0);
 }
 
 static int open_unix(fb_str address, const uint32_t *group, int *fd, fb_listen *one,
@@ -251,8 +250,7 @@ int fb_listen_open(fb_str address, size_t count, int *fds, fb_listen *one, fb_er
                                                    : open_tcp(address, count, fds, one, error);
 }
 
-int fb_listen_open_own(const char *path, uint32_t group, int *fd, fb_listen *one,
-                       fb_error *error) {
+int fb_listen_open_own(const char *path, uint32_t group, int *fd, fb_listen *one, fb_error *error) {
     char whole[PATH_MAX];
     *one = (fb_listen){0};
     *fd = -1;

@@ -35,13 +35,13 @@ struct fb_region_home {
     fb_region_file *file;
     uint64_t boot, needed;
     bool keep;
-    bool live;          // the cache is in it
-    fb_store *found;    // what was there, attached for its classes
+    bool live;        // the cache is in it
+    fb_store *found;  // what was there, attached for its classes
     fb_outside classes;
     bool has_classes;
-    fb_hints *hints;    // a copy
+    fb_hints *hints;  // a copy
     fb_hints_seen *seen;
-    bool told;          // that the hints were cut short
+    bool told;  // that the hints were cut short
 };
 
 static void log_not_kept(const fb_region_home *home, const fb_error *error) {
@@ -129,10 +129,8 @@ static int make_cache(fb_cache_options *options, fb_cache_region *region, fb_cac
 // FB_OK; FB_MISS: it cannot be kept, which has been told.
 static int adopt(fb_region_home *home, fb_cache_options *options, fb_cache **cache,
                  fb_error *error) {
-    fb_cache_region region = {.fd = fb_region_file_found(home->file),
-                              .boot = home->boot,
-                              .keep = true,
-                              .error = error};
+    fb_cache_region region = {
+        .fd = fb_region_file_found(home->file), .boot = home->boot, .keep = true, .error = error};
     if (region.fd < 0) {
         return FB_MISS;
     }

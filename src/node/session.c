@@ -344,8 +344,8 @@ static void hang_up(fb_session *session) {
     session->ending = true;
 }
 
-// GETs that follow each other in the input: read ahead, so that the waits of all for memory overlap,
-// then run one by one. What is not run after all (enough was said) is read again later.
+// GETs that follow each other in the input: read ahead, so that the waits of all for memory
+// overlap, then run one by one. What is not run after all (enough was said) is read again later.
 enum { GETS_MAX = 16 };
 
 typedef struct gets {
@@ -410,8 +410,8 @@ static size_t run_gets(fb_session *session, fb_str input, gets *list, size_t out
     return list->ends[done - 1];
 }
 
-// One command, or several GETs: FB_OK (*used grew, or the session ends), FB_MISS (there is no whole one),
-// FB_PENDING.
+// One command, or several GETs: FB_OK (*used grew, or the session ends), FB_MISS (there is no whole
+// one), FB_PENDING.
 static int step(fb_session *session, fb_str rest, size_t out_max, size_t *used, bool *slow) {
     gets list;
     fb_error error;

@@ -160,7 +160,8 @@ static long owner_of(int fd) {
 
 static int take_lock(fb_region_file *file, fb_error *error) {
     const char *why = NULL;
-    file->lock = open(file->lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+    file->lock =
+        open(file->lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
     if (file->lock < 0) {
         return errno == ELOOP ? refuse(error, file->lock_path, "it is a symbolic link")
                               : say(error, "open", file->lock_path);
@@ -174,9 +175,10 @@ static int take_lock(fb_region_file *file, fb_error *error) {
         if (owner > 0) {
             (void)snprintf(who, sizeof who, "process %ld", owner);
         }
-        return errno == EWOULDBLOCK ? fb_error_set(error, FB_EIO, "the region %s belongs to %s already",
-                                                   file->path, who)
-                                    : say(error, "lock", file->lock_path);
+        return errno == EWOULDBLOCK
+                   ? fb_error_set(error, FB_EIO, "the region %s belongs to %s already", file->path,
+                                  who)
+                   : say(error, "lock", file->lock_path);
     }
     char text[32];
     int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
@@ -196,7 +198,8 @@ static bool is_region(int fd, uint64_t magic) {
 static int look_there(fb_region_file *file, fb_error *error) {
     int result = open_there(file->path, S_IWGRP | S_IWOTH, &file->found, error);
     if (result == FB_OK && file->found >= 0 && !is_region(file->found, file->magic)) {
-        return refuse(error, file->path, "there is something else in it; remove it, or name another");
+        return refuse(error, file->path,
+                      "there is something else in it; remove it, or name another");
     }
     return result;
 }
@@ -278,8 +281,9 @@ static int make_file(const char *path, int *fd, fb_error *error) {
 
 static int mark_hints(const fb_region_file *file, const char *path, fb_error *error) {
     ssize_t put = pwrite(file->hints, &file->hints_magic, sizeof file->hints_magic, 0);
-    return put == (ssize_t)sizeof file->hints_magic ? set_access(file, file->hints, 0660, path, error)
-                                                    : say(error, "write", path);
+    return put == (ssize_t)sizeof file->hints_magic
+               ? set_access(file, file->hints, 0660, path, error)
+               : say(error, "write", path);
 }
 
 static int make_hints(fb_region_file *file, fb_error *error) {
@@ -333,13 +337,12 @@ static int check_room(const fb_region_file *file, uint64_t bytes, fb_error *erro
     }
     const uint64_t unit = UINT64_C(1) << 20;
     char there[48], needed[48];
-    return fb_error_set(error, FB_EIO,
-                        "%s: %s are free there and %s are needed; make that file system larger (a "
-                        "container's /dev/shm: --shm-size), or the memory limit smaller",
-                        file->path,
-                        fb_units_show_bytes(free_bytes / unit * unit, there, sizeof there),
-                        fb_units_show_bytes((bytes + unit - 1) / unit * unit, needed,
-                                            sizeof needed));
+    return fb_error_set(
+        error, FB_EIO,
+        "%s: %s are free there and %s are needed; make that file system larger (a "
+        "container's /dev/shm: --shm-size), or the memory limit smaller",
+        file->path, fb_units_show_bytes(free_bytes / unit * unit, there, sizeof there),
+        fb_units_show_bytes((bytes + unit - 1) / unit * unit, needed, sizeof needed));
 }
 
 int fb_region_file_make(fb_region_file *file, uint64_t bytes, int *fd, fb_error *error) {

@@ -66,8 +66,8 @@ typedef struct outside_look {
 
 static inline void outside_see(void *arg, const fb_item *item) {
     outside_look *look = arg;
-    look->result = fb_outside_judge(&look->one->outside, item, look->now_ns, look->one->rng,
-                                    &look->value);
+    look->result =
+        fb_outside_judge(&look->one->outside, item, look->now_ns, look->one->rng, &look->value);
     if (look->result == FB_OK) {
         (void)snprintf(look->text, sizeof look->text, "fresh:%.*s", FB_STR_ARG(look->value.data));
     }

@@ -103,17 +103,16 @@ static void test_outside__sees_every_kind_of_invalidation(void **state) {
     static const struct {
         fb_scope scope;
         const char *name;
-    } kinds[] = {{FB_SCOPE_KEY, "list:7:p1"},  {FB_SCOPE_PATTERN, "list:7:*"},
-                 {FB_SCOPE_PATTERN, "li*p1"},  {FB_SCOPE_TAG, "red"},
-                 {FB_SCOPE_CLASS, "list"},     {FB_SCOPE_NAMESPACE, "shop"},
+    } kinds[] = {{FB_SCOPE_KEY, "list:7:p1"}, {FB_SCOPE_PATTERN, "list:7:*"},
+                 {FB_SCOPE_PATTERN, "li*p1"}, {FB_SCOPE_TAG, "red"},
+                 {FB_SCOPE_CLASS, "list"},    {FB_SCOPE_NAMESPACE, "shop"},
                  {FB_SCOPE_ALL, ""}};
     for (size_t i = 0; i < 2 * sizeof kinds / sizeof kinds[0]; i++) {
         pair both = make_pair();
         assert_ok(rig_load(both.cache, RIG_LIST, "list:7:p1", "[1]", "red", S(100)));
         assert_ok(rig_load(both.cache, RIG_PAGE, "page:1", "1", "blue", S(100)));
         assert_outside(&both.one, "list:7:p1", S(101), "fresh:[1]");
-        (void)rig_invalidate(both.cache, kinds[i / 2].scope, kinds[i / 2].name, i % 2 == 0,
-                             S(102));
+        (void)rig_invalidate(both.cache, kinds[i / 2].scope, kinds[i / 2].name, i % 2 == 0, S(102));
         assert_outside(&both.one, "list:7:p1", S(101), "ask");
         assert_outside(&both.one, "list:7:p1", S(102), "ask");
         assert_outside(&both.one, "page:1", S(102),
@@ -169,8 +168,9 @@ static void change(fb_cache *cache, fb_rng *rng, const char *key, uint16_t class
     static const struct {
         fb_scope scope;
         const char *name;
-    } kinds[] = {{FB_SCOPE_TAG, "red"},       {FB_SCOPE_TAG, "green"}, {FB_SCOPE_CLASS, "list"},
-                 {FB_SCOPE_NAMESPACE, "shop"}, {FB_SCOPE_ALL, ""},     {FB_SCOPE_PATTERN, "list:1*"}};
+    } kinds[] = {{FB_SCOPE_TAG, "red"},    {FB_SCOPE_TAG, "green"},
+                 {FB_SCOPE_CLASS, "list"}, {FB_SCOPE_NAMESPACE, "shop"},
+                 {FB_SCOPE_ALL, ""},       {FB_SCOPE_PATTERN, "list:1*"}};
     char value[24];
     (void)snprintf(value, sizeof value, "%u", (unsigned)fb_rng_below(rng, 1000));
     switch (fb_rng_below(rng, 8)) {

@@ -70,7 +70,8 @@ static reader attach(void) {
     int fd = open(region_path, O_RDONLY);
     assert_true(fd >= 0);
     assert_ok(fb_region_file_boot(text, &boot));
-    if (fb_store_attach(fd, FB_OUTSIDE_FORMAT, fb_outside_boot(boot), &one.store, &error) != FB_OK) {
+    if (fb_store_attach(fd, FB_OUTSIDE_FORMAT, fb_outside_boot(boot), &one.store, &error) !=
+        FB_OK) {
         fail_msg("%s", error.text);
     }
     (void)close(fd);
@@ -315,8 +316,7 @@ static void test_region__hits_of_readers_are_counted(void **state) {
     fb_region_info_read(engine, &info);
     int fd = open(info.hints, O_RDWR);
     assert_true(fd >= 0);
-    fb_hints *hints =
-        mmap(NULL, sizeof *hints, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    fb_hints *hints = mmap(NULL, sizeof *hints, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_true(hints != MAP_FAILED);
     assert_true(hints->magic == FB_HINTS_MAGIC);
     uint16_t id = fb_outside_class_id(&one.outside, FB_STR("item"));
