@@ -4,6 +4,9 @@
 //   node build.js collect    copies forebay's C sources into core/, for a package that stands alone
 //   node build.js tidy       removes them again
 //
+// npm collects before it packs, and before it installs this folder, which some of its versions link and
+// others pack; it tidies after it packed.
+//
 // It needs a C compiler ($CC, else cc), Node's headers and the header xxhash.h; $CFLAGS is added.
 // Inside forebay's own tree the sources are those of the tree, elsewhere those of core/.
 'use strict'
