@@ -306,7 +306,9 @@ static uint64_t room_in_open(const fb_store *store, const fb_shard *shard) {
 // Looks through main's oldest segment for the sake of what came back. False: not paid for yet.
 static bool look_through_main(fb_store *store, fb_shard *shard) {
     uint32_t id = oldest_free_to_go(store, shard, FB_MAIN);
-    if (id == 0 || !fb_tune_spend(&shard->tuning, fb_segment_at(store, id)->resident)) {
+    // Without a spare segment what is used would have to go, for want of a place.
+    if (id == 0 || (shard->spare == 0 && fb_segment_at(store, id)->state != FB_SEGMENT_RUN) ||
+        !fb_tune_spend(&shard->tuning, fb_segment_at(store, id)->resident)) {
         return false;
     }
     uint64_t bytes = shard->queues[FB_MAIN].bytes - room_in_open(store, shard);
