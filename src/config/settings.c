@@ -86,7 +86,7 @@ const fb_option fb_settings_table[] = {
     {.name = "listen", .type = FB_OPTION_SECTION, .inner = listen_table,
      .help = "The addresses it answers on."},
     {.name = "memory", .type = FB_OPTION_BYTES, MEMBER(memory_bytes), AT_ONCE,
-     .default_text = "256MiB", .min = INT64_C(1) << 20, .max = INT64_C(1) << 44,
+     .default_text = "256MiB", .min = INT64_C(1) << 20, .max = INT64_C(1) << 40,
      .help = "The limit of the memory tier, index and overhead included."},
     {.name = "region", .type = FB_OPTION_SECTION, .inner = region_table,
      .help = "The memory tier in a file that other processes read."},
