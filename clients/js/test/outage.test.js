@@ -11,7 +11,7 @@ const { Daemon, until } = require('./daemon')
 function watched(t, daemon, options) {
   const events = []
   const cache = new Client({
-    url: daemon.url, retry: 20, onWarning: (event, text) => events.push({ event, text }), ...options
+    url: daemon.url, timeout: 60_000, retry: 20, onWarning: (event, text) => events.push({ event, text }), ...options
   })
   t.after(() => cache.close())
   return { cache, events, names: () => events.map((one) => one.event) }

@@ -22,7 +22,8 @@ function run(code, { url, words = [] }) {
   })
 }
 
-const PRELUDE = 'const { Client, cached } = require(process.env.PACKAGE); const cache = new Client();'
+const PRELUDE = 'const { Client, cached } = require(process.env.PACKAGE);' +
+  'const cache = new Client({ timeout: 60000 });'
 
 test('a process ends by itself when nothing is under way, without close()', async (t) => {
   const { url } = await Daemon.start(t)
