@@ -113,8 +113,8 @@ static int client_init(PyObject *object, PyObject *args, PyObject *kwargs) {
     int region = 1, any_owner = 0;
     fb_client_options options = {.warn = note, .warn_arg = self};
     fb_error error = {0};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$OOKOpp:Client", names, &url, &timeout, &retry,
-                                     &private_bytes, &private_ttl, &region, &any_owner) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O$OOKOpp:Client", names, &url, &timeout,
+                                     &retry, &private_bytes, &private_ttl, &region, &any_owner) ||
         !read_url(url, &options.url) ||
         !fb_py_duration(self->state, timeout, "timeout", 0, &options.timeout_ms) ||
         !fb_py_duration(self->state, retry, "retry", 0, &options.retry_ms) ||

@@ -1,8 +1,10 @@
 // native/module.c -- the module forebay._native: its state, its functions, its exceptions.
 //
 // Multi-phase initialisation with all state in the module, so that every interpreter has its own:
-// subinterpreters are supported, with a lock of their own too (3.12). A build without the lock
-// (3.13t) takes it up again when it imports this: objects are guarded by it.
+// subinterpreters that share the GIL are supported. Those with a GIL of their own (3.12) are not:
+// nothing here is against it, but 3.12.1 and 3.13.0 crash at their end with the json module and
+// its like alone, so it could not be shown. A build without the GIL (3.13t) takes it up again when
+// it imports this: objects are guarded by it.
 
 #include "native.h"
 
@@ -160,14 +162,15 @@ static PyMethodDef functions[] = {
     {"unpack", (PyCFunction)(void (*)(void))fb_py_unpack, METH_FASTCALL,
      "unpack($module, packed, default, /)\n--\n\nThe result again; default: these bytes are none."},
     {"make_key", (PyCFunction)(void (*)(void))fb_py_make_key, METH_FASTCALL,
-     "make_key($module, prefix, function, names, values, /)\n--\n\nThe key of a call: prefix and values."},
+     "make_key($module, prefix, function, names, values, /)\n--\n\n"
+     "The key of a call: prefix and values."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, (void *)start},
 #if PY_VERSION_HEX >= 0x030c0000
-    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED},
 #endif
     {0, NULL},
 };
