@@ -234,6 +234,10 @@ class Sync(TestCase):
             def f(): ...
         with self.assertRaises(TypeError):
             self.cache.cached()
+        for ttl, error in ((0, ValueError), (-1.5, ValueError), ("5", TypeError), (True, TypeError),
+                           (datetime.timedelta(0), ValueError)):
+            with self.assertRaisesRegex(error, "ttl must be"):
+                forebay.cached(ttl=ttl)
         for wrong in (5, staticmethod(len), int):
             with self.assertRaises(TypeError):
                 self.cache.cached(ttl=5)(wrong)

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import math
+import pickle
 import unittest
 
 import forebay
@@ -184,6 +185,10 @@ class Plain(TestCase):
                      lambda: self.cache.figures(), lambda: self.cache.fetch("a"), lambda: self.cache.get_many(["a"])):
             with self.assertRaisesRegex(ValueError, "closed"):
                 call()
+
+    def test_a_client_is_not_pickled(self):
+        with self.assertRaisesRegex(TypeError, "pickle"):
+            pickle.dumps(self.cache)
 
     def test_addresses(self):
         for url in ("unix:", "127.0.0.1:", "http://x:1", "127.0.0.1:99999"):

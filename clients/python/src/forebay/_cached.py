@@ -14,6 +14,7 @@ computed, and the logger "forebay" told.
 
 import asyncio
 import concurrent.futures
+import datetime
 import functools
 import inspect
 import os
@@ -250,6 +251,17 @@ def forget_flights():
 os.register_at_fork(after_in_child=forget_flights)
 
 
+def check_ttl(ttl):
+    """Now rather than when the first result is kept."""
+    if callable(ttl):
+        raise TypeError("say for how long: @cached(ttl=300)")
+    seconds = ttl.total_seconds() if isinstance(ttl, datetime.timedelta) else ttl
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float, type(None))):
+        raise TypeError(f"ttl must be seconds or a timedelta, not {type(ttl).__name__}")
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"ttl must be more than 0, not {ttl!r}")
+
+
 def decorator(find_client, ttl, key, method):
     def decorate(function):
         if not callable(function) or isinstance(function, (staticmethod, classmethod, type)):
@@ -263,6 +275,5 @@ def decorator(find_client, ttl, key, method):
         wrapper.refresh = results.refresh
         return wrapper
 
-    if callable(ttl):
-        raise TypeError("say for how long: @cached(ttl=300)")
+    check_ttl(ttl)
     return decorate
