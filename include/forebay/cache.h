@@ -175,6 +175,11 @@ typedef void (*fb_fetch_fn)(void *arg, int result, const fb_value *value, const 
 FB_API FB_CHECK_RESULT int fb_fetch_start(fb_engine *engine, const fb_request *request,
                                           fb_fetch_fn done, void *arg);
 
+// Many at once, each as fb_fetch_start() with args[i]: memory is asked for all of them together, and
+// what has to be loaded gathers in the batches that its class has. One's failure is not another's.
+FB_API void fb_fetch_start_many(fb_engine *engine, const fb_request *requests, size_t count,
+                                fb_fetch_fn done, void *const *args);
+
 // The key that a request's parameters make: `fn` is called with it. FB_OK, FB_ENOCLASS, FB_EINVAL,
 // FB_ENOMEM.
 FB_API FB_CHECK_RESULT int fb_fetch_key(fb_engine *engine, const fb_request *request, fb_key_fn fn,

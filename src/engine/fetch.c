@@ -273,6 +273,47 @@ int fb_fetch_start(fb_engine *engine, const fb_request *request, fb_fetch_fn don
     return FB_PENDING;
 }
 
+// ---- many at once
+
+enum { AHEAD = 16, AHEAD_BYTES = 4096 };
+
+// Asks for the memory that the next of them are going to need. What cannot be asked for here (a
+// parameter is missing, the keys are long) is simply not asked for.
+static void look_ahead(fb_engine *engine, const fb_request *requests, size_t count) {
+    char bytes[AHEAD_BYTES];
+    fb_str keys[AHEAD];
+    size_t key_count = 0;
+    size_t used = 0;
+    fb_scratch *scratch = fb_scratch_get();
+    for (size_t i = 0; scratch != NULL && i < count; i++) {
+        const fb_class *class_ = NULL;
+        fb_bound bound;
+        if (find_class(engine, requests[i].class_name, &class_, NULL) == FB_OK &&
+            fb_class_bind(class_, requests[i].params, requests[i].param_count, &scratch->bind,
+                          &bound, NULL) == FB_OK &&
+            bound.key.len <= sizeof bytes - used) {
+            memcpy(bytes + used, bound.key.ptr, bound.key.len);
+            keys[key_count++] = fb_str_make(bytes + used, bound.key.len);
+            used += bound.key.len;
+        }
+    }
+    fb_prefetch(engine, keys, key_count);
+}
+
+void fb_fetch_start_many(fb_engine *engine, const fb_request *requests, size_t count,
+                         fb_fetch_fn done, void *const *args) {
+    for (size_t start = 0; start < count; start += AHEAD) {
+        size_t end = count - start < AHEAD ? count : start + AHEAD;
+        if (end - start > 1) {
+            look_ahead(engine, requests + start, end - start);
+        }
+        for (size_t i = start; i < end; i++) {
+            int result = fb_fetch_start(engine, &requests[i], done, args[i]);
+            (void)result;  // `done` hears of it
+        }
+    }
+}
+
 // ---- waiting
 
 // A caller's thread asleep until its call is answered.

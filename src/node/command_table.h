@@ -108,6 +108,7 @@ void fb_verb_fetch(fb_command_call *call);
 void fb_verb_help(fb_command_call *call);
 void fb_verb_invalidate(fb_command_call *call);
 void fb_verb_key(fb_command_call *call);
+void fb_verb_mfetch(fb_command_call *call);
 void fb_verb_region(fb_command_call *call);
 void fb_verb_stats(fb_command_call *call);
 void fb_verb_warm(fb_command_call *call);

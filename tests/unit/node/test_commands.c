@@ -334,6 +334,31 @@ static void test_commands__fetch_reads_through(void **state) {
              {"FB.FETCH nosuch id 1", "-NOCLASS there is no class 'nosuch'"}, );
 }
 
+static void test_commands__mfetch_answers_in_the_order_of_its_rows(void **state) {
+    CONVERSE({"FB.INVALIDATE ALL", NULL},
+             {"FB.FETCH item id 2", "$14\r\n{\"name\":\"two\"}"},
+             {"FB.MFETCH item 1 id 1 2 99 1",
+              "*4\r\n$14\r\n{\"name\":\"one\"}\r\n$14\r\n{\"name\":\"two\"}\r\n$-1\r\n"
+              "$14\r\n{\"name\":\"one\"}"},
+             {"FB.MFETCH item 1 id 2", "*1\r\n$14\r\n{\"name\":\"two\"}"},
+             {"FB.MFETCH WITHMETA CLASS item 1 id 99",
+              "*1\r\n*4\r\n$5\r\nvalue\r\n$-1\r\n$8\r\nnegative\r\n:1"},
+             {"FB.MFETCH item 1 nosuch 1 2", NULL},
+             {"FB.MFETCH nosuch 1 id 1 2",
+              "*2\r\n-NOCLASS there is no class 'nosuch'\r\n-NOCLASS there is no class 'nosuch'"},
+             {"FB.MFETCH item 0 id 1", "-ERR the number of names is from 1 to 64"},
+             {"FB.MFETCH item 2 id x 1 2 3",
+              "-ERR after the names come rows of as many values, at least one"},
+             {"FB.MFETCH item 1 id id2 REFRESH", NULL},
+             {"FB.MFETCH REFRESH TIMEOUT 5000 item",
+              "-ERR wrong number of arguments for 'fb.mfetch' command"},
+             {"MULTI", "+OK"},
+             {"FB.MFETCH item 1 id 1 99", "+QUEUED"},
+             {"GET item:1", "+QUEUED"},
+             {"EXEC", "*2\r\n*2\r\n$14\r\n{\"name\":\"one\"}\r\n$-1\r\n"
+                      "$14\r\n{\"name\":\"one\"}"}, );
+}
+
 static void test_commands__fetch_with_meta(void **state) {
     rig_client client;
     rig_client_open(&client, &shared);
@@ -457,6 +482,7 @@ int main(void) {
         cmocka_unit_test(test_commands__randomkey_gives_each_a_chance),
         cmocka_unit_test(test_commands__in_resp3),
         cmocka_unit_test(test_commands__fetch_reads_through),
+        cmocka_unit_test(test_commands__mfetch_answers_in_the_order_of_its_rows),
         cmocka_unit_test(test_commands__fetch_with_meta),
         cmocka_unit_test(test_commands__invalidate_by_each_scope),
         cmocka_unit_test(test_commands__warm_and_explain),
