@@ -412,6 +412,7 @@ class Processes(TestCase):
                 stop = []
                 signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
                 signal.signal(signal.SIGHUP, lambda *_: None)
+                cache.incr("workers")
                 n = 0
                 while not stop:
                     assert cache.get("config") == {"debug": False}
@@ -420,6 +421,7 @@ class Processes(TestCase):
                     cache.set(f"session:{n % 100}", {"n": n})
                     n += 1
             workers = [run_in_child(worker) for _ in range(4)]
+            until(lambda: cache.get("workers") == 4)
             for turn in range(1, 30):
                 wanted = 30 * turn
                 until(lambda: (cache.get("requests") or 0) > wanted)

@@ -184,18 +184,18 @@ static PyObject *client_figures(PyObject *object, PyObject *unused) {
     }
     fb_client_figures figures;
     fb_client_figures_read(client, &figures);
-    return Py_BuildValue(
-        "{sKsKsKsKsOsO}", "region_hits", (unsigned long long)figures.region_hits, "requests",
-        (unsigned long long)figures.requests, "failures", (unsigned long long)figures.failures,
-        "private_hits", (unsigned long long)figures.private_hits, "daemon_there",
-        figures.daemon_there ? Py_True : Py_False, "region_there",
-        figures.region_there ? Py_True : Py_False);
+    return Py_BuildValue("{sKsKsKsKsOsO}", "region_hits", (unsigned long long)figures.region_hits,
+                         "requests", (unsigned long long)figures.requests, "failures",
+                         (unsigned long long)figures.failures, "private_hits",
+                         (unsigned long long)figures.private_hits, "daemon_there",
+                         figures.daemon_there ? Py_True : Py_False, "region_there",
+                         figures.region_there ? Py_True : Py_False);
 }
 
 // ------------------------------------------------------------------------------------- the type
 
 #define FAST(name, function, doc) \
-    {name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc}
+    { name, (PyCFunction)(void (*)(void))function, METH_FASTCALL | METH_KEYWORDS, doc }
 
 static PyMethodDef methods[] = {
     FAST("get", fb_py_client_get,
@@ -229,15 +229,17 @@ static PyMethodDef methods[] = {
     FAST("incr", fb_py_client_incr,
          "incr($self, key, delta=1)\n--\n\n"
          "Adds to the integer at key (0 if it is not there). The sum."),
-    FAST("expire", fb_py_client_expire,
-         "expire($self, key, ttl)\n--\n\nSets how long key lives from now on. Whether it is there."),
+    FAST(
+        "expire", fb_py_client_expire,
+        "expire($self, key, ttl)\n--\n\nSets how long key lives from now on. Whether it is there."),
     {"ttl", fb_py_client_ttl, METH_O,
      "ttl($self, key, /)\n--\n\n"
      "The seconds that key still lives: inf if it never expires, None if it is not there."},
-    FAST("fetch", fb_py_client_fetch,
-         "fetch($self, class_, params=None, /, *, timeout=None, refresh=False, **parameters)\n--\n\n"
-         "Reads through the cache: what the class's source has for these parameters, or None if\n"
-         "there is no such thing."),
+    FAST(
+        "fetch", fb_py_client_fetch,
+        "fetch($self, class_, params=None, /, *, timeout=None, refresh=False, **parameters)\n--\n\n"
+        "Reads through the cache: what the class's source has for these parameters, or None if\n"
+        "there is no such thing."),
     FAST("invalidate", fb_py_client_invalidate,
          "invalidate($self, key=None, *, pattern=None, tag=None, class_=None, namespace=None, "
          "everything=False, soft=False)\n--\n\n"

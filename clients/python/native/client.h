@@ -4,12 +4,12 @@
 // call, less than giving the GIL up and taking it again would cost. Whatever may wait comes after
 // that, in FB_PY_CALL(), without the GIL.
 //
-// While calls are under way the C client must not be closed. They are counted under the GIL; close()
-// only takes the client away from new calls, and whoever leaves last closes it.
+// While calls are under way the C client must not be closed. They are counted under the GIL;
+// close() only takes the client away from new calls, and whoever leaves last closes it.
 //
 // After fork() the child has the same object; the C client knows what to do. A call that another
-// thread of the parent had under way is never counted down in the child, so there close() leaves the
-// client open: a leak of some memory, in a case that gives no choice.
+// thread of the parent had under way is never counted down in the child, so there close() leaves
+// the client open: a leak of some memory, in a case that gives no choice.
 
 #ifndef FB_PY_CLIENT_H
 #define FB_PY_CLIENT_H
@@ -30,13 +30,13 @@ typedef struct fb_py_note {
 } fb_py_note;
 
 typedef struct fb_py_client {
-    PyObject_HEAD
+    PyObject object;
     fb_client *client;   // NULL: not opened, or closed
     fb_client *closing;  // closed by the last of `calls`
     const fb_py_state *state;
-    PyObject *module;    // keeps `state`
-    Py_ssize_t calls;    // under way without the GIL
-    atomic_bool noted;   // some note is ready
+    PyObject *module;   // keeps `state`
+    Py_ssize_t calls;   // under way without the GIL
+    atomic_bool noted;  // some note is ready
     fb_py_note notes[FB_PY_NOTES];
 } fb_py_client;
 
@@ -63,21 +63,21 @@ fb_client *fb_py_client_begin(fb_py_client *self);
 void fb_py_client_end(fb_py_client *self);
 
 // begin(), the call without the GIL, end(). `client` names the C client in the call.
-#define FB_PY_CALL(self, result, call)              \
-    do {                                            \
-        fb_client *client = fb_py_client_begin(self); \
-        if (!client) {                              \
-            result = FB_ECLOSED;                    \
-        } else {                                    \
-            Py_BEGIN_ALLOW_THREADS                  \
-            result = call;                          \
-            Py_END_ALLOW_THREADS                    \
-            fb_py_client_end(self);                 \
-        }                                           \
+#define FB_PY_CALL(self, result, call)                   \
+    do {                                                 \
+        fb_client *client = fb_py_client_begin(self);    \
+        if (!client) {                                   \
+            result = FB_ECLOSED;                         \
+        } else {                                         \
+            PyThreadState *thread = PyEval_SaveThread(); \
+            result = call;                               \
+            PyEval_RestoreThread(thread);                \
+            fb_py_client_end(self);                      \
+        }                                                \
     } while (false)
 
-// The ends of a call. Raises for a result < 0, unless begin() has done so; else None, or whether the
-// result is FB_OK.
+// The ends of a call. Raises for a result < 0, unless begin() has done so; else None, or whether
+// the result is FB_OK.
 PyObject *fb_py_client_fail(fb_py_client *self, int result, const fb_error *error);
 PyObject *fb_py_client_none(fb_py_client *self, int result, const fb_error *error);
 PyObject *fb_py_client_bool(fb_py_client *self, int result, const fb_error *error);

@@ -1,10 +1,11 @@
 // native/keys.c -- the key under which a call of a cached function is kept: the function's name and
 // its arguments in one canonical text, so that equal arguments give equal keys in every process.
 //
-// The text is that of JSON: no white space, names of objects sorted, a tuple like a list. Types that
-// JSON does not have, and whose str() says all, stand behind a tag: date"2026-11-20". No JSON has a
-// letter before a quotation mark, so no two arguments meet in one text. A key says in the clear what
-// it is for, as long as it is short; the rest of a longer one becomes a digest (forebay._keys).
+// The text is that of JSON: no white space, names of objects sorted, a tuple like a list. Types
+// that JSON does not have, and whose str() says all, stand behind a tag: date"2026-11-20". No JSON
+// has a letter before a quotation mark, so no two arguments meet in one text. A key says in the
+// clear what it is for, as long as it is short; the rest of a longer one becomes a digest
+// (forebay._keys).
 //
 // What cannot be part of a key is a TypeError that names the argument.
 

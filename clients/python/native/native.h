@@ -31,14 +31,14 @@ typedef enum fb_py_error {
 
 typedef struct fb_py_state {
     PyObject *errors[FB_PY_ERROR_COUNT];
-    PyObject *report;    // forebay._log.report(event, text)
-    PyObject *encode;    // of a json.JSONEncoder
-    PyObject *decode;    // of a json.JSONDecoder
-    PyObject *scan;      // the same one's scan_once
-    PyObject *zero;      // int
-    PyObject *timedelta; // the type
-    PyObject *tags;      // forebay._forms.TAGS: {type: tag}
-    PyObject *enum_type; // enum.Enum
+    PyObject *report;     // forebay._log.report(event, text)
+    PyObject *encode;     // of a json.JSONEncoder
+    PyObject *decode;     // of a json.JSONDecoder
+    PyObject *scan;       // the same one's scan_once
+    PyObject *zero;       // int
+    PyObject *timedelta;  // the type
+    PyObject *tags;       // forebay._forms.TAGS: {type: tag}
+    PyObject *enum_type;  // enum.Enum
 } fb_py_state;
 
 // ------------------------------------------------------------------------------------ arguments

@@ -43,9 +43,8 @@ static PyObject *peek(fb_py_client *self, fb_client *client, fb_str key, fb_py_f
     }
     char *bytes;
     *result = peek_large(client, key, &value, &bytes);
-    PyObject *decoded = *result == FB_OK
-                            ? fb_py_decode(self->state, value.data, value.kind, form)
-                            : NULL;
+    PyObject *decoded =
+        *result == FB_OK ? fb_py_decode(self->state, value.data, value.kind, form) : NULL;
     PyMem_Free(bytes);
     return decoded;
 }
@@ -79,7 +78,8 @@ static PyObject *ask(fb_py_client *self, fb_str key, fb_py_form form, PyObject *
 
 static const char *const get_names[] = {"key", "default", NULL};
 
-// get(), get_bytes(), peek() and the cached functions' own: `wait` says whether the daemon is asked.
+// get(), get_bytes(), peek() and the cached functions' own: `wait` says whether the daemon is
+// asked.
 static inline PyObject *look_up(PyObject *object, const char *function, PyObject *const *args,
                                 Py_ssize_t count, PyObject *names, fb_py_form form, bool wait) {
     fb_py_client *self = fb_py_client_of(object);
@@ -110,22 +110,22 @@ static inline PyObject *look_up(PyObject *object, const char *function, PyObject
 }
 
 PyObject *fb_py_client_get(PyObject *self, PyObject *const *args, Py_ssize_t count,
-                            PyObject *names) {
+                           PyObject *names) {
     return look_up(self, "get", args, count, names, FB_PY_VALUE, true);
 }
 
 PyObject *fb_py_client_get_bytes(PyObject *self, PyObject *const *args, Py_ssize_t count,
-                                  PyObject *names) {
+                                 PyObject *names) {
     return look_up(self, "get_bytes", args, count, names, FB_PY_BYTES, true);
 }
 
 PyObject *fb_py_client_peek(PyObject *self, PyObject *const *args, Py_ssize_t count,
-                             PyObject *names) {
+                            PyObject *names) {
     return look_up(self, "peek", args, count, names, FB_PY_VALUE, false);
 }
 
 PyObject *fb_py_client_peek_result(PyObject *self, PyObject *const *args, Py_ssize_t count,
-                                    PyObject *names) {
+                                   PyObject *names) {
     return look_up(self, "_peek_result", args, count, names, FB_PY_RESULT, false);
 }
 
@@ -188,8 +188,9 @@ static bool ask_many(fb_py_client *self, PyObject *missing, PyObject *found) {
     bool good = many.count == 0 || take_many(&many);
     if (good && many.count > 0) {
         int result;
-        FB_PY_CALL(self, result, fb_client_get_many(client, many.keys, many.count, many.values,
-                                                    many.results, &error));
+        FB_PY_CALL(
+            self, result,
+            fb_client_get_many(client, many.keys, many.count, many.values, many.results, &error));
         good = result < 0 ? fb_py_client_fail(self, result, &error) != NULL
                           : add_found(self, &many, found);
     }
@@ -370,7 +371,7 @@ static PyObject *ask_fetch(fb_py_client *self, const fb_client_request *request)
 }
 
 PyObject *fb_py_client_fetch(PyObject *object, PyObject *const *args, Py_ssize_t count,
-                              PyObject *names) {
+                             PyObject *names) {
     fb_py_client *self = fb_py_client_of(object);
     fb_py_fetch fetch;
     memset(&fetch.request, 0, sizeof fetch.request);

@@ -29,7 +29,8 @@ static bool encode_json(const fb_py_state *state, PyObject *value, fb_py_bytes *
         return false;
     }
     if (!fb_json_valid(bytes->data)) {
-        PyErr_Format(PyExc_ValueError, "nested deeper than the %d levels that forebay takes for JSON",
+        PyErr_Format(PyExc_ValueError,
+                     "nested deeper than the %d levels that forebay takes for JSON",
                      (int)FB_JSON_DEPTH_MAX);
         Py_CLEAR(bytes->owner);
         return false;

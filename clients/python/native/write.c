@@ -78,7 +78,7 @@ PyObject *fb_py_client_exists(PyObject *object, PyObject *name) {
 }
 
 PyObject *fb_py_client_incr(PyObject *object, PyObject *const *args, Py_ssize_t count,
-                             PyObject *names) {
+                            PyObject *names) {
     static const char *const known[] = {"key", "delta", NULL};
     static const fb_py_signature signature = {"incr", known, 1, 2};
     fb_py_client *self = fb_py_client_of(object);
@@ -100,7 +100,7 @@ PyObject *fb_py_client_incr(PyObject *object, PyObject *const *args, Py_ssize_t 
 }
 
 PyObject *fb_py_client_expire(PyObject *object, PyObject *const *args, Py_ssize_t count,
-                               PyObject *names) {
+                              PyObject *names) {
     static const char *const known[] = {"key", "ttl", NULL};
     static const fb_py_signature signature = {"expire", known, 2, 2};
     fb_py_client *self = fb_py_client_of(object);
@@ -189,7 +189,7 @@ static int set_pairs(fb_client *client, const fb_py_pairs *pairs, int64_t ttl_ms
 }
 
 PyObject *fb_py_client_set_many(PyObject *object, PyObject *const *args, Py_ssize_t count,
-                                 PyObject *names) {
+                                PyObject *names) {
     static const char *const known[] = {"mapping", "ttl", NULL};
     static const fb_py_signature signature = {"set_many", known, 1, 2};
     fb_py_client *self = fb_py_client_of(object);
@@ -229,8 +229,9 @@ static bool take_scope(PyObject *const *given, fb_invalidation *what) {
         }
     }
     if (named != 1) {
-        PyErr_SetString(PyExc_TypeError, "invalidate() takes one of key, pattern, tag, class_, "
-                                         "namespace, everything=True");
+        PyErr_SetString(PyExc_TypeError,
+                        "invalidate() takes one of key, pattern, tag, class_, "
+                        "namespace, everything=True");
         return false;
     }
     if (what->scope == FB_SCOPE_ALL && given[FB_SCOPE_ALL] != Py_True) {
@@ -242,7 +243,7 @@ static bool take_scope(PyObject *const *given, fb_invalidation *what) {
 }
 
 PyObject *fb_py_client_invalidate(PyObject *object, PyObject *const *args, Py_ssize_t count,
-                                   PyObject *names) {
+                                  PyObject *names) {
     _Static_assert(FB_SCOPE_KEY == 0 && FB_SCOPE_ALL == SCOPES - 1, "the scopes in their order");
     static const fb_py_signature signature = {"invalidate", scope_names, 0, 1};
     fb_py_client *self = fb_py_client_of(object);
