@@ -144,7 +144,8 @@ static bool prepare_huge(fb_store *store, const fb_layout *plan) {
         return true;
     }
     store->extent_segments = (uint32_t)(FB_HUGE / plan->segment_size);
-    store->huge = fb_mem_zero(plan->segment_count * plan->segment_size / FB_HUGE, 1);
+    // The last one may be in the log only in part; then it is never asked for.
+    store->huge = fb_mem_zero(plan->segment_count * plan->segment_size / FB_HUGE + 1, 1);
     return store->huge != NULL;
 }
 

@@ -410,6 +410,20 @@ static void test_store__another_limit_is_taken_on(void **state) {
     (void)close(fd);
 }
 
+static void test_store__a_region_of_an_odd_size_is_adopted(void **state) {
+    (void)state;
+    // The log ends within an extent.
+    int fd = make_file();
+    fb_store_adopted adopted;
+    fb_store *store = make(fd, 20000000);
+    put(store, 1, 100);
+    fb_store_free(store);
+    store = adopt(fd, 20000000, &adopted);
+    assert_true(get(store, 1));
+    fb_store_free(store);
+    (void)close(fd);
+}
+
 static void test_store__a_torn_shard_is_dropped_alone(void **state) {
     (void)state;
     int fd = make_file();
@@ -602,6 +616,7 @@ int main(void) {
         cmocka_unit_test(test_store__a_file_that_cannot_hold_a_region_is_an_error),
         cmocka_unit_test(test_store__what_was_there_is_adopted),
         cmocka_unit_test(test_store__another_limit_is_taken_on),
+        cmocka_unit_test(test_store__a_region_of_an_odd_size_is_adopted),
         cmocka_unit_test(test_store__a_torn_shard_is_dropped_alone),
         cmocka_unit_test(test_store__a_damaged_region_is_adopted_as_far_as_it_is_sound),
         cmocka_unit_test(test_store__a_full_file_system_is_a_limit),
