@@ -13,7 +13,6 @@
 #include "store/budget.h"
 #include "store/evict.h"
 #include "store/ghost.h"
-#include "store/ghost.h"
 #include "store/mapping.h"
 #include "store/segment.h"
 
@@ -53,11 +52,17 @@ void fb_upkeep_index(fb_store *store, fb_shard *shard, uint64_t steps) {
     }
 }
 
-void fb_upkeep_settle(fb_store *store, fb_shard *shard) {
+static uint64_t index_bytes(const fb_shard *shard) {
+    return shard->buckets.committed + shard->overflow.committed + shard->ghosts.committed;
+}
+
+bool fb_upkeep_settle(fb_store *store, fb_shard *shard) {
+    uint64_t before = index_bytes(shard);
     uint64_t buckets = fb_shard_buckets(shard);
     fb_budget_shrink(store, &shard->buckets, buckets * FB_LINE);
     fb_budget_shrink(store, &shard->overflow, (shard->overflow_high + UINT64_C(1)) * FB_LINE);
     fb_budget_shrink(store, &shard->ghosts, fb_ghost_bytes(buckets));
+    return index_bytes(shard) < before;
 }
 
 // What a sweep has left to do, and how far it is with the shard it is at.
@@ -123,7 +128,7 @@ static void sweep_hold(fb_store *store, fb_shard *shard, broom *work) {
         }
     }
     fb_upkeep_index(store, shard, removed);
-    fb_upkeep_settle(store, shard);
+    (void)fb_upkeep_settle(store, shard);
     fb_shard_unlock(shard);
     work->removed += removed;
 }
@@ -174,10 +179,23 @@ static fb_shard *fullest(fb_store *store) {
     return fullest;
 }
 
+// Makes the index as small as its items allow, and gives back what that leaves.
+static void shrink_index(fb_store *store, fb_shard *shard) {
+    fb_upkeep_index(store, shard, UINT64_MAX);
+    while (fb_upkeep_settle(store, shard)) {
+    }
+}
+
 // Evicts from whoever has most until what is committed is within the limit.
 static bool shrink(fb_store *store) {
     uint64_t before = UINT64_MAX;
     unsigned rounds = 0;
+    // A shard that was cleared may have much of an index, and nothing to evict.
+    for (uint32_t i = 0; i < store->region->shard_count && !fb_budget_settle(store); i++) {
+        fb_shard_lock(&store->shards[i]);
+        shrink_index(store, &store->shards[i]);
+        fb_shard_unlock(&store->shards[i]);
+    }
     while (!fb_budget_settle(store)) {
         uint64_t now = atomic_load_explicit(&store->region->committed, memory_order_relaxed);
         rounds = now < before ? 0 : rounds + 1;
@@ -188,7 +206,7 @@ static bool shrink(fb_store *store) {
         fb_shard *shard = fullest(store);
         fb_shard_lock(shard);
         (void)fb_evict_one(store, shard, rounds);
-        fb_upkeep_index(store, shard, UINT64_MAX);
+        shrink_index(store, shard);
         fb_shard_unlock(shard);
     }
     return true;

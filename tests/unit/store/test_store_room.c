@@ -466,6 +466,20 @@ static void test_store__shrinking_evicts_and_gives_memory_back(void **state) {
     fb_store_free(store);
 }
 
+static void test_store__what_was_cleared_can_be_shrunk_at_once(void **state) {
+    (void)state;
+    fb_store *store = make(16 << 20, 0);
+    for (unsigned i = 0; i < 600000; i++) {
+        put(store, "small", i, 0);
+    }
+    (void)fb_store_clear(store);
+    assert_ok(fb_store_resize(store, 2 << 20));
+    fb_store_check(store);
+    put(store, "small", 0, 0);
+    assert_true(get(store, "small", 0));
+    fb_store_free(store);
+}
+
 static void test_store__growing_gives_room_and_keeps_everything(void **state) {
     (void)state;
     fb_store *store = make(1 << 20, 32 << 20);
@@ -633,6 +647,7 @@ int main(void) {
         cmocka_unit_test(test_store__what_expired_makes_room_before_what_lives),
         cmocka_unit_test(test_store__the_index_grows_with_items_also_when_the_store_is_full),
         cmocka_unit_test(test_store__shrinking_evicts_and_gives_memory_back),
+        cmocka_unit_test(test_store__what_was_cleared_can_be_shrunk_at_once),
         cmocka_unit_test(test_store__growing_gives_room_and_keeps_everything),
         cmocka_unit_test(test_store__clearing_leaves_an_empty_store_that_works),
         cmocka_unit_test(test_store__a_scan_sees_all_that_stays_while_the_index_changes),
