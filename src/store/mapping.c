@@ -28,7 +28,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
@@ -252,18 +251,26 @@ void fb_mapping_join(fb_store *store, uint64_t offset) {
     }
 }
 
+// All is zero but the geometry and the version, which must be right at every instant: an adopter may
+// be killed, too.
+static void wipe_shard(fb_shard *shard) {
+    uint8_t *from = (uint8_t *)&shard->lock;
+    uint8_t *version = (uint8_t *)&shard->version;
+    uint8_t *rest = version + sizeof(shard->version);
+    memset(from, 0, (size_t)(version - from));
+    memset(rest, 0, (size_t)((uint8_t *)(shard + 1) - rest));
+}
+
 bool fb_mapping_start_shard(fb_store *store, uint32_t number) {
     fb_shard *shard = &store->shards[number];
-    uint64_t version = shard->version;
     uint64_t at = fb_shard_buckets_at(store, number);
-    memset(&shard->lock, 0, sizeof(*shard) - offsetof(fb_shard, lock));
+    wipe_shard(shard);
     pthread_mutex_init(&shard->lock, NULL);
     uint64_t overflow_at = fb_shard_overflow_at(store, number);
     uint64_t ghosts_at = overflow_at + store->overflow_size;
     shard->buckets = (fb_zone){.offset = at, .size = store->buckets_size};
     shard->overflow = (fb_zone){.offset = overflow_at, .size = store->overflow_size};
     shard->ghosts = (fb_zone){.offset = ghosts_at, .size = at + store->zones_stride - ghosts_at};
-    shard->version = version;
     shard->now_ns = INT64_MIN;
     return fb_bucket_reset(store, shard);
 }

@@ -29,7 +29,24 @@ static bool fails(void) {
     return fail_at != 0 && ++asked == fail_at;
 }
 
+// The n-th call into the C library that adopting makes is its last, if n is not 0.
+static unsigned die_at;
+
+static void may_die(void) {
+    if (die_at != 0 && --die_at == 0) {
+        _exit(1);
+    }
+}
+
+int pthread_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes) {
+    (void)attributes;
+    may_die();
+    *mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    return 0;
+}
+
 int fallocate(int fd, int mode, off_t offset, off_t len) {
+    may_die();
     if (mode == 0 && fails()) {
         errno = (int)fail_errno;
         return -1;
@@ -454,6 +471,52 @@ static void test_store__a_torn_shard_is_dropped_alone(void **state) {
     (void)close(fd);
 }
 
+// In another process; whether it came to the end.
+static bool adopt_until(int fd, unsigned call) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        fb_store_options options = options_for(fd, 1 << 20);
+        fb_store *store = NULL;
+        fb_store_adopted adopted;
+        die_at = call;
+        _exit(fb_store_adopt(&options, &store, &adopted, NULL) == FB_OK ? 0 : 2);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+    return WEXITSTATUS(status) == 0;
+}
+
+static void test_store__who_adopts_may_be_killed_too(void **state) {
+    (void)state;
+    int fd = make_file();
+    fb_store_options options = options_for(fd, 1 << 20);
+    options.shard_count = 4;
+    fb_store *store = NULL;
+    assert_ok(fb_store_new(&options, &store));
+    for (unsigned i = 0; i < 3000; i++) {
+        put(store, i, i % 100);
+    }
+    uint64_t items = items_of(store) - store->shards[1].items;
+    uint64_t version = store->shards[1].version;
+    unsigned call = 0;
+    do {
+        fb_store_adopted adopted;
+        store->shards[1].busy = 1;
+        fb_store_free(store);
+        bool done = adopt_until(fd, ++call);
+        store = adopt(fd, 1 << 20, &adopted);
+        assert_int_equal(adopted.items, items);
+        // No version is given out twice.
+        assert_true(store->shards[1].version > version);
+        version = store->shards[1].version;
+        call = done ? 0 : call;
+    } while (call != 0);
+    fb_store_free(store);
+    (void)close(fd);
+}
+
 // Any word of what a shard is made of, spoiled: the region is adopted, sound, without that shard or
 // with it.
 static void test_store__a_damaged_region_is_adopted_as_far_as_it_is_sound(void **state) {
@@ -618,6 +681,7 @@ int main(void) {
         cmocka_unit_test(test_store__another_limit_is_taken_on),
         cmocka_unit_test(test_store__a_region_of_an_odd_size_is_adopted),
         cmocka_unit_test(test_store__a_torn_shard_is_dropped_alone),
+        cmocka_unit_test(test_store__who_adopts_may_be_killed_too),
         cmocka_unit_test(test_store__a_damaged_region_is_adopted_as_far_as_it_is_sound),
         cmocka_unit_test(test_store__a_full_file_system_is_a_limit),
         cmocka_unit_test(test_store__each_call_for_memory_may_fail),
