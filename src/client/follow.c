@@ -1,7 +1,8 @@
 // FB.REGION tells the name of a file, and the generation of the classes in it. The name alone would
 // not do: a client in a container, or on another host, may find another daemon's region under that
 // name. A generation begins with a random number and is then counted up, so one that is near tells
-// the region.
+// the region. That is seen with each new connection, and the reader looks for no other region by
+// itself: a daemon that was started anew is known by its ended connections.
 //
 // A reader that is not needed any more stays until the client is closed, since others may be using
 // it; its region's memory is given back at once.
@@ -19,6 +20,25 @@
 
 #define NEAR (UINT64_C(1) << 20)  // so many reloads a daemon will not have seen
 
+// What the daemon says of its region; the name points into the reply, and is empty where there is
+// none.
+typedef struct told {
+    fb_str file;
+    uint64_t generation;
+} told;
+
+static bool is_the_daemons(fb_reader *reader, const told *about) {
+    uint64_t ahead = fb_reader_generation(reader) - about->generation;
+    return ahead < NEAR || -ahead < NEAR;
+}
+
+// Under the lock: whether this region is the one that is read already.
+static bool is_followed(fb_client *client, const told *about) {
+    return client->region_file != NULL &&
+           fb_str_equal(fb_str_of(client->region_file), about->file) &&
+           is_the_daemons(atomic_load(&client->reader), about);
+}
+
 // Once for each change: not again until a region was taken up.
 static void say_refused(fb_client *client, const fb_error *error) {
     fb_forked_lock(&client->forked);
@@ -31,16 +51,22 @@ static void say_refused(fb_client *client, const fb_error *error) {
     }
 }
 
-// Lets the client go on with `reader` (NULL: without), and takes `file` over.
-static void go_over(fb_client *client, fb_reader *reader, char *file) {
+// Lets the client go on with `reader` (NULL: without), which is what the daemon told of, and takes
+// `file` over. Where another thread was first with it, that stays. Where there is no memory to
+// remember the older one by, it stays too, but is read no more.
+static void go_over(fb_client *client, const told *about, fb_reader *reader, char *file) {
     fb_left *left = fb_mem_zero(1, sizeof *left);
     fb_forked_lock(&client->forked);
     fb_reader *older = atomic_load(&client->reader);
-    if (older != NULL && left == NULL) {
-        // No memory to remember it by: it stays the one.
+    bool first = !is_followed(client, about);
+    if (older != NULL && (left == NULL || !first)) {
         fb_forked_unlock(&client->forked);
+        if (first) {
+            fb_reader_leave(older);
+        }
         fb_reader_close(reader);
         fb_mem_free(file);
+        fb_mem_free(left);
         return;
     }
     atomic_store_explicit(&client->reader, reader, memory_order_release);
@@ -57,21 +83,6 @@ static void go_over(fb_client *client, fb_reader *reader, char *file) {
         fb_reader_leave(older);
     }
 }
-
-// Whether this is the file that is read already.
-static bool is_followed(fb_client *client, fb_str file) {
-    fb_forked_lock(&client->forked);
-    bool same = client->region_file != NULL && fb_str_equal(fb_str_of(client->region_file), file);
-    fb_forked_unlock(&client->forked);
-    return same;
-}
-
-// What the daemon says of its region; the name points into the reply, and is empty where there is
-// none.
-typedef struct told {
-    fb_str file;
-    uint64_t generation;
-} told;
 
 static int ask_region(fb_link *link, told *about, fb_error *error) {
     const fb_str args[] = {FB_STR("FB.REGION")};
@@ -93,11 +104,6 @@ static int ask_region(fb_link *link, told *about, fb_error *error) {
     return FB_OK;
 }
 
-static bool is_the_daemons(fb_reader *reader, const told *about) {
-    uint64_t ahead = fb_reader_generation(reader) - about->generation;
-    return ahead < NEAR || -ahead < NEAR;
-}
-
 static void take_up(fb_client *client, const told *about) {
     fb_error why = {.text = ""};
     struct stat there;
@@ -114,11 +120,12 @@ static void take_up(fb_client *client, const told *about) {
         result = FB_MISS;
     }
     if (result == FB_OK) {
-        go_over(client, reader, name);
+        fb_reader_stay(reader);
+        go_over(client, about, reader, name);
         return;
     }
     fb_mem_free(name);
-    go_over(client, NULL, NULL);
+    go_over(client, about, NULL, NULL);
     if (result < 0) {
         say_refused(client, &why);
     }
@@ -130,12 +137,14 @@ int fb_follow_region(fb_client *client, fb_link *link, fb_error *error) {
     if (result < 0) {
         return result;
     }
-    if (about.file.len == 0) {
-        if (atomic_load(&client->reader) != NULL) {
-            go_over(client, NULL, NULL);
-        }
-    } else if (!is_followed(client, about.file)) {
+    fb_forked_lock(&client->forked);
+    bool followed = is_followed(client, &about);
+    bool none = atomic_load(&client->reader) == NULL;
+    fb_forked_unlock(&client->forked);
+    if (about.file.len > 0 && !followed) {
         take_up(client, &about);
+    } else if (about.file.len == 0 && !none) {
+        go_over(client, &about, NULL, NULL);
     }
     return FB_OK;
 }

@@ -63,7 +63,7 @@ struct fb_reader {
     _Atomic(mapped *) current;  // NULL only after fb_reader_leave()
     int64_t patience_ns;
     // Where a region without a writer is met, these are looked at too.
-    _Atomic int64_t look_ns;  // not before
+    _Atomic int64_t look_ns;  // not before; INT64_MAX: never
     _Atomic(mapped *) left;
     bool any_owner;
     uint64_t boot;
@@ -247,6 +247,10 @@ static void bury(fb_reader *reader, mapped *one) {
     one->older = atomic_load(&reader->left);
     while (!atomic_compare_exchange_weak(&reader->left, &one->older, one)) {
     }
+}
+
+void fb_reader_stay(fb_reader *reader) {
+    atomic_store(&reader->look_ns, INT64_MAX);
 }
 
 void fb_reader_leave(fb_reader *reader) {

@@ -9,6 +9,8 @@
 extern "C" {
 #endif
 
+// It looks for no other region under the name any more.
+void fb_reader_stay(fb_reader *reader);
 // From now on every get is a miss, and the region's memory is given back. Gets may be under way.
 void fb_reader_leave(fb_reader *reader);
 

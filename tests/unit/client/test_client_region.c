@@ -141,6 +141,44 @@ static void test_client_region__of_another_daemon_is_not_read(void **state) {
     end(&r);
 }
 
+// The daemon's region was retired, and another daemon's lies under the name: only what this daemon
+// says of it makes it ours.
+static void test_client_region__name_is_not_followed_to_another_daemon(void **state) {
+    rig r;
+    begin(&r);
+    put(&r.home, "k", "ours", -1);
+    assert_get(&r, "nothing", NULL);
+    assert_ok(peek(&r, "k"));
+    fb_cache *ours = r.home.cache;
+    make_region(&r.home, 2, 0600);
+    put(&r.home, "k", "theirs", -1);
+    fb_store_retire(fb_cache_store(ours));
+    assert_result(peek(&r, "k"), FB_MISS);
+    assert_get(&r, "k", NULL);
+    // It was the daemon's own, which was started anew.
+    tell(&r, fb_cache_generation(r.home.cache));
+    fake_hang_up(r.fake);
+    assert_get(&r, "nothing", NULL);
+    assert_ok(peek(&r, "k"));
+    fb_cache_free(ours);
+    end(&r);
+}
+
+// Both have a region of that name, in folders of their own: that of the first is alive still.
+static void test_client_region__is_left_when_another_daemon_answers(void **state) {
+    rig r;
+    begin(&r);
+    put(&r.home, "k", "v", -1);
+    assert_get(&r, "nothing", NULL);
+    assert_ok(peek(&r, "k"));
+    tell(&r, fb_cache_generation(r.home.cache) ^ UINT64_C(1) << 40);
+    fake_hang_up(r.fake);
+    assert_get(&r, "nothing", NULL);
+    assert_result(peek(&r, "k"), FB_MISS);
+    assert_string_equal(r.events, "");
+    end(&r);
+}
+
 static void test_client_region__refusal_is_told_once(void **state) {
     rig r;
     begin(&r);
@@ -222,6 +260,8 @@ int main(void) {
         cmocka_unit_test(test_client_region__hits_ask_nobody),
         cmocka_unit_test(test_client_region__is_not_read_while_keys_are_owed),
         cmocka_unit_test(test_client_region__of_another_daemon_is_not_read),
+        cmocka_unit_test(test_client_region__name_is_not_followed_to_another_daemon),
+        cmocka_unit_test(test_client_region__is_left_when_another_daemon_answers),
         cmocka_unit_test(test_client_region__refusal_is_told_once),
         cmocka_unit_test(test_client_region__keys_of_fetches_are_learned),
         cmocka_unit_test(test_client_region__children_read_it),
