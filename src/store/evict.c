@@ -439,6 +439,17 @@ static uint32_t take_or_evict(fb_store *store, fb_shard *shard, uint64_t run_byt
     }
 }
 
+static void take_spare(fb_store *store, fb_shard *shard) {
+    uint32_t id = take_or_evict(store, shard, 0);
+    if (id != 0 && shard->spare != 0) {
+        // Making room has left one meanwhile.
+        fb_budget_give(store, id);
+    } else if (id != 0) {
+        shard->spare = id;
+        fb_segment_at(store, id)->state = FB_SEGMENT_SPARE;
+    }
+}
+
 uint64_t fb_evict_reserve(fb_store *store, fb_shard *shard, fb_queue_id queue, uint32_t size) {
     if (size > fb_record_small_max(store)) {
         uint32_t run = take_or_evict(store, shard, size);
@@ -453,10 +464,7 @@ uint64_t fb_evict_reserve(fb_store *store, fb_shard *shard, fb_queue_id queue, u
         return offset;
     }
     if (shard->spare == 0) {
-        shard->spare = take_or_evict(store, shard, 0);
-        if (shard->spare != 0) {
-            fb_segment_at(store, shard->spare)->state = FB_SEGMENT_SPARE;
-        }
+        take_spare(store, shard);
     }
     uint32_t id = take_or_evict(store, shard, 0);
     if (id == 0) {

@@ -5,6 +5,8 @@
 
 #include "support.h"
 
+#include "store/budget.h"
+
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -439,6 +441,26 @@ static void test_store__the_index_grows_with_items_also_when_the_store_is_full(v
     fb_store_free(store);
 }
 
+static void test_store__a_shard_without_its_spare_segment_takes_one(void **state) {
+    (void)state;
+    fb_store_options options = {.limit_bytes = 1 << 20, .shard_count = 1};
+    fb_store *store = NULL;
+    assert_ok(fb_store_new(&options, &store));
+    for (unsigned i = 0; i < 20000; i++) {
+        put(store, "item", i, 100);
+    }
+    // As where other shards held all there was, and their locks, when it asked for one.
+    fb_budget_give(store, store->shards[0].spare);
+    store->shards[0].spare = 0;
+    uint32_t id = fb_budget_take(store);
+    for (unsigned i = 0; i < 2000; i++) {
+        put(store, "more", i, 100);
+    }
+    fb_budget_give(store, id);
+    fb_store_check(store);
+    fb_store_free(store);
+}
+
 // Resizing
 
 static void test_store__shrinking_evicts_and_gives_memory_back(void **state) {
@@ -646,6 +668,7 @@ int main(void) {
         cmocka_unit_test(test_store__deleted_bytes_are_used_again_without_evicting),
         cmocka_unit_test(test_store__what_expired_makes_room_before_what_lives),
         cmocka_unit_test(test_store__the_index_grows_with_items_also_when_the_store_is_full),
+        cmocka_unit_test(test_store__a_shard_without_its_spare_segment_takes_one),
         cmocka_unit_test(test_store__shrinking_evicts_and_gives_memory_back),
         cmocka_unit_test(test_store__what_was_cleared_can_be_shrunk_at_once),
         cmocka_unit_test(test_store__growing_gives_room_and_keeps_everything),
