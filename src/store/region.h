@@ -3,8 +3,8 @@
 // One mapping, in this order: the header (fb_region), the shards, one fb_segment for every segment,
 // the map of segments in use, then for every shard its buckets, overflow buckets and ghosts, then
 // the segments themselves, then the room of the layer above. Everything is found by offset from the
-// start, so the region means the same at any address. Address space is reserved for the largest limit; memory is counted when it
-// is used (store/budget.h).
+// start, so the region means the same at any address. Address space is reserved for the largest
+// limit; memory is counted when it is used (store/budget.h).
 //
 // Locks, in the order they are taken: that of resizing; the lock of a shard; of one more shard, by
 // trylock only; the pool lock, which is always the last.
