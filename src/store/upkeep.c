@@ -281,4 +281,8 @@ void fb_store_stats_read(fb_store *store, fb_store_stats *stats) {
         stats->dels += shard->dels;
         fb_shard_unlock(shard);
     }
+    // Shards are read one after another, so what moved meanwhile may be counted twice. Never is more
+    // used than is committed.
+    uint64_t committed = atomic_load_explicit(&region->committed, memory_order_relaxed);
+    stats->used_bytes = stats->used_bytes < committed ? stats->used_bytes : committed;
 }
