@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "cache/entry.h"
 #include "cache/stamps.h"
+#include "store/race.h"
 
 static const double BETA_OF_READERS = 4;
 
@@ -39,9 +40,13 @@ int fb_outside_view(const void *room, uint64_t bytes, fb_outside *outside) {
         bytes < sizeof *table || table->magic != FB_OUTSIDE_MAGIC) {
         return FB_EINVAL;
     }
-    uint64_t slots = table->tag_slots;
-    if (slots == 0 || slots > FB_TAGS_SLOTS_MAX || (slots & (slots - 1)) != 0 ||
-        table->bytes != fb_outside_bytes((uint32_t)slots) || bytes < table->bytes) {
+    // Read once: whoever wrote it may be about to write something else.
+    uint64_t slots = fb_race_word(&table->tag_slots);
+    if (slots == 0 || slots > FB_TAGS_SLOTS_MAX || (slots & (slots - 1)) != 0) {
+        return FB_EINVAL;
+    }
+    uint64_t needed = fb_outside_bytes((uint32_t)slots);
+    if (bytes < needed || table->bytes != needed) {
         return FB_EINVAL;
     }
     *outside = (fb_outside){table, (uint32_t)slots};
