@@ -177,6 +177,7 @@ static void block_signals(sigset_t *set) {
     sigaddset(set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);  // a file that may not be as large is an error, which has words
 }
 
 static int next_signal(const sigset_t *set) {

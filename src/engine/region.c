@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "cache/hints.h"
 #include "os/clock.h"
 #include "os/region_file.h"
@@ -154,6 +155,17 @@ static int adopt(fb_region_home *home, fb_cache_options *options, fb_cache **cac
     return FB_OK;
 }
 
+static const char *why_not_made(int result) {
+    switch (result) {
+        case FB_EIO:
+            return "its file system cannot hold it (/dev/shm can)";
+        case FB_ENOMEM:
+            return "more than this process may have (ulimit -f, ulimit -v), or out of memory";
+        default:
+            return fb_result_text(result);
+    }
+}
+
 static int make(fb_region_home *home, fb_cache_options *options, fb_cache **cache,
                 fb_error *error) {
     fb_cache_region region = {.boot = home->boot, .error = error};
@@ -163,11 +175,10 @@ static int make(fb_region_home *home, fb_cache_options *options, fb_cache **cach
     }
     result = make_cache(options, &region, cache);
     if (result < 0) {
-        return fb_error_set(error, result, "cannot make a region of %llu bytes in %s: %s",
-                            (unsigned long long)options->memory_bytes,
-                            fb_region_file_path(home->file),
-                            result == FB_EIO ? "its file system cannot hold it (/dev/shm can)"
-                                             : fb_result_text(result));
+        char text[48];
+        return fb_error_set(error, result, "cannot make a region of %s in %s: %s",
+                            fb_units_show_bytes(options->memory_bytes, text, sizeof text),
+                            fb_region_file_path(home->file), why_not_made(result));
     }
     return FB_OK;
 }

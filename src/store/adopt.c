@@ -34,6 +34,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/units.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -559,9 +560,9 @@ static int judge(const fb_store *store, const fb_store_options *options, fb_erro
     }
     if (limit < FB_STORE_LIMIT_MIN || limit > region->limit_max ||
         limit < fb_mapping_floor_of(store)) {
-        return fb_error_set(error, FB_EINVAL,
-                            "the region was made for limits that are far from %llu",
-                            (unsigned long long)limit);
+        char text[48];
+        return fb_error_set(error, FB_EINVAL, "the region was made for limits that are far from %s",
+                            fb_units_show_bytes(limit, text, sizeof text));
     }
     return FB_OK;
 }

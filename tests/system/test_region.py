@@ -4,6 +4,7 @@
 import grp
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import stat
@@ -144,6 +145,19 @@ class Region(TestCase):
         self.assertNotEqual(status, 0)
         self.assertIn("something else", said)
         self.assertEqual(self.file.read_text(), "my only copy")
+
+    def test_where_files_may_not_be_as_large_it_takes_a_smaller_one_or_says_so(self):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 20, before[1]))
+        with self.server() as server, server.redis() as client:
+            client.set("a", "1")
+            self.assertEqual(client.get("a"), "1")
+            self.assertLess(self.file.stat().st_size, 256 << 20)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (24 << 20, before[1]))
+        status, said = self.refused()
+        self.assertEqual(status, 1)
+        self.assertIn("ulimit -f", said)
 
     def test_keep_memory_needs_a_file(self):
         status, said = self.refused("--keep-memory", config=CONFIG)
