@@ -166,6 +166,8 @@ static int judge_pace(const fb_tuning *tuning, uint64_t items) {
 void fb_tune_step(fb_tuning *tuning, uint64_t items, uint64_t total, uint64_t bytes) {
     fade(tuning, items);
     judge_uses(tuning);
+    // More is never freed at a time; anything found here must not last.
+    tuning->freed = clamp(tuning->freed, 0, total);
     uint64_t part = clamp(bytes * ONE / (total + 1), 1, ONE / 4);
     uint64_t step = part / SHARE_SPEED + 1;
     int way = judge_share(tuning, items);

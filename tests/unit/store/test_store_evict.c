@@ -322,6 +322,25 @@ static void test_store_evict__one_use_is_enough_while_it_tells_something(void **
     assert_int_equal(promoted(&tuning, &rng, 1), 1000);
 }
 
+// Any numbers may be found after a crash, and must not last.
+static void test_store_evict__odd_numbers_fade(void **state) {
+    (void)state;
+    fb_tuning tuning;
+    memset(&tuning, 0x7f, sizeof(tuning));
+    for (unsigned i = 0; i < 100; i++) {
+        fb_tune_step(&tuning, 1000, 100000, 1000);
+    }
+    fb_tune_ask(&tuning, 100, 16384);
+    assert_false(fb_tune_spend(&tuning, 100000));
+    assert_false(fb_tune_take(&tuning, 100001));
+    for (unsigned kind = 0; kind < FB_GHOST_COUNTED; kind++) {
+        assert_in_range(tuning.left[kind], 0, 1024);
+    }
+    for (unsigned way = 0; way < FB_WAYS; way++) {
+        assert_in_range(tuning.seen[way], 0, 512);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_store_evict__a_loop_larger_than_memory_is_kept_in_part),
@@ -335,6 +354,7 @@ int main(void) {
         cmocka_unit_test(test_store_evict__probation_grows_where_its_victims_soon_return),
         cmocka_unit_test(test_store_evict__main_is_slow_where_what_it_lets_go_returns),
         cmocka_unit_test(test_store_evict__one_use_is_enough_while_it_tells_something),
+        cmocka_unit_test(test_store_evict__odd_numbers_fade),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
