@@ -8,7 +8,8 @@
 //      that the daemon may still read. Our end was shut for writing, so the daemon reads what is
 //      there, does it, and hangs up: after its end of file nothing of it can come any more. Without
 //      that an old SET could overtake the deletion of its key.
-//   2. The keys owed are deleted, batch by batch; a key written again meanwhile is owed again.
+//   2. The keys owed are deleted, batch by batch; a key written again meanwhile is owed again. So
+//      that many writers do not owe faster than one pays, each write rests for a millisecond then.
 //   3. When nothing is left, under the lock: the private cache is emptied, the region may be read.
 // Whoever writes privately does so under the same lock, and if `away` has ended by then he begins
 // it anew: so no private write is forgotten.
@@ -223,6 +224,7 @@ static int pay_some(fb_client *client, fb_conn *conn, fb_error *error) {
     fb_str args[REPLAY_KEYS + 1] = {FB_STR("DEL")};
     const fb_resp_value *reply;
     lock(client);
+    client->paying = true;
     size_t count = fb_owed_take(&client->owed, debts, REPLAY_KEYS);
     unlock(client);
     if (count == 0) {
@@ -251,7 +253,7 @@ static int end_outage(fb_client *client, bool *warned) {
     if (done) {
         fb_private_clear(&client->own);
         *warned = client->warned;
-        client->warned = client->away = client->trying = false;
+        client->warned = client->away = client->trying = client->paying = false;
         atomic_store_explicit(&client->owing, false, memory_order_release);
     }
     unlock(client);
@@ -319,7 +321,7 @@ static int try_again(fb_client *client, fb_conn **conn, fb_error *error) {
     }
     if (result < 0) {
         lock(client);
-        client->trying = false;
+        client->trying = client->paying = false;
         unlock(client);
     }
     return result;
@@ -435,7 +437,7 @@ void fb_exchange_in_child(fb_forked *forked) {
             close(fd);
         }
     }
-    client->trying = false;
+    client->trying = client->paying = false;
     client->own_is_parents = true;
 }
 

@@ -53,7 +53,8 @@ struct fb_client {
     fb_list conns, idle;
     // Away: the daemon is not asked before retry_ns, and then by one caller alone (`trying`).
     // Whoever asks meanwhile has the private cache. Nothing is private or owed while not away.
-    bool away, trying, warned, refused_warned;
+    // `paying`: that one is deleting what is owed.
+    bool away, trying, paying, warned, refused_warned;
     bool met;  // there was a connection
     int64_t retry_ns;
     fb_private own;

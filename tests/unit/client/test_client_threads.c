@@ -167,10 +167,55 @@ static void test_client_threads__forks_at_any_moment(void **state) {
     end(&c);
 }
 
+static void *owe(void *arg) {
+    worker *self = arg;
+    crew *c = self->crew;
+    fb_rng rng;
+    fb_rng_init(&rng, (uint64_t)self->number);
+    while (!atomic_load(&c->stop)) {
+        char text[32];
+        snprintf(text, sizeof text, "%u", (unsigned)fb_rng_below(&rng, 60000));
+        FB_ASSERT(fb_client_del(c->client, fb_str_of(text), NULL) >= 0);
+        atomic_fetch_add(&c->done[self->number % THREADS], 1);
+    }
+    return NULL;
+}
+
+// Privately a write costs a microsecond, and to pay for it takes a round trip.
+static void test_client_threads__nobody_owes_faster_than_is_paid(void **state) {
+    enum { OWERS = 12 };
+    static crew c;
+    worker workers[OWERS];
+    pthread_t threads[OWERS];
+    fb_client_figures figures = {.daemon_there = false};
+    begin(&c, 30000);
+    atomic_store(&c.stop, false);
+    fake_stop(c.fake);
+    for (int i = 0; i < OWERS; i++) {
+        workers[i] = (worker){&c, i};
+        assert_int_equal(pthread_create(&threads[i], NULL, owe, &workers[i]), 0);
+    }
+    while (atomic_load(&c.done[0]) < 100000) {
+        (void)poll(NULL, 0, 1);
+    }
+    fake_start(c.fake);
+    for (int i = 0; i < 10000 && !figures.daemon_there; i++) {
+        (void)poll(NULL, 0, 1);
+        fb_client_figures_read(c.client, &figures);
+    }
+    assert_true(figures.daemon_there);
+    atomic_store(&c.stop, true);
+    for (int i = 0; i < OWERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    end(&c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_client_threads__read_what_they_wrote),
         cmocka_unit_test(test_client_threads__forks_at_any_moment),
+        cmocka_unit_test(test_client_threads__nobody_owes_faster_than_is_paid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
