@@ -44,7 +44,10 @@ class Client {
     }
     const { url = process.env.FOREBAY_URL ?? '', timeout, retry, privateBytes, privateTtl,
       region = true, anyOwner = false, onWarning = warnProcess } = options
-    this.#native = open(String(url), wholeNumber(timeout, 'timeout'),
+    if (typeof url !== 'string') {
+      throw new TypeError(`url: a string is expected, not ${typeof url}`)
+    }
+    this.#native = open(url, wholeNumber(timeout, 'timeout'),
       wholeNumber(retry, 'retry'), wholeNumber(privateBytes, 'privateBytes'),
       milliseconds(privateTtl, 'privateTtl'), !region, Boolean(anyOwner))
     // Out of the addon's hands first: what a listener throws is the program's.
@@ -87,6 +90,9 @@ class Client {
   }
 
   async getMany(keys) {
+    if (typeof keys === 'string') {
+      throw new TypeError('getMany() takes several keys, not one string')
+    }
     const wanted = [...keys]
     const values = await Promise.all(wanted.map(async (key) => {
       const found = this.#native.look(key)
@@ -103,6 +109,9 @@ class Client {
 
   async setMany(entries, options) {
     const ttl = milliseconds(options?.ttl)
+    if (entries === null || typeof entries !== 'object') {
+      throw new TypeError('setMany() takes an object, a Map or pairs')
+    }
     const pairs = typeof entries[Symbol.iterator] === 'function'
       ? [...entries]
       : Object.entries(entries)

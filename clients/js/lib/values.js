@@ -38,14 +38,26 @@ function wholeNumber(number, what) {
 }
 
 // ['name', 'bash', …] behind `words`.
-function withParameters(words, parameters) {
+function withParameters(words, parameters = null) {
+  if (typeof parameters !== 'object' || Array.isArray(parameters)) {
+    throw new TypeError('the parameters must be an object: { name: value }')
+  }
   for (const name in parameters) {
     const value = parameters[name]
-    if (value !== undefined) {
-      words.push(name, typeof value === 'string' ? value : String(value))
+    if (typeof value === 'string') {
+      words.push(name, value)
+    } else if (value !== undefined) {
+      words.push(name, worded(name, value))
     }
   }
   return words
+}
+
+function worded(name, value) {
+  if (typeof value !== 'number' && typeof value !== 'bigint' && typeof value !== 'boolean') {
+    throw new TypeError(`the parameter '${name}' must be a string, a number, a bigint or a boolean`)
+  }
+  return String(value)
 }
 
 module.exports = { decode, encode, milliseconds, wholeNumber, withParameters }

@@ -97,6 +97,10 @@ test('many at once', async (t) => {
     new Map([['a', 1], ['b', [2]], ['c', 'three'], ['d', Buffer.from([200])]]))
   assert.deepEqual(await cache.getMany([]), new Map())
   await assert.rejects(cache.setMany({ f: 1, g: undefined }), TypeError)
+  for (const wrong of [5, 'ab', null, undefined]) {
+    await assert.rejects(cache.setMany(wrong), TypeError)
+    await assert.rejects(cache.getMany(wrong), TypeError)
+  }
   assert.equal(await cache.exists('f'), false)
 })
 
@@ -239,6 +243,11 @@ test('what is no key, no value, no lifetime is refused at once', async (t) => {
   assert.throws(() => cache.peekInto('a', 'no buffer'), TypeError)
   assert.throws(() => new Client({ timeout: -1 }), RangeError)
   assert.throws(() => new Client({ url: 'http://127.0.0.1' }), (error) => error.code === 'EINVAL')
+  assert.throws(() => new Client({ url: 5 }), TypeError)
+  for (const parameters of ['plum', 5, ['name', 'plum'], { name: {} }, { name: null }, { name: ['plum'] }]) {
+    await assert.rejects(cache.fetch('fruit', parameters), TypeError)
+    assert.throws(() => cache.peekFetch('fruit', parameters), TypeError)
+  }
 })
 
 test('keys may have any bytes and up to 65535 of them', async (t) => {
