@@ -157,6 +157,10 @@ static void release_pairs(fb_py_pairs *pairs) {
 static bool take_pairs(fb_py_client *self, PyObject *mapping, fb_py_pairs *pairs) {
     pairs->items = PyMapping_Items(mapping);
     if (!pairs->items) {
+        if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+            PyErr_Format(PyExc_TypeError, "set_many() takes a mapping, not %.80s",
+                         Py_TYPE(mapping)->tp_name);
+        }
         return false;
     }
     pairs->count = PyList_GET_SIZE(pairs->items);

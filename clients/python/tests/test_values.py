@@ -109,8 +109,9 @@ class Values(TestCase):
                 self.cache.get_many(wrong)
         with self.assertRaises(TypeError):
             self.cache.get_many(["a", 5])
-        with self.assertRaises(TypeError):
-            self.cache.set_many({"a": 2, "b": object()})
+        for wrong in ("ab", [("a", 2)], None, {"a": 2, "b": object()}):
+            with self.assertRaises(TypeError):
+                self.cache.set_many(wrong)
         self.assertEqual(self.cache.get("a"), 1, "refused as a whole")
 
 
