@@ -11,9 +11,8 @@
 // invalidate() fail with FB_EIO. What was written meanwhile is owed to the daemon: when it is back
 // those keys are deleted there first, before anything of it is read again, and the private cache is
 // emptied. So this process never reads an older value of a key than the last it wrote. One caller
-// at a time tries whether the daemon is back; the others do not wait, but for a millisecond in each
-// write while those keys are being deleted. FB_EOVERLOAD of a write: more than 65,536 keys or 4 MiB
-// of them are owed.
+// at a time tries whether the daemon is back; the others do not wait, but for writes while those
+// keys are being deleted. FB_EOVERLOAD of a write: more than 65,536 keys or 4 MiB of them are owed.
 //
 // Values that GET brings say nothing of their age and lifetime: age_ms and ttl_ms are 0. What is
 // read from the region goes by a clock that may be 10 ms behind in these two; whether it is still

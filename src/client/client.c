@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/blob.h"
 #include "base/error.h"
@@ -98,20 +97,8 @@ static void end_private(fb_client *client) {
     fb_forked_unlock(&client->forked);
 }
 
-// While what is owed is being paid, a write may not be so much quicker than one to the daemon.
-static void rest_while_paying(fb_client *client) {
-    static const struct timespec rest = {0, 1000000};
-    fb_forked_lock(&client->forked);
-    bool paying = client->paying;
-    fb_forked_unlock(&client->forked);
-    if (paying) {
-        (void)nanosleep(&rest, NULL);
-    }
-}
-
 // The same for a write: the key is owed from now on. FB_OK, and then end_private() must follow.
 static int begin_private_write(fb_client *client, fb_str key, fb_error *error) {
-    rest_while_paying(client);
     begin_private(client);
     int result = fb_owed_add(&client->owed, key);
     if (result == FB_OK) {

@@ -9,7 +9,8 @@
 //      there, does it, and hangs up: after its end of file nothing of it can come any more. Without
 //      that an old SET could overtake the deletion of its key.
 //   2. The keys owed are deleted, batch by batch; a key written again meanwhile is owed again. So
-//      that many writers do not owe faster than one pays, each write rests for a millisecond then.
+//      that many writers do not owe faster than one pays, who is about to write waits until that is
+//      over, as long as for an answer.
 //   3. When nothing is left, under the lock: the private cache is emptied, the region may be read.
 // Whoever writes privately does so under the same lock, and if `away` has ended by then he begins
 // it anew: so no private write is forgotten.
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -154,12 +156,17 @@ void fb_exchange_say(fb_client *client, const char *event, const char *format, .
     }
 }
 
+// Under the lock: the next try.
+static void put_off(fb_client *client) {
+    client->retry_ns = fb_now_ns() + client->retry_ms * 1000000;
+}
+
 // The daemon did not answer, or cannot be reached. Returns FB_EIO.
 static int go_away(fb_client *client, fb_error *error) {
     fb_list idle;
     lock(client);
     client->away = true;
-    client->retry_ns = fb_now_ns() + client->retry_ms * 1000000;
+    put_off(client);
     bool first = !client->warned;
     client->warned = true;
     take_idle(client, &idle);
@@ -224,8 +231,8 @@ static int pay_some(fb_client *client, fb_conn *conn, fb_error *error) {
     fb_str args[REPLAY_KEYS + 1] = {FB_STR("DEL")};
     const fb_resp_value *reply;
     lock(client);
-    client->paying = true;
     size_t count = fb_owed_take(&client->owed, debts, REPLAY_KEYS);
+    client->paying |= count > 0;
     unlock(client);
     if (count == 0) {
         return FB_MISS;
@@ -310,6 +317,10 @@ static int make_conn(fb_client *client, fb_conn **out, fb_error *error) {
     return FB_OK;
 }
 
+static bool is_final(int result) {
+    return result == FB_OK || result == FB_ENOMEM || result == FB_EDENIED;
+}
+
 // The one caller who tries whether the daemon is back.
 static int try_again(fb_client *client, fb_conn **conn, fb_error *error) {
     int result = make_conn(client, conn, error);
@@ -322,26 +333,32 @@ static int try_again(fb_client *client, fb_conn **conn, fb_error *error) {
     if (result < 0) {
         lock(client);
         client->trying = client->paying = false;
+        if (!is_final(result)) {
+            // Together with that, or somebody else would try at once.
+            put_off(client);
+        }
         unlock(client);
     }
     return result;
 }
 
-static bool is_final(int result) {
-    return result == FB_OK || result == FB_ENOMEM || result == FB_EDENIED;
-}
-
 // FB_OK: a connection to ask on.
-static int take(fb_client *client, fb_conn **conn, fb_error *error) {
+static int take(fb_client *client, bool writes, fb_conn **conn, fb_error *error) {
+    static const struct timespec rest = {0, 1000000};
+    int64_t rests = writes ? client->timeout_ms : 0;
     for (;;) {
         lock(client);
-        bool away = client->away;
+        bool away = client->away, paying = client->paying;
         bool later = away && (client->trying || fb_now_ns() < client->retry_ns);
         client->trying |= away && !later;
         *conn = away ? NULL : pop_idle(client);
         unlock(client);
         if (*conn != NULL) {
             return FB_OK;
+        }
+        if (later && paying && rests-- > 0) {
+            (void)nanosleep(&rest, NULL);
+            continue;
         }
         if (later) {
             return fb_error_set(error, FB_EIO, "there is no daemon at %s", client->address.name);
@@ -381,7 +398,7 @@ static int talk(fb_link *link, const fb_ask *ask, const fb_resp_value **reply, f
 // One attempt. FB_PENDING: nothing came of it, and it may be tried on another connection.
 static int attempt(fb_client *client, const fb_ask *ask, fb_conn **conn,
                    const fb_resp_value **reply, fb_error *error) {
-    int result = take(client, conn, error);
+    int result = take(client, ask->writes, conn, error);
     if (result < 0) {
         return result;
     }
