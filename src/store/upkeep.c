@@ -181,7 +181,10 @@ static fb_shard *fullest(fb_store *store) {
 
 // Makes the index as small as its items allow, and gives back what that leaves.
 static void shrink_index(fb_store *store, fb_shard *shard) {
-    fb_upkeep_index(store, shard, UINT64_MAX);
+    // One that is crowded has to grow, but not just now.
+    if (!fb_bucket_crowded(shard)) {
+        fb_upkeep_index(store, shard, UINT64_MAX);
+    }
     while (fb_upkeep_settle(store, shard)) {
     }
 }
