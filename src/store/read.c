@@ -141,7 +141,7 @@ ALWAYS_INLINE void fetch_record(const char *record) {
     __builtin_prefetch(record + 2 * FB_LINE);
 }
 
-// Whether the slot leads to the key's record. Nothing outside of the log is read.
+// Whether the slot leads to the key's record. Nothing outside of the mapping is read.
 ALWAYS_INLINE bool matches(const search *ask, _Atomic uint64_t *slot, finding *found) {
     const fb_store *store = ask->store;
     uint64_t word = atomic_load_explicit(slot, memory_order_relaxed);
