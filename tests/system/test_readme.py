@@ -9,7 +9,7 @@ import tempfile
 from forebay import PATIENCE, PROGRAM, ROOT, TestCase, clean_environment, main, run
 
 PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "tests/README.md")]
-PAGES += sorted((ROOT / "docs").rglob("*.md"))
+PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "clients").glob("*/README.md"))
 
 
 class Pages(TestCase):
