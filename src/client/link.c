@@ -21,7 +21,7 @@
 #include "client/address.h"
 #include "client/clock.h"
 
-enum { READ_LEN = 65536, KEPT_LEN = 4 * READ_LEN, POLL_MS_MAX = 3600000 };
+enum { READ_LEN = 65536, KEPT_LEN = 4 * READ_LEN, POLL_MS_MAX = 3600000, ALIVE_S = 10 };
 static const uint64_t REPLY_MAX = UINT64_C(1) << 30;
 
 struct fb_link {
@@ -73,8 +73,12 @@ static int connect_to(const struct sockaddr *address, socklen_t len, int64_t unt
         errno = failed;
         return -1;
     }
-    int one = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    // Alive: a host that fell silent for good must end the wait for what it was sent (exchange.c).
+    int on = 1, idle_s = ALIVE_S, every_s = ALIVE_S;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
     return fd;
 }
 
@@ -128,8 +132,10 @@ static int greet(fb_link *link, const fb_address *to, fb_error *error) {
     }
     if (result == FB_OK && reply->type == FB_RESP_ERROR) {
         fb_str text = without_password(reply->text, to->password);
-        result = fb_error_set(error, FB_EDENIED, "%s does not let us in: %.*s", to->name,
-                              FB_STR_ARG(text));
+        // It says so on its own, and hangs up: who is late with his greeting does not even hear it.
+        bool full = fb_str_starts(text, FB_STR("ERR max number of clients"));
+        result = fb_error_set(error, full ? FB_EIO : FB_EDENIED, "%s does not let us in: %.*s",
+                              to->name, FB_STR_ARG(text));
     }
     if (result == FB_ESYNTAX || result == FB_ETOOBIG) {
         result = fb_error_set(error, FB_EIO, "what listens at %s is no RESP server", to->name);
@@ -220,6 +226,10 @@ int fb_link_put(fb_link *link, const fb_str *args, size_t arg_count) {
 
 int fb_link_send(fb_link *link, fb_error *error) {
     size_t sent = 0;
+    // Room for the reply: who hears that there is no memory may count on it that nothing was done.
+    if (fb_buf_reserve(&link->in, READ_LEN) < 0) {
+        return fb_error_set(error, FB_ENOMEM, "out of memory");
+    }
     while (sent < link->out.len) {
         ssize_t put = send(link->fd, link->out.ptr + sent, link->out.len - sent, MSG_NOSIGNAL);
         if (put > 0) {

@@ -31,6 +31,7 @@ typedef enum fake_mood {
     FAKE_MUTE,      // on connections from before it does what it is told, and hangs up unanswered
     FAKE_LATE,      // connections from before this mood have to wait for the next one
     FAKE_OTHER,     // speaks another protocol
+    FAKE_FULL,      // has too many clients
     FAKE_REFUSES,   // answers every command with `refusal`
 } fake_mood;
 
@@ -277,6 +278,12 @@ static inline void fake_serve(fake_daemon *fake, fake_conn *conn) {
     }
     if (fake->mood == FAKE_OTHER && conn->in.len > 0) {
         assert_ok(fb_buf_append(&conn->out, FB_STR("HTTP/1.1 400 Bad Request\r\n\r\n")));
+        fake_flush(conn);
+        fake_close(conn);
+        return;
+    }
+    if (fake->mood == FAKE_FULL && conn->in.len > 0) {
+        assert_ok(fb_resp_write_error(&conn->out, FB_STR("ERR max number of clients reached")));
         fake_flush(conn);
         fake_close(conn);
         return;

@@ -380,6 +380,15 @@ static void test_client__something_else_listens_there(void **state) {
     end(&r);
 }
 
+static void test_client__daemon_has_too_many_clients(void **state) {
+    rig r;
+    begin(&r, NULL);
+    fake_set_mood(r.fake, FAKE_FULL);
+    use_privately(&r);
+    assert_non_null(strstr(r.error.text, "there is no daemon"));
+    end(&r);
+}
+
 // ---- coming back
 
 static void test_client__what_is_owed_is_deleted_first(void **state) {
@@ -578,6 +587,36 @@ static void test_client__lack_of_memory_is_told(void **state) {
     end(&r);
 }
 
+// Who is told that there was no memory may write again, and be overtaken by nothing.
+static void test_client__nothing_is_sent_without_room_for_the_reply(void **state) {
+    rig r;
+    begin(&r, NULL);
+    size_t large = 3 << 20;
+    char *bytes = malloc(large + 1);
+    memset(bytes, 'x', large);
+    bytes[large] = '\0';
+    assert_ok(set(&r, "large", bytes));
+    fb_hooks hooks = {.resize = resize};
+    fb_hooks_set(&hooks);
+    int result;
+    size_t n = 0;
+    do {
+        assert_ok(set(&r, "k", "first"));
+        assert_get(&r, "large", bytes);  // its room is given back
+        size_t before = fake_count(r.fake);
+        allocations = 0;
+        fail_at = ++n;
+        failed = false;
+        result = set(&r, "k", "late");
+        fail_at = 0;
+        assert_ok(set(&r, "k", "last"));
+        assert_int_equal(fake_saw(r.fake, "SET k late", before), result == FB_OK ? 1 : 0);
+    } while (failed);
+    assert_true(n > 1);
+    free(bytes);
+    end(&r);
+}
+
 // ---- processes
 
 static void wait_child(pid_t child) {
@@ -641,12 +680,14 @@ int main(void) {
         cmocka_unit_test(test_client__daemon_dies_in_a_reply),
         cmocka_unit_test(test_client__daemon_hangs_up_on_everybody),
         cmocka_unit_test(test_client__something_else_listens_there),
+        cmocka_unit_test(test_client__daemon_has_too_many_clients),
         cmocka_unit_test(test_client__what_is_owed_is_deleted_first),
         cmocka_unit_test(test_client__late_writes_do_not_overtake),
         cmocka_unit_test(test_client__one_tries_the_others_do_not_wait),
         cmocka_unit_test(test_client__what_is_owed_is_bounded),
         cmocka_unit_test(test_client__private_memory_is_bounded),
         cmocka_unit_test(test_client__lack_of_memory_is_told),
+        cmocka_unit_test(test_client__nothing_is_sent_without_room_for_the_reply),
         cmocka_unit_test(test_client__goes_on_after_fork),
         cmocka_unit_test(test_client__private_cache_is_each_processs_own),
     };
