@@ -4,7 +4,8 @@
 // ends, however that happens. The owner's number is written into it for whoever finds it taken.
 //
 // FILE may be any name that somebody wrote into a configuration, and starting replaces what is
-// there: so it must begin as a region does, or be empty.
+// there: so it must begin as a region does, or be empty. The same goes for the names made of it.
+// (Hints beside a region are not looked into: its readers may have written anything there.)
 //
 // The hints may be written by a group, where the options name one. What is in them is believed by
 // nobody; but a file that somebody else may cut short must not be mapped by its owner, so it is
@@ -59,7 +60,10 @@ static int make_path(const char *text, char out[PATH_SIZE], fb_error *error) {
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
         return fb_error_set(error, FB_EINVAL, "%s is not the name of a file", text);
     }
-    if (len < 0 || len >= (int)sizeof folder || realpath(folder, whole) == NULL) {
+    if (len < 0 || len >= (int)sizeof folder) {
+        return fb_error_set(error, FB_EINVAL, "the path is too long: %s", text);
+    }
+    if (realpath(folder, whole) == NULL) {
         return say(error, "find the folder of", text);
     }
     len = snprintf(out, PATH_SIZE, "%s/%s", strcmp(whole, "/") == 0 ? "" : whole, name);
@@ -110,6 +114,8 @@ static bool is_ours(int fd, mode_t others, const char **why) {
     return false;
 }
 
+static const char SOMETHING_ELSE[] = "there is something else in it; remove it, or name another";
+
 static int refuse(fb_error *error, const char *path, const char *why) {
     return fb_error_set(error, FB_EDENIED, "%s will not do as a shared region: %s", path, why);
 }
@@ -158,6 +164,13 @@ static long owner_of(int fd) {
     return got > 0 ? strtol(text, NULL, 10) : 0;
 }
 
+// Whether there is nothing in it but an owner's number, which is going to be written over.
+static bool is_lock(int fd) {
+    char text[32] = "";
+    ssize_t got = pread(fd, text, sizeof text, 0);
+    return got == 0 || (got > 0 && got < (ssize_t)sizeof text && owner_of(fd) > 0);
+}
+
 static int take_lock(fb_region_file *file, fb_error *error) {
     const char *why = NULL;
     file->lock =
@@ -180,6 +193,9 @@ static int take_lock(fb_region_file *file, fb_error *error) {
                                   who)
                    : say(error, "lock", file->lock_path);
     }
+    if (!is_lock(file->lock)) {
+        return refuse(error, file->lock_path, SOMETHING_ELSE);
+    }
     char text[32];
     int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     ssize_t put = ftruncate(file->lock, 0) == 0 ? pwrite(file->lock, text, (size_t)len, 0) : 0;
@@ -198,8 +214,34 @@ static bool is_region(int fd, uint64_t magic) {
 static int look_there(fb_region_file *file, fb_error *error) {
     int result = open_there(file->path, S_IWGRP | S_IWOTH, &file->found, error);
     if (result == FB_OK && file->found >= 0 && !is_region(file->found, file->magic)) {
-        return refuse(error, file->path,
-                      "there is something else in it; remove it, or name another");
+        return refuse(error, file->path, SOMETHING_ELSE);
+    }
+    return result;
+}
+
+// Removes a file that a start left which was killed: it is memory. The lock says that no start is
+// under way. Such a file may not have got as far as its first bytes.
+static int remove_left(const char *path, uint64_t magic, fb_error *error) {
+    int fd = -1;
+    int result = open_there(path, S_IWOTH, &fd, error);
+    if (result < 0 || fd < 0) {
+        return result;
+    }
+    bool ours = is_region(fd, magic) || is_region(fd, 0);
+    (void)close(fd);
+    if (!ours) {
+        return refuse(error, path, SOMETHING_ELSE);
+    }
+    return unlink(path) == 0 ? FB_OK : say(error, "remove", path);
+}
+
+static int look_beside(const fb_region_file *file, fb_error *error) {
+    int result = remove_left(file->new_path, file->magic, error);
+    if (result == FB_OK) {
+        result = remove_left(file->new_hints_path, file->hints_magic, error);
+    }
+    if (result == FB_OK && file->found < 0) {  // then its hints are nobody's
+        result = remove_left(file->hints_path, file->hints_magic, error);
     }
     return result;
 }
@@ -231,6 +273,9 @@ int fb_region_file_open(const fb_region_file_options *options, fb_region_file **
     }
     if (result == FB_OK) {
         result = look_there(file, error);
+    }
+    if (result == FB_OK) {
+        result = look_beside(file, error);
     }
     if (result < 0) {
         fb_region_file_close(file, false);
@@ -274,7 +319,7 @@ int fb_region_file_found(const fb_region_file *file) {
 // ---- a new one, or the old one
 
 static int make_file(const char *path, int *fd, fb_error *error) {
-    (void)unlink(path);  // what a start left that was killed; the lock says that none is under way
+    (void)unlink(path);  // of this owner, who tried before
     *fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     return *fd >= 0 ? FB_OK : say(error, "create", path);
 }

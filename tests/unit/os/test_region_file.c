@@ -144,6 +144,49 @@ static void test_region_file__nothing_else_is_replaced(void **state) {
     fb_region_file_close(file, false);
 }
 
+static const char *beside(const char *ending) {
+    static char name[128];
+    (void)snprintf(name, sizeof name, "%s%s", path, ending);
+    return name;
+}
+
+static void test_region_file__nothing_else_beside_it_is_replaced(void **state) {
+    static const char *const endings[] = {".lock", ".new", ".hints", ".hints.new"};
+    static const char text[] = "Dear diary, today I did nothing at all.";
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        char found[sizeof text] = "";
+        write_file(beside(endings[i]), text, sizeof text, 0600);
+        refused(FB_EDENIED, "something else");
+        int fd = open(beside(endings[i]), O_RDONLY);
+        assert_int_equal(read(fd, found, sizeof found), sizeof text);
+        assert_string_equal(found, text);
+        (void)close(fd);
+        (void)unlink(beside(endings[i]));
+    }
+    fb_region_file *file = open_it();
+    make_region(file);
+    fb_region_file_close(file, false);
+    // Hints beside a region are its readers', who may write anything there.
+    write_file(beside(".hints"), text, sizeof text, 0600);
+    fb_region_file_close(open_it(), false);
+}
+
+// They may be as large as a region.
+static void test_region_file__what_a_killed_start_left_goes(void **state) {
+    static const uint64_t nothing[2] = {0};
+    fb_error error = {0};
+    fb_region_file *file = open_it();
+    make_region(file);
+    fb_region_file_close(file, false);
+    write_file(beside(".new"), &MAGIC, sizeof MAGIC, 0600);
+    write_file(beside(".hints.new"), nothing, sizeof nothing, 0600);
+    file = open_it();
+    assert_ok(fb_region_file_keep(file, &error));
+    assert_int_equal(access(beside(".new"), F_OK), -1);
+    assert_int_equal(access(beside(".hints.new"), F_OK), -1);
+    fb_region_file_close(file, true);
+}
+
 static void test_region_file__links_and_strange_files_are_refused(void **state) {
     char other[128];
     (void)snprintf(other, sizeof other, "%s/other", folder);
@@ -316,6 +359,8 @@ int main(void) {
         region_test(test_region_file__has_one_owner),
         region_test(test_region_file__a_dead_owner_is_none),
         region_test(test_region_file__nothing_else_is_replaced),
+        region_test(test_region_file__nothing_else_beside_it_is_replaced),
+        region_test(test_region_file__what_a_killed_start_left_goes),
         region_test(test_region_file__links_and_strange_files_are_refused),
         region_test(test_region_file__what_others_may_write_is_refused),
         region_test(test_region_file__of_another_user_is_refused),
