@@ -251,8 +251,8 @@ void fb_mapping_join(fb_store *store, uint64_t offset) {
     }
 }
 
-// All becomes zero but the geometry and the version, which must be right at every instant: who adopts
-// may be killed, too.
+// All becomes zero but the geometry and the version, which must be right at every instant: who
+// adopts may be killed, too.
 static void wipe_shard(fb_shard *shard) {
     uint8_t *from = (uint8_t *)&shard->lock;
     uint8_t *version = (uint8_t *)&shard->version;
