@@ -213,6 +213,16 @@ static int replace(fb_region_home *home, fb_cache_options *options, fb_cache **c
     return result;
 }
 
+static void warn_of_disk(const fb_region_home *home) {
+    if (!fb_region_file_in_memory(home->file)) {
+        fb_log(FB_LOG_WARN, "region_on_disk", "file=%s hint=%s",
+               fb_log_quote(fb_str_of(fb_region_file_path(home->file)), FB_LOG_KEY_MAX).text,
+               fb_log_quote(FB_STR("all that is cached is written to it; /dev/shm lives in memory"),
+                            FB_LOG_TEXT_MAX)
+                   .text);
+    }
+}
+
 int fb_region_home_cache(fb_region_home *home, fb_cache_options *options, fb_cache **cache,
                          fb_error *error) {
     options->now_ns = fb_clock_now_ns();
@@ -227,6 +237,7 @@ int fb_region_home_cache(fb_region_home *home, fb_cache_options *options, fb_cac
         return result;
     }
     home->live = true;
+    warn_of_disk(home);
     if (fb_region_file_take_hints(home->file, home->hints, 0, 0) == FB_OK) {
         fb_hints_take(home->hints, home->seen, true, *cache);
     }

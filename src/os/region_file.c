@@ -16,12 +16,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -302,6 +304,15 @@ void fb_region_file_close(fb_region_file *file, bool remove) {
     close_one(&file->hints);
     close_one(&file->lock);
     fb_mem_free(file);
+}
+
+bool fb_region_file_in_memory(const fb_region_file *file) {
+    struct statfs about;
+    if (statfs(file->lock_path, &about) != 0) {
+        return true;  // not known, so not complained about
+    }
+    uint32_t type = (uint32_t)about.f_type;
+    return type == TMPFS_MAGIC || type == RAMFS_MAGIC || type == HUGETLBFS_MAGIC;
 }
 
 const char *fb_region_file_path(const fb_region_file *file) {

@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import stat
+import subprocess
 import unittest
 
 import redis
@@ -158,6 +159,13 @@ class Region(TestCase):
         status, said = self.refused()
         self.assertEqual(status, 1)
         self.assertIn("ulimit -f", said)
+
+    def test_a_region_on_a_disk_is_warned_of(self):
+        with self.server() as server:
+            self.assertEqual(server.events("region_on_disk"), [])
+        kind = subprocess.run(["stat", "-f", "-c", "%T", self.folder], capture_output=True, text=True).stdout.strip()
+        with self.server("--set", f"region.file={self.folder}/region") as server:
+            self.assertEqual(len(server.events("region_on_disk")), 0 if kind in ("tmpfs", "ramfs") else 1)
 
     def test_keep_memory_needs_a_file(self):
         status, said = self.refused("--keep-memory", config=CONFIG)
