@@ -259,9 +259,13 @@ static void open_part(lane *one) {
     state->input = fb_mem_new(FB_CONNECTION_READ_LEN);
     state->resume = event_new(base, -1, 0, on_resume, state);
     one->result = state->input != NULL && state->resume != NULL ? FB_OK : FB_ENOMEM;
-    if (one->result == FB_OK && one->fd >= 0) {
-        one->rest = evtimer_new(base, on_rested, one);
-        one->accept = event_new(base, one->fd, EV_READ | EV_PERSIST, on_accept, one);
+}
+
+// Not before every loop's part is open: one may be dealt a connection by another.
+static void accept_part(lane *one) {
+    if (one->fd >= 0) {
+        one->rest = evtimer_new(one->state.base, on_rested, one);
+        one->accept = event_new(one->state.base, one->fd, EV_READ | EV_PERSIST, on_accept, one);
         bool ready = one->rest != NULL && one->accept != NULL && event_add(one->accept, NULL) == 0;
         one->result = ready ? FB_OK : FB_ENOMEM;
     }
@@ -354,6 +358,14 @@ static void show_address(fb_resp_door *door, bool open) {
     }
 }
 
+static bool all_well(const fb_resp_door *door) {
+    bool well = true;
+    for (uint32_t i = 0; i < door->lane_count; i++) {
+        well = well && door->lanes[i].result == FB_OK;
+    }
+    return well;
+}
+
 // With its sockets open (`result`), or not.
 static int start_door(fb_resp_door *door, int result, fb_resp_door **out, fb_error *error) {
     if (result < 0) {
@@ -362,11 +374,12 @@ static int start_door(fb_resp_door *door, int result, fb_resp_door **out, fb_err
     }
     show_address(door, true);
     on_all_loops(door, open_part);
-    for (uint32_t i = 0; i < door->lane_count; i++) {
-        if (door->lanes[i].result < 0) {
-            fb_resp_close(door);
-            return fb_error_set(error, FB_ENOMEM, "out of memory");
-        }
+    if (all_well(door)) {
+        on_all_loops(door, accept_part);
+    }
+    if (!all_well(door)) {
+        fb_resp_close(door);
+        return fb_error_set(error, FB_ENOMEM, "out of memory");
     }
     *out = door;
     return FB_OK;

@@ -371,6 +371,51 @@ static void test_resp__listens_on_a_path(void **state) {
     assert_int_equal(access(path, F_OK), -1);
 }
 
+typedef struct caller {
+    struct sockaddr_un to;
+    atomic_bool stop;
+} caller;
+
+// Calls all the time, also while nobody listens yet.
+static void *call_and_call(void *arg) {
+    caller *one = arg;
+    while (!atomic_load(&one->stop)) {
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        if (connect(fd, (const struct sockaddr *)&one->to, sizeof one->to) == 0) {
+            char reply[16];
+            if (send(fd, "PING\r\n", 6, MSG_NOSIGNAL) == 6) {
+                (void)!read(fd, reply, sizeof reply);
+            }
+        }
+        (void)close(fd);
+    }
+    return NULL;
+}
+
+// One loop accepts for all, and may be quick to deal to another.
+static void test_resp__may_be_called_before_all_loops_are_ready(void **state) {
+    char address[160];
+    fb_error error = {0};
+    caller one = {.to = {.sun_family = AF_UNIX}};
+    pthread_t threads[4];
+    (void)snprintf(address, sizeof address, "unix:%s/early.sock", shared.folder);
+    const char *path = address + strlen("unix:");
+    assert_true(strlen(path) < sizeof one.to.sun_path);
+    memcpy(one.to.sun_path, path, strlen(path));
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, call_and_call, &one), 0);
+    }
+    for (int i = 0; i < 200; i++) {
+        fb_resp_door *door = NULL;
+        assert_ok(fb_resp_open(&shared.node, fb_str_of(address), &door, &error));
+        fb_resp_close(door);
+    }
+    atomic_store(&one.stop, true);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+}
+
 static void test_resp__has_a_socket_of_its_user_beside(void **state) {
     fb_resp_door *door = NULL, *own = NULL;
     fb_error error = {0};
@@ -486,6 +531,7 @@ int main(void) {
         cmocka_unit_test(test_resp__refuses_a_port_that_is_taken),
         cmocka_unit_test(test_resp__refuses_what_is_no_address),
         cmocka_unit_test(test_resp__listens_on_a_path),
+        cmocka_unit_test(test_resp__may_be_called_before_all_loops_are_ready),
         cmocka_unit_test(test_resp__has_a_socket_of_its_user_beside),
         cmocka_unit_test(test_resp__replaces_a_path_left_over),
         cmocka_unit_test(test_resp__drains),
