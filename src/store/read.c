@@ -63,14 +63,14 @@
 #include "store/record.h"
 
 #include "base/hash_inline.h"
+#include "base/mem.h"
 
 enum {
     TRIES = 12,       // before the lock, or before a reader of another process gives up
     PAUSES_MAX = 64,  // between two tries
     HOPS_MAX = 64,    // links of a chain; none is nearly so long
     LATER = -1000,    // no result: what was read may be torn
-    BATCH = 16,       // keys whose waits for memory overlap
-    LENT_MAX = 16384  // bytes lent under ThreadSanitizer without the lock
+    BATCH = 16        // keys whose waits for memory overlap
 };
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -234,20 +234,19 @@ ALWAYS_INLINE uint64_t rest_len(const finding *found) {
 // confirmed, or the bytes themselves under the lock.
 static int lend(const search *ask, const want *to, const finding *found) {
     fb_item item;
-    char copy[LENT_MAX];
     uint64_t len = rest_len(found);
-    if (!ask->locked) {
-        if (len > sizeof(copy)) {
-            return LATER;
-        }
+    char *copy = ask->locked ? NULL : fb_mem_new(len + 1);
+    bool ready = ask->locked;
+    if (copy != NULL) {
         fb_race_load(copy, found->rest, len);
-        if (!believed(ask)) {
-            return LATER;
-        }
+        ready = believed(ask);
     }
-    describe(ask, found, ask->locked ? found->rest : copy, &item);
-    to->fn(to->arg, &item);
-    return FB_OK;
+    if (ready) {
+        describe(ask, found, ask->locked ? found->rest : copy, &item);
+        to->fn(to->arg, &item);
+    }
+    fb_mem_free(copy);
+    return ready ? FB_OK : LATER;
 }
 #else
 ALWAYS_INLINE int lend(const search *ask, const want *to, const finding *found) {
