@@ -279,12 +279,16 @@ static void test_region__without_keep_a_start_is_empty(void **state) {
     fb_close(engine, 0);
 }
 
+// What was logged since it was empty last.
 static char logged[2048];
+static pthread_mutex_t logged_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void keep_log(void *arg, fb_log_level level, const char *event, const char *fields) {
     (void)arg, (void)level;
+    pthread_mutex_lock(&logged_lock);
     size_t len = strlen(logged);
     (void)snprintf(logged + len, sizeof logged - len, "%s %s\n", event, fields);
+    pthread_mutex_unlock(&logged_lock);
 }
 
 static void test_region__what_cannot_be_kept_is_replaced_and_told(void **state) {
@@ -294,10 +298,8 @@ static void test_region__what_cannot_be_kept_is_replaced_and_told(void **state) 
     uint32_t format = 99;
     assert_int_equal(pwrite(fd, &format, sizeof format, 8), sizeof format);
     (void)close(fd);
-    fb_hooks hooks = {.log = keep_log};
-    fb_hooks_set(&hooks);
+    logged[0] = '\0';
     fb_engine *engine = open_region(true);
-    fb_hooks_set(NULL);
     assert_non_null(strstr(logged, "region_not_kept"));
     assert_non_null(strstr(logged, "format 99"));
     assert_int_equal(fb_count(engine), 0);
@@ -371,6 +373,8 @@ static void test_region__failing_allocations(void **state) {
 #define region_test(name) cmocka_unit_test_setup_teardown(name, up, down)
 
 int main(void) {
+    static const fb_hooks hooks = {.log = keep_log};
+    fb_hooks_set(&hooks);
     const struct CMUnitTest tests[] = {
         region_test(test_region__is_read_beside_the_engine),
         region_test(test_region__private_memory_has_none),
