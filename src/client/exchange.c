@@ -395,6 +395,17 @@ static int talk(fb_link *link, const fb_ask *ask, const fb_resp_value **reply, f
     return result == FB_OK ? fb_link_read(link, reply, error) : result;
 }
 
+// Whether somebody who comes anew is answered.
+static bool answers(fb_client *client) {
+    fb_conn *conn;
+    fb_error ignored;
+    bool well = make_conn(client, &conn, &ignored) == FB_OK;
+    if (well) {
+        fb_exchange_done(client, conn);
+    }
+    return well;
+}
+
 // One attempt. FB_PENDING: nothing came of it, and it may be tried on another connection.
 static int attempt(fb_client *client, const fb_ask *ask, fb_conn **conn,
                    const fb_resp_value **reply, fb_error *error) {
@@ -421,6 +432,9 @@ static int attempt(fb_client *client, const fb_ask *ask, fb_conn **conn,
     }
     if (result == FB_ESYNTAX) {
         (void)fb_error_set(error, FB_EIO, "what %s answers is not RESP", client->address.name);
+    }
+    if (result == FB_ETIMEDOUT && ask->slow && answers(client)) {
+        return result;
     }
     return is_final(result) || result == FB_ETOOBIG ? result : go_away(client, error);
 }

@@ -23,6 +23,7 @@ typedef struct fb_ask {
     void *arg;
     int64_t timeout_ms;
     bool once;    // must not be done twice
+    bool slow;    // may take its time: FB_ETIMEDOUT, where the daemon answers others meanwhile
     bool writes;  // changes something: if it goes unanswered, it may still be done later
 } fb_ask;
 

@@ -166,7 +166,8 @@ static void learn(void *arg, const fb_resp_value *reply) {
 
 // ---- fetching
 
-// Within the daemon's own time a fetch is answered, if with an error; beyond it the daemon hangs.
+// Within the daemon's own time a fetch is answered, if with an error. Beyond it the daemon hangs, or
+// the class has more time than CLASS_WAITS_MS.
 static int64_t patience_ms(const fb_client *client, const fb_client_request *request) {
     int64_t ms = request->timeout_ms > 0 ? request->timeout_ms : CLASS_WAITS_MS;
     return ms < INT64_MAX - client->timeout_ms ? ms + client->timeout_ms : INT64_MAX;
@@ -191,7 +192,8 @@ static int ask(fb_client *client, const fb_client_request *request, bool known, 
                        .first_count = key.count,
                        .hear = learn,
                        .arg = &about,
-                       .timeout_ms = patience_ms(client, request)};
+                       .timeout_ms = patience_ms(client, request),
+                       .slow = true};
     int result = fb_exchange(client, &question, &conn, &reply, error);
     if (result < 0) {
         return result;

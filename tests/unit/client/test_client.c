@@ -289,6 +289,21 @@ static void test_client__replies_never_shift(void **state) {
     end(&r);
 }
 
+// The daemon waits for a source, for longer than the caller does. Others are answered.
+static void test_client__a_slow_fetch_is_no_outage(void **state) {
+    fb_client_options options = {.timeout_ms = 100};
+    rig r;
+    begin(&r, &options);
+    assert_ok(set(&r, "a", "1"));
+    fake_set_mood(r.fake, FAKE_LATE);
+    fb_client_request request = {.class_name = FB_STR("fruit"), .timeout_ms = 1};
+    fb_value value;
+    assert_result(fb_client_fetch(r.client, &request, &value, &r.error), FB_ETIMEDOUT);
+    assert_get(&r, "a", "1");
+    assert_string_equal(r.heard.events, "");
+    end(&r);
+}
+
 // ---- without a daemon
 
 static void use_privately(rig *r) {
@@ -675,6 +690,7 @@ int main(void) {
         cmocka_unit_test(test_client__an_idle_connection_may_end),
         cmocka_unit_test(test_client__what_must_not_be_done_twice_is_not),
         cmocka_unit_test(test_client__replies_never_shift),
+        cmocka_unit_test(test_client__a_slow_fetch_is_no_outage),
         cmocka_unit_test(test_client__connection_refused),
         cmocka_unit_test(test_client__daemon_hangs),
         cmocka_unit_test(test_client__daemon_dies_in_a_reply),
