@@ -166,8 +166,8 @@ static void learn(void *arg, const fb_resp_value *reply) {
 
 // ---- fetching
 
-// Within the daemon's own time a fetch is answered, if with an error. Beyond it the daemon hangs, or
-// the class has more time than CLASS_WAITS_MS.
+// Within the daemon's own time a fetch is answered, if with an error. Beyond it the daemon hangs,
+// or the class has more time than CLASS_WAITS_MS.
 static int64_t patience_ms(const fb_client *client, const fb_client_request *request) {
     int64_t ms = request->timeout_ms > 0 ? request->timeout_ms : CLASS_WAITS_MS;
     return ms < INT64_MAX - client->timeout_ms ? ms + client->timeout_ms : INT64_MAX;
