@@ -81,7 +81,8 @@ static int check_file(const fb_reader *reader, const struct stat *about, fb_erro
         return refuse_file(reader->file, FB_EINVAL, "is no regular file", error);
     }
     if (!reader->any_owner && about->st_uid != 0 && about->st_uid != geteuid()) {
-        return refuse_file(reader->file, FB_EDENIED, "belongs to another user", error);
+        return refuse_file(reader->file, FB_EDENIED,
+                           "belongs to another user, which only any_owner accepts", error);
     }
     if ((about->st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         return refuse_file(reader->file, FB_EDENIED, "may be written to by others", error);

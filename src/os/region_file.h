@@ -37,7 +37,7 @@ void fb_region_file_close(fb_region_file *file, bool remove);
 // Absolute.
 const char *fb_region_file_path(const fb_region_file *file);
 const char *fb_region_file_hints_path(const fb_region_file *file);
-// Whether it lies on a file system that lives in memory; on a disk all that is cached is written out.
+// Whether it lies on a file system that lives in memory; on a disk all that is cached is written.
 bool fb_region_file_in_memory(const fb_region_file *file);
 
 // The region that is there, open for reading and writing, with the access that the options say;
