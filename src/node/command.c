@@ -221,6 +221,29 @@ bool fb_command_int(fb_command_call *call, size_t index, int64_t *number) {
     return true;
 }
 
+bool fb_command_params(fb_command_call *call, size_t index, fb_param params[FB_COMMAND_PARAMS_MAX],
+                       size_t *count) {
+    size_t left = call->arg_count - index;
+    if (left % 2 != 0) {
+        fb_reply_error(
+            call->reply, "ERR parameter '%.*s' has no value",
+            (int)(call->args[call->arg_count - 1].len < 128 ? call->args[call->arg_count - 1].len
+                                                            : 128),
+            call->args[call->arg_count - 1].ptr);
+        return false;
+    }
+    if (left / 2 > FB_COMMAND_PARAMS_MAX) {
+        fb_reply_error(call->reply, "ERR at most %d parameters", FB_COMMAND_PARAMS_MAX);
+        return false;
+    }
+    *count = left / 2;
+    for (size_t i = 0; i < *count; i++) {
+        params[i].name = call->args[index + 2 * i];
+        params[i].value = call->args[index + 2 * i + 1];
+    }
+    return true;
+}
+
 void fb_command_syntax_error(fb_command_call *call) {
     fb_reply_error(call->reply, "ERR syntax error");
 }

@@ -86,6 +86,11 @@ const char *fb_command_full_name(const fb_command *command, char text[FB_COMMAND
 bool fb_command_word(const fb_command_call *call, size_t index, const char *word);
 // An argument as an integer; says so and returns false where it is none.
 bool fb_command_int(fb_command_call *call, size_t index, int64_t *number);
+// Arguments from `index` on as names and values; says so and returns false where they are no pairs,
+// or too many.
+enum { FB_COMMAND_PARAMS_MAX = 64 };
+bool fb_command_params(fb_command_call *call, size_t index, fb_param params[FB_COMMAND_PARAMS_MAX],
+                       size_t *count);
 void fb_command_syntax_error(fb_command_call *call);
 // The reply for what a call of the engine returned (< 0).
 void fb_command_failed(fb_command_call *call, int result, const fb_error *error);

@@ -99,16 +99,6 @@ void fb_http_no_class(fb_node *node, fb_http_response *response, fb_str name) {
 
 // ---- explain
 
-static const char *tier_name(fb_tier tier) {
-    static const char *const names[] = {"none", "memory", "shared", "source"};
-    return names[tier];
-}
-
-static const char *freshness_name(fb_freshness freshness) {
-    static const char *const names[] = {"fresh", "stale", "fallback"};
-    return names[freshness];
-}
-
 int fb_route_explain(fb_http_call *call) {
     const fb_param *key = fb_http_param(call, "key");
     fb_reply reply;
@@ -126,12 +116,12 @@ int fb_route_explain(fb_http_call *call) {
     fb_reply_text(&reply, "key");
     fb_reply_bytes(&reply, key->value);
     fb_say_text(&reply, "class", is.class_name);
-    fb_say_text(&reply, "tier", tier_name(is.tier));
+    fb_say_text(&reply, "tier", fb_tier_name(is.tier));
     fb_say_boolean(&reply, "negative", is.negative);
     fb_say_boolean(&reply, "hit_for_miss", is.hit_for_miss);
     bool there = is.tier != FB_TIER_NONE;
-    fb_say_text(&reply, "freshness", there ? freshness_name(is.freshness) : "none");
-    fb_say_text(&reply, "kind", !there ? "none" : is.kind == FB_KIND_JSON ? "json" : "bytes");
+    fb_say_text(&reply, "freshness", there ? fb_freshness_name(is.freshness) : "none");
+    fb_say_text(&reply, "kind", !there ? "none" : fb_kind_name(is.kind));
     fb_say_integer(&reply, "age_ms", is.age_ms);
     fb_say_integer(&reply, "fresh_for_ms", is.fresh_for_ms);
     fb_say_integer(&reply, "gone_in_ms", is.gone_in_ms);

@@ -40,6 +40,20 @@ const char *fb_timestamp_text(int64_t wall_us, char text[FB_TIMESTAMP_SIZE]) {
     return text;
 }
 
+const char *fb_tier_name(fb_tier tier) {
+    static const char *const names[] = {"none", "memory", "shared", "source"};
+    return names[tier];
+}
+
+const char *fb_freshness_name(fb_freshness freshness) {
+    static const char *const names[] = {"fresh", "stale", "fallback"};
+    return names[freshness];
+}
+
+const char *fb_kind_name(fb_kind kind) {
+    return kind == FB_KIND_JSON ? "json" : "bytes";
+}
+
 void fb_say_text(fb_reply *reply, const char *name, const char *text) {
     fb_reply_text(reply, name);
     fb_reply_text(reply, text);

@@ -1,8 +1,9 @@
-// node/say.h -- pairs of a name and a value, as the HTTP side writes its JSON documents.
+// node/say.h -- pairs of a name and a value, in JSON documents and in maps of commands.
 
 #ifndef FB_NODE_SAY_H
 #define FB_NODE_SAY_H
 
+#include <forebay/cache.h>
 #include <forebay/stats.h>
 
 #include "node/reply.h"
@@ -20,6 +21,10 @@ const char *fb_number_text(double number, int decimals, char text[FB_NUMBER_SIZE
 const char *fb_ms_text(double ms, char text[FB_NUMBER_SIZE]);
 // "2025-12-02T02:47:01.451643Z".
 const char *fb_timestamp_text(int64_t wall_us, char text[FB_TIMESTAMP_SIZE]);
+
+const char *fb_tier_name(fb_tier tier);
+const char *fb_freshness_name(fb_freshness freshness);
+const char *fb_kind_name(fb_kind kind);
 
 void fb_say_text(fb_reply *reply, const char *name, const char *text);
 void fb_say_integer(fb_reply *reply, const char *name, int64_t number);

@@ -1,0 +1,293 @@
+// Reading through the cache: FB.FETCH, FB.MFETCH, FB.KEY.
+//
+//     FB.FETCH [REFRESH] [TIMEOUT ms] [WITHMETA] [CLASS] class [param value ...]
+//     FB.MFETCH [REFRESH] [TIMEOUT ms] [WITHMETA] [CLASS] class names name [name ...] value [value
+//     ...] FB.KEY [CLASS] class [param value ...]
+//
+// An answer may come later, from the engine: its place among the session's replies is a slot. The
+// parts of an MFETCH come in any order, each into bytes of its own, and the last one puts them
+// together.
+
+#include "node/command_table.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "node/say.h"
+#include "node/session_state.h"
+
+// ---- FB.FETCH
+
+typedef struct fetching {
+    fb_request request;
+    fb_param params[FB_COMMAND_PARAMS_MAX];
+    bool with_meta;
+} fetching;
+
+// The options up to the class; *at is then behind it.
+static bool read_options(fb_command_call *call, fetching *one, size_t *at) {
+    for (*at = 1; *at < call->arg_count; ++*at) {
+        if (fb_command_word(call, *at, "REFRESH")) {
+            one->request.refresh = true;
+        } else if (fb_command_word(call, *at, "WITHMETA")) {
+            one->with_meta = true;
+        } else if (fb_command_word(call, *at, "TIMEOUT") && *at + 1 < call->arg_count) {
+            if (!fb_command_int(call, ++*at, &one->request.timeout_ms)) {
+                return false;
+            }
+            if (one->request.timeout_ms <= 0) {
+                fb_reply_error(call->reply, "ERR timeout is not positive");
+                return false;
+            }
+        } else {
+            *at += fb_command_word(call, *at, "CLASS") && *at + 1 < call->arg_count ? 1 : 0;
+            break;
+        }
+    }
+    if (*at >= call->arg_count) {
+        fb_reply_error(call->reply, "ERR wrong number of arguments for '%s' command",
+                       call->command->name);
+        return false;
+    }
+    one->request.class_name = call->args[(*at)++];
+    return true;
+}
+
+static bool read_fetch(fb_command_call *call, fetching *one) {
+    size_t at;
+    one->request.params = one->params;
+    return read_options(call, one, &at) &&
+           fb_command_params(call, at, one->params, &one->request.param_count);
+}
+
+static void write_found(fb_reply *reply, const fb_value *value, bool with_meta) {
+    if (!with_meta) {
+        fb_reply_bytes(reply, value->data);
+        return;
+    }
+    fb_reply_map(reply, 8);
+    fb_reply_text(reply, "value");
+    fb_reply_bytes(reply, value->data);
+    fb_say_boolean(reply, "negative", false);
+    fb_say_text(reply, "kind", fb_kind_name(value->kind));
+    fb_say_text(reply, "tier", fb_tier_name(value->tier));
+    fb_say_text(reply, "freshness", fb_freshness_name(value->freshness));
+    fb_say_integer(reply, "age_ms", value->age_ms);
+    fb_say_integer(reply, "ttl_ms", value->ttl_ms);
+    fb_say_count(reply, "version", value->version);
+}
+
+static void write_known_not_to_exist(fb_reply *reply, bool with_meta) {
+    if (!with_meta) {
+        fb_reply_null(reply);
+        return;
+    }
+    fb_reply_map(reply, 2);
+    fb_reply_text(reply, "value");
+    fb_reply_null(reply);
+    fb_say_boolean(reply, "negative", true);
+}
+
+// One answer, of a reply of its own or of one among many.
+static void write_answer(fb_reply *reply, bool with_meta, int result, const fb_value *value,
+                         const fb_error *error) {
+    if (result == FB_OK) {
+        write_found(reply, value, with_meta);
+    } else if (result == FB_NEGATIVE) {
+        write_known_not_to_exist(reply, with_meta);
+    } else {
+        fb_reply_error(
+            reply, "%s %s", fb_command_code(result),
+            error != NULL && error->text[0] != '\0' ? error->text : fb_result_text(result));
+    }
+}
+
+static void answer(void *arg, int result, const fb_value *value, const fb_error *error) {
+    fb_slot *slot = arg;
+    if (slot->session != NULL) {
+        write_answer(slot->target, slot->with_meta, result, value, error);
+    }
+    fb_slot_finish(slot);
+}
+
+void fb_verb_fetch(fb_command_call *call) {
+    fetching one;
+    one.request = (fb_request){0};
+    one.with_meta = false;
+    if (!read_fetch(call, &one)) {
+        return;
+    }
+    fb_slot *slot = fb_session_slot(call);
+    if (slot == NULL) {
+        fb_command_failed(call, FB_ENOMEM, NULL);
+        return;
+    }
+    slot->with_meta = one.with_meta;
+    int result = fb_fetch_start(call->node->engine, &one.request, answer, slot);
+    FB_ASSERT(result == FB_PENDING || slot->done);
+    // It may be FB_PENDING and answered meanwhile: then the reply stands already.
+    call->outcome = slot->done ? FB_OK : FB_PENDING;
+}
+
+// ---- FB.MFETCH
+
+// Many answers, in the order of the questions whatever order they come in.
+typedef struct many many;
+typedef struct part {
+    many *all;
+    fb_buf bytes;
+} part;
+struct many {
+    fb_slot *slot;
+    fb_encoding encoding;
+    bool failed;         // no memory for one of them
+    size_t count, left;  // parts; those not answered, and one until all have been asked
+    fb_request *requests;
+    fb_param *params;
+    void **args;
+    part *parts;
+};
+
+static void free_many(many *all) {
+    if (all != NULL) {
+        for (size_t i = 0; all->parts != NULL && i < all->count; i++) {
+            fb_buf_release(&all->parts[i].bytes);
+        }
+        fb_mem_free(all->requests);
+        fb_mem_free(all->params);
+        fb_mem_free(all->args);
+        fb_mem_free(all->parts);
+        fb_mem_free(all);
+    }
+}
+
+static many *make_many(size_t count, size_t param_count) {
+    many *all = fb_mem_zero(1, sizeof *all);
+    if (all == NULL) {
+        return NULL;
+    }
+    all->count = count;
+    all->left = count + 1;
+    all->requests = fb_mem_zero(count, sizeof *all->requests);
+    all->params = fb_mem_zero(count * param_count, sizeof *all->params);
+    all->args = fb_mem_zero(count, sizeof *all->args);
+    all->parts = fb_mem_zero(count, sizeof *all->parts);
+    if (all->requests == NULL || all->params == NULL || all->args == NULL || all->parts == NULL) {
+        free_many(all);
+        return NULL;
+    }
+    return all;
+}
+
+static void part_is_there(many *all) {
+    if (--all->left > 0) {
+        return;
+    }
+    fb_slot *slot = all->slot;
+    if (slot->session != NULL && all->failed) {
+        fb_reply_error(slot->target, "OOM out of memory for this reply");
+    } else if (slot->session != NULL) {
+        fb_reply_array(slot->target, all->count);
+        for (size_t i = 0; i < all->count; i++) {
+            fb_reply_raw(slot->target, fb_buf_str(&all->parts[i].bytes));
+        }
+    }
+    free_many(all);
+    fb_slot_finish(slot);
+}
+
+static void answer_part(void *arg, int result, const fb_value *value, const fb_error *error) {
+    part *one = arg;
+    many *all = one->all;
+    if (all->slot->session != NULL && !all->failed) {
+        fb_reply reply;
+        fb_reply_init(&reply, all->encoding, &one->bytes);
+        write_answer(&reply, all->slot->with_meta, result, value, error);
+        all->failed = fb_reply_failed(&reply);
+    }
+    part_is_there(all);
+}
+
+// How many names there are, from `at` on; then the names, then rows of as many values. 0: said why
+// not.
+static size_t read_names(fb_command_call *call, size_t *at) {
+    int64_t names = 0;
+    if (*at >= call->arg_count) {
+        fb_reply_error(call->reply, "ERR wrong number of arguments for '%s' command",
+                       call->command->name);
+        return 0;
+    }
+    if (!fb_command_int(call, (*at)++, &names)) {
+        return 0;
+    }
+    if (names < 1 || names > FB_COMMAND_PARAMS_MAX) {
+        fb_reply_error(call->reply, "ERR the number of names is from 1 to %d",
+                       FB_COMMAND_PARAMS_MAX);
+        return 0;
+    }
+    size_t left = call->arg_count - *at;
+    if (left < 2 * (size_t)names || left % (size_t)names != 0) {
+        fb_reply_error(call->reply,
+                       "ERR after the names come rows of as many values, at least one");
+        return 0;
+    }
+    return (size_t)names;
+}
+
+void fb_verb_mfetch(fb_command_call *call) {
+    fetching one;
+    size_t at;
+    one.request = (fb_request){0};
+    one.with_meta = false;
+    size_t names = read_options(call, &one, &at) ? read_names(call, &at) : 0;
+    if (names == 0) {
+        return;
+    }
+    const fb_str *values = call->args + at + names;
+    many *all = make_many((call->arg_count - at) / names - 1, names);
+    fb_slot *slot = all != NULL ? fb_session_slot(call) : NULL;
+    if (slot == NULL) {
+        free_many(all);
+        fb_command_failed(call, FB_ENOMEM, NULL);
+        return;
+    }
+    slot->with_meta = one.with_meta;
+    all->slot = slot;
+    all->encoding = slot->target->encoding;
+    for (size_t i = 0; i < all->count; i++) {
+        fb_param *params = all->params + i * names;
+        for (size_t k = 0; k < names; k++) {
+            params[k] = (fb_param){call->args[at + k], values[i * names + k]};
+        }
+        all->requests[i] = one.request;
+        all->requests[i].params = params;
+        all->requests[i].param_count = names;
+        all->parts[i].all = all;
+        all->args[i] = &all->parts[i];
+    }
+    fb_fetch_start_many(call->node->engine, all->requests, all->count, answer_part, all->args);
+    part_is_there(all);
+    call->outcome = slot->done ? FB_OK : FB_PENDING;
+}
+
+// ---- FB.KEY
+
+static void write_key(void *arg, fb_str key) {
+    fb_reply_bytes(arg, key);
+}
+
+void fb_verb_key(fb_command_call *call) {
+    size_t at = fb_command_word(call, 1, "CLASS") && call->arg_count > 2 ? 2 : 1;
+    fb_param params[FB_COMMAND_PARAMS_MAX];
+    fb_request request = {.class_name = call->args[at], .params = params};
+    fb_error error = {0};
+    if (!fb_command_params(call, at + 1, params, &request.param_count)) {
+        return;
+    }
+    int result = fb_fetch_key(call->node->engine, &request, write_key, call->reply, &error);
+    if (result < 0) {
+        fb_command_failed(call, result, &error);
+    }
+}
