@@ -393,7 +393,7 @@ static fb_shard *largest_shard(fb_store *store, const fb_shard *but) {
 }
 
 static bool make_others_room(fb_store *store, fb_shard *shard, fb_shard *other, unsigned rounds) {
-    if (other == NULL || other == shard || !fb_shard_trylock(other)) {
+    if (other == NULL || other == shard || bytes_of(other) == 0 || !fb_shard_trylock(other)) {
         return false;
     }
     fb_shard_see(other, shard->now_ns);
@@ -413,12 +413,14 @@ static bool make_room(fb_store *store, fb_shard *shard, unsigned rounds) {
     if (make_own_room(store, shard, rounds)) {
         return true;
     }
+    bool any = bytes_of(shard) > 0;
     for (uint32_t i = 0; i < region->shard_count; i++) {
         if (make_others_room(store, shard, &store->shards[i], rounds)) {
             return true;
         }
+        any = any || bytes_of(&store->shards[i]) > 0;
     }
-    return rounds < FB_EVICT_ALL;
+    return any && rounds < FB_EVICT_ALL;  // where nothing is stored, no round will find anything
 }
 
 // Evicts until `take` has what it asks for. Counts rounds that left no more free than before.

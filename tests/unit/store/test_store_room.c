@@ -7,7 +7,11 @@
 
 #include "store/budget.h"
 
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -633,6 +637,60 @@ static void test_store__survives_every_failing_allocation(void **state) {
     assert_int_equal(test_memory_sweep(scenario, NULL), 1);
 }
 
+// Puts into a region whose file system others have filled. In a mount namespace of its own: returns
+// 0 (as expected), 1 (not), 2 (may not mount).
+static int put_without_room(const char *folder) {
+    char name[64];
+    enum { PUTS = 20 };
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", folder, "tmpfs", 0, "size=20m") != 0) {
+        return 2;
+    }
+    (void)snprintf(name, sizeof name, "%s/region", folder);
+    fb_store_options options = {.limit_bytes = 12 << 20, .in_file = true};
+    options.fd = open(name, O_CREAT | O_RDWR, 0600);
+    fb_store *store = NULL;
+    if (fb_store_new(&options, &store) != FB_OK) {
+        return 1;
+    }
+    (void)snprintf(name, sizeof name, "%s/others", folder);
+    int others = open(name, O_CREAT | O_RDWR, 0600);
+    while (write(others, bytes, 4096) == 4096) {
+    }
+    clock_t begin = clock();
+    for (unsigned i = 0; i < PUTS; i++) {
+        char text[64];
+        fb_item item = {.key = key_of("k", i, text), .value = {bytes, 1000}};
+        if (fb_store_put(store, &item, NOW, NULL) != FB_ENOMEM) {
+            return 1;
+        }
+    }
+    double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
+    fprintf(stderr, "%d puts without room: %.3f s\n", PUTS, seconds);
+    fb_store_free(store);
+    (void)close(others);
+    (void)close(options.fd);
+    return seconds < 3 ? 0 : 1;
+}
+
+static void test_store__without_any_room_says_so_soon(void **state) {
+    (void)state;
+    char folder[] = "/tmp/forebay-room-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(put_without_room(folder));
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    (void)rmdir(folder);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 2) {
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_store__takes_less_address_space_where_there_is_less(void **state) {
     (void)state;
     if (SANITIZED) {
@@ -676,6 +734,7 @@ int main(void) {
         cmocka_unit_test(test_store__a_scan_sees_all_that_stays_while_the_index_changes),
         cmocka_unit_test(test_store__a_cursor_from_elsewhere_does_no_harm),
         cmocka_unit_test(test_store__survives_every_failing_allocation),
+        cmocka_unit_test(test_store__without_any_room_says_so_soon),
         cmocka_unit_test(test_store__takes_less_address_space_where_there_is_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
