@@ -347,18 +347,24 @@ static int run_report(const fb_line *line) {
 }
 
 static const struct {
-    const char *name;
+    const char *name, *options;
     int (*run)(const fb_line *line);
 } BENCHES[] = {
-    {"report", run_report},
-    {"memory", fb_cli_bench_memory},
-    {"trace", fb_cli_bench_trace},
+    {"report", " json url timeout samples output ", run_report},
+    {"memory", " json url timeout entries threads rounds churn quick ", fb_cli_bench_memory},
+    {"trace", " json url timeout memory share format ignore-sizes compare ", fb_cli_bench_trace},
 };
 
 int fb_cli_bench(const fb_line *line) {
     for (size_t i = 0; i < sizeof BENCHES / sizeof BENCHES[0]; i++) {
         if (strcmp(line->words[0], BENCHES[i].name) == 0) {
-            return BENCHES[i].run(line);
+            const char *other = fb_cli_other_option(line, BENCHES[i].options);
+            if (other == NULL) {
+                return BENCHES[i].run(line);
+            }
+            fb_cli_complain(line, "%s takes no --%s; `forebay help bench` says which take it",
+                            BENCHES[i].name, other);
+            return FB_EXIT_USAGE;
         }
     }
     fb_cli_complain(line, "there is no benchmark '%s'; `forebay help bench` lists them",

@@ -84,6 +84,7 @@ static const option_row OPTIONS[] = {
     {"help", NULL, "help about the command"},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof OPTIONS[0] };
+_Static_assert(OPTION_COUNT <= 64, "fb_line.given has a bit for each");
 
 void fb_cli_complain(const fb_line *line, const char *format, ...) {
     va_list list;
@@ -97,8 +98,13 @@ void fb_cli_complain(const fb_line *line, const char *format, ...) {
 
 // ---- help
 
-static bool takes(const fb_subcommand *command, const char *option) {
+static bool is_among(const char *option, const char *options) {
     char wanted[40];
+    snprintf(wanted, sizeof wanted, " %s ", option);
+    return strstr(options, wanted) != NULL;
+}
+
+static bool takes(const fb_subcommand *command, const char *option) {
     bool local = command->run == fb_cli_serve || command->run == fb_cli_check ||
                  command->run == fb_cli_version || command->run == fb_cli_help;
     if (strcmp(option, "help") == 0) {
@@ -107,8 +113,7 @@ static bool takes(const fb_subcommand *command, const char *option) {
     if (strcmp(option, "url") == 0 || strcmp(option, "timeout") == 0) {
         return !local;
     }
-    snprintf(wanted, sizeof wanted, " %s ", option);
-    return strstr(command->options, wanted) != NULL;
+    return is_among(option, command->options);
 }
 
 static void help_all(void) {
@@ -305,11 +310,21 @@ static bool take_option(fb_line *line, const fb_subcommand *command, char **argv
         }
         value = argv[(*place)++];
     }
+    line->given |= UINT64_C(1) << (row - OPTIONS);
     if (row->value == NULL) {
         store_switch(line, row->name);
         return true;
     }
     return store_option(line, row->name, value);
+}
+
+const char *fb_cli_other_option(const fb_line *line, const char *options) {
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if ((line->given & UINT64_C(1) << i) != 0 && !is_among(OPTIONS[i].name, options)) {
+            return OPTIONS[i].name;
+        }
+    }
+    return NULL;
 }
 
 static bool is_option(const char *word) {
@@ -375,7 +390,8 @@ int fb_cli_main(int argc, char **argv) {
         return finish(&line, FB_EXIT_OK);
     }
     if (line.word_count < command->words_min || line.word_count > command->words_max) {
-        fb_cli_complain(&line, "usage: forebay %s %s", command->name, command->arguments);
+        fb_cli_complain(&line, "usage: forebay %s%s%s", command->name,
+                        command->arguments[0] != '\0' ? " " : "", command->arguments);
         return FB_EXIT_USAGE;
     }
     return finish(&line, command->run(&line));

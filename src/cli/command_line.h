@@ -27,15 +27,16 @@ typedef struct fb_line {
     size_t word_count;
     const char *sets[FB_LINE_SETS_MAX];  // --set
     size_t set_count;
-    const char *config;  // -c, --config
-    const char *url;     // --url, FOREBAY_URL, or the default address
-    const char *ttl;     // --ttl
-    const char *output;  // --output
-    int64_t timeout_ms;  // --timeout
-    uint32_t samples;    // --samples
+    const char *config;                              // -c, --config
+    const char *url;                                 // --url, FOREBAY_URL, or the default address
+    const char *ttl;                                 // --ttl
+    const char *output;                              // --output
+    int64_t timeout_ms;                              // --timeout
+    uint32_t samples;                                // --samples
     const char *entries, *threads, *rounds, *churn;  // of bench memory, as given
     const char *memory, *share, *format;             // of bench trace, as given
     bool json, raw, soft, refresh, keep_memory, quick, ignore_sizes, compare, help;
+    uint64_t given;  // which options, by their rows
 } fb_line;
 
 typedef struct fb_subcommand {
@@ -54,6 +55,9 @@ int fb_cli_main(int argc, char **argv);
 // One line on standard error: "forebay get: …".
 FB_PRINTF(2, 3) void fb_cli_complain(const fb_line *line, const char *format, ...);
 
+// The first option of the line that is not among `options` (" samples output "), or NULL.
+const char *fb_cli_other_option(const fb_line *line, const char *options);
+
 // The runners, by file.
 int fb_cli_serve(const fb_line *line);  // local.c
 int fb_cli_check(const fb_line *line);
@@ -69,7 +73,7 @@ int fb_cli_explain(const fb_line *line);
 int fb_cli_bench(const fb_line *line);         // bench.c
 int fb_cli_bench_memory(const fb_line *line);  // bench_memory.c
 int fb_cli_bench_trace(const fb_line *line);   // bench_trace.c
-int fb_cli_help(const fb_line *line);   // command_line.c
+int fb_cli_help(const fb_line *line);          // command_line.c
 
 #ifdef __cplusplus
 }

@@ -291,6 +291,8 @@ class Alone(TestCase):
                             (("bench", "memory", "--rounds", "0"), "from 1 to"),
                             (("bench", "memory", "--churn", "long"), "from 1 to"),
                             (("bench", "memory", "x"), "usage: forebay bench memory"),
+                            (("bench", "memory", "--memory", "4MiB"), "memory takes no --memory"),
+                            (("bench", "trace", "x", "--quick"), "trace takes no --quick"),
                             (("set", "a", "b", "--ttl", "soon"), "such as 30s")):
             done = run(*words)
             self.assertEqual((done.returncode, done.stdout), (2, ""))
