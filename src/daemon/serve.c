@@ -97,12 +97,17 @@ static int open_own(server *self) {
     char path[4096], group[256];
     uint32_t number;
     fb_error error;
-    option(self->config, "listen.socket", path, sizeof path);
+    int result = fb_config_get(self->config, FB_STR("listen.socket"), path, sizeof path);
     option(self->config, "region.group", group, sizeof group);
-    if (path[0] == '\0') {
+    if (result == FB_OK && path[0] == '\0') {
         return FB_SERVE_OK;
     }
-    int result = fb_group_find(group, &number, &error);
+    if (result < 0) {
+        path[0] = '\0';  // one that does not fit here fits no socket
+        (void)fb_error_set(&error, result, "listen.socket: %s", fb_result_text(result));
+    } else {
+        result = fb_group_find(group, &number, &error);
+    }
     if (result == FB_OK) {
         result = fb_resp_open_own(&self->node, path, number, &self->own, &error);
     }

@@ -167,6 +167,13 @@ class Region(TestCase):
         with self.server("--set", f"region.file={self.folder}/region") as server:
             self.assertEqual(len(server.events("region_on_disk")), 0 if kind in ("tmpfs", "ramfs") else 1)
 
+    def test_a_socket_that_cannot_be_made_is_no_start(self):
+        for length in (200, 5000):
+            path = "/tmp/" + "s" * length
+            status, said = self.refused("--set", f"listen.socket={path}", config=CONFIG)
+            self.assertEqual(status, 3)
+            self.assertIn("cannot_listen", said)
+
     def test_keep_memory_needs_a_file(self):
         status, said = self.refused("--keep-memory", config=CONFIG)
         self.assertEqual(status, 2)
