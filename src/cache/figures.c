@@ -125,6 +125,10 @@ static void add_counters(const row *one, fb_cache_figures *figures) {
 #define ADD(field, help) figures->field += fb_tally_sum(one->tally, FB_COUNTER_##field);
     FB_CACHE_COUNTERS(ADD)
 #undef ADD
+    // Hits are read first, and a drain of hints, or a reset within one, may come in between.
+    if (figures->region_hits > figures->hits) {
+        figures->region_hits = figures->hits;
+    }
 }
 
 static void read_latency(const fb_histogram *histogram, fb_latency *latency) {

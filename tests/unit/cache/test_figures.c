@@ -62,6 +62,21 @@ static void test_figures__count_and_time_by_class_and_in_all(void **state) {
     fb_cache_free(cache);
 }
 
+// Readers' hits are counted twice, and figures may be reset in between.
+static void test_figures__hits_of_the_region_never_pass_hits(void **state) {
+    fb_cache *cache = rig_cache();
+    fb_stats stats = {0};
+    fb_cache_count(cache, RIG_PAGE, FB_COUNTER_hits, 5);
+    fb_cache_stats_reset(cache);
+    fb_cache_count(cache, RIG_PAGE, FB_COUNTER_region_hits, 5);
+    fb_cache_count(cache, RIG_LIST, FB_COUNTER_hits, 2);
+    assert_ok(fb_cache_stats(cache, &stats));
+    assert_int_equal(stats.classes[1].region_hits, 0);
+    assert_true(stats.all.region_hits <= stats.all.hits);
+    fb_mem_free(stats.classes);
+    fb_cache_free(cache);
+}
+
 static void test_figures__a_class_that_comes_back_has_its_own_again(void **state) {
     fb_cache *cache = rig_cache();
     fb_stats stats = {0};
@@ -83,6 +98,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_figures__after_nothing_all_is_zero),
         cmocka_unit_test(test_figures__count_and_time_by_class_and_in_all),
+        cmocka_unit_test(test_figures__hits_of_the_region_never_pass_hits),
         cmocka_unit_test(test_figures__a_class_that_comes_back_has_its_own_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
