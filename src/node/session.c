@@ -368,7 +368,7 @@ static bool add_get(const fb_session *session, fb_str input, size_t len, gets *l
         return false;
     }
     size_t start = list->count > 0 ? list->ends[list->count - 1] : 0;
-    list->args[list->count][0] = reader->args[0];
+    list->args[list->count][0] = FB_STR("GET");  // not as it was said: a quoted word does not stay
     list->args[list->count][1] = reader->args[1];
     list->ends[list->count++] = start + len;
     return true;
