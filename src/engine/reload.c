@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "os/clock.h"
 
 enum { OPTION_SIZE = 131072 };  // a query, and it may be quoted
@@ -54,8 +55,13 @@ static int apply(fb_engine *engine, const fb_settings *settings, fb_plan *plan, 
     fb_store *store = fb_cache_store(engine->cache);
     int result = fb_store_resize(store, settings->memory_bytes);
     if (result < 0) {
-        return fb_error_set(error, result, "memory cannot become %llu bytes: %s",
-                            (unsigned long long)settings->memory_bytes, fb_result_text(result));
+        char text[48];
+        bool more = settings->memory_bytes > fb_config_settings(engine->config)->memory_bytes;
+        return fb_error_set(error, result, "memory cannot become %s without a restart: %s",
+                            fb_units_show_bytes(settings->memory_bytes, text, sizeof text),
+                            more                  ? "too far above what it was at the start"
+                            : result == FB_EINVAL ? "too far below what it was at the start"
+                                                  : fb_result_text(result));
     }
     result = fb_cache_swap(engine->cache, plan->catalog);
     if (result < 0) {

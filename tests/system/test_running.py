@@ -100,6 +100,13 @@ class Reloading(TestCase):
             client.execute_command("FB.FETCH", "fruit", "name", "apple")
             self.assertEqual(server.stats("fruit")["loads"], 1)
 
+    def test_memory_that_needs_a_restart_is_told_with_the_reason(self):
+        with Server(config=CONFIG + "memory: 64MiB\n") as server:
+            for size, why in (("4GiB", "too far above"), ("1MiB", "too far below")):
+                refused = self.reload(server, CONFIG + f"memory: {size}\n", "reload_refused")
+                self.assertIn(f"memory cannot become {size} without a restart: {why}", refused["error"])
+            self.reload(server, CONFIG + "memory: 128MiB\n", "reloaded")
+
     def test_a_wrong_configuration_changes_nothing(self):
         with Server() as server, server.redis() as client:
             for wrong in (CONFIG.replace("FROM fruit WHERE name", "FROM frut WHERE name"),
