@@ -141,11 +141,21 @@ static bool put_dict(fb_py_writer *writer, PyObject *dict) {
     return good;
 }
 
-// enum.Color"RED": the name says more than the value, and is always a string.
+// enum.Color"RED": the name says more than the value. Some flags together may have no name, and
+// none of them has none: enum.Access3.
 static bool put_enum(fb_py_writer *writer, PyObject *member) {
-    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(member), "__qualname__");
-    return put(writer, "enum.", 5) && put_made(writer, name, false) &&
-           put_made(writer, PyObject_GetAttrString(member, "name"), true);
+    PyObject *type = PyObject_GetAttrString((PyObject *)Py_TYPE(member), "__qualname__");
+    if (!put(writer, "enum.", 5) || !put_made(writer, type, false)) {
+        return false;
+    }
+    PyObject *said = PyObject_GetAttrString(member, "name");
+    if (said == Py_None) {
+        Py_DECREF(said);
+        said = PyObject_GetAttrString(member, "value");
+    }
+    bool good = said && put_value(writer, said);
+    Py_XDECREF(said);
+    return good;
 }
 
 // Bytes, and the types with a tag.

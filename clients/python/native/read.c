@@ -240,18 +240,23 @@ PyObject *fb_py_client_get_many(PyObject *object, PyObject *keys) {
 typedef struct fb_py_fetch {
     fb_client_request request;
     fb_param params[PARAMS_MAX];
-    PyObject *owners[PARAMS_MAX];  // of values that were made; NULL where they are the caller's
+    PyObject *owned[2 * PARAMS_MAX];  // names and values that nobody else may hold meanwhile
+    size_t owned_count;
 } fb_py_fetch;
 
 static void release_fetch(fb_py_fetch *fetch) {
-    for (size_t i = 0; i < fetch->request.param_count; i++) {
-        Py_XDECREF(fetch->owners[i]);
+    for (size_t i = 0; i < fetch->owned_count; i++) {
+        Py_DECREF(fetch->owned[i]);
     }
 }
 
+// Takes a reference over.
+static void own(fb_py_fetch *fetch, PyObject *object) {
+    fetch->owned[fetch->owned_count++] = object;
+}
+
 // The text of a number, or of what is text already.
-static bool take_param_value(PyObject *value, const char *name, fb_param *param, PyObject **owner) {
-    *owner = NULL;
+static bool take_param_value(fb_py_fetch *fetch, PyObject *value, fb_param *param) {
     if (PyUnicode_Check(value) || PyBytes_Check(value)) {
         return fb_py_text(value, "a parameter", &param->value);
     }
@@ -262,15 +267,15 @@ static bool take_param_value(PyObject *value, const char *name, fb_param *param,
     if (!PyLong_Check(value) && !PyFloat_Check(value)) {
         PyErr_Format(PyExc_TypeError,
                      "fetch(): the parameter '%s' must be str, bytes, int or float, not %.200s",
-                     name, Py_TYPE(value)->tp_name);
+                     param->name.ptr, Py_TYPE(value)->tp_name);
         return false;
     }
-    *owner = PyLong_Check(value) ? PyLong_Type.tp_repr(value) : PyFloat_Type.tp_repr(value);
-    if (!*owner || !fb_py_text(*owner, "a parameter", &param->value)) {
-        Py_CLEAR(*owner);
+    PyObject *text = PyLong_Check(value) ? PyLong_Type.tp_repr(value) : PyFloat_Type.tp_repr(value);
+    if (!text) {
         return false;
     }
-    return true;
+    own(fetch, text);
+    return fb_py_text(text, "a parameter", &param->value);
 }
 
 static bool add_param(fb_py_fetch *fetch, PyObject *name, PyObject *value) {
@@ -285,7 +290,7 @@ static bool add_param(fb_py_fetch *fetch, PyObject *name, PyObject *value) {
     }
     fb_param *param = &fetch->params[i];
     if (!fb_py_text(name, "a name", &param->name) ||
-        !take_param_value(value, param->name.ptr, param, &fetch->owners[i])) {
+        !take_param_value(fetch, value, param)) {
         return false;
     }
     fetch->request.param_count++;
@@ -316,11 +321,12 @@ static bool add_params(fb_py_fetch *fetch, PyObject *dict) {
         if (!add_param(fetch, name, value)) {
             return false;
         }
-        // The dict may change before this is sent.
-        size_t last = fetch->request.param_count - 1;
-        if (!fetch->owners[last] && !PyBool_Check(value)) {
+        // The dict may change before this is sent: what is lent by its names and texts is held.
+        Py_INCREF(name);
+        own(fetch, name);
+        if (PyUnicode_Check(value) || PyBytes_Check(value)) {
             Py_INCREF(value);
-            fetch->owners[last] = value;
+            own(fetch, value);
         }
     }
     return true;
@@ -375,6 +381,7 @@ PyObject *fb_py_client_fetch(PyObject *object, PyObject *const *args, Py_ssize_t
     fb_py_client *self = fb_py_client_of(object);
     fb_py_fetch fetch;
     memset(&fetch.request, 0, sizeof fetch.request);
+    fetch.owned_count = 0;
     fetch.request.params = fetch.params;
     PyObject *value = NULL;
     if (take_fetch(self, args, count, names, &fetch)) {

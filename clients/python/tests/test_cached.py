@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import functools
 import inspect
 import os
 import threading
@@ -192,8 +193,14 @@ class Sync(TestCase):
         @self.cache.cached(ttl=300)
         def f():
             return {"when": datetime.date.today()}
+
+        @self.cache.cached(ttl=300)
+        def half():
+            return "\ud800"
         with self.assertRaisesRegex(TypeError, r"f\(\): its result cannot be kept: .*date"):
             f()
+        with self.assertRaisesRegex(ValueError, r"half\(\): its result cannot be kept: .*surrogates"):
+            half()
 
     def test_a_result_that_is_too_large_is_not_kept(self):
         @self.cache.cached(ttl=300)
@@ -227,6 +234,24 @@ class Sync(TestCase):
         self.assertEqual([Shop.kind("a"), Shop().kind("a"), Shop.plain("a"), Shop().plain("a")], ["a"] * 4)
         self.assertEqual(runs, ["plum", "Shop", "plain"])
         self.assertTrue(Shop.price.invalidate(Shop(), "plum"))
+
+    def test_decorations_that_could_not_work(self):
+        def each():
+            yield 1
+
+        async def each_later():
+            yield 1
+        for function in (each, each_later):
+            with self.assertRaisesRegex(TypeError, "generator"):
+                self.cache.cached(ttl=300)(function)
+        with self.assertRaisesRegex(TypeError, "lambda"):
+            self.cache.cached(ttl=300)(lambda n: n)
+        self.assertEqual(self.cache.cached(ttl=300, key=str)(lambda n: 2 * n)(4), 8)
+        with self.assertRaisesRegex(TypeError, "decorates a function"):
+            self.cache.cached(ttl=300)(functools.partial(print, 1))
+        for ttl in (float("inf"), 10**400, datetime.timedelta.max):
+            with self.assertRaisesRegex(ValueError, "at most 100 years"):
+                self.cache.cached(ttl=ttl)
 
     def test_wrong_decorations(self):
         with self.assertRaisesRegex(TypeError, r"say for how long: @cached\(ttl=300\)"):

@@ -18,6 +18,11 @@ class Level(enum.IntEnum):
     HIGH = 1
 
 
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
 class Name(str):
     pass
 
@@ -48,6 +53,7 @@ class Keys(TestCase):
         values = [None, True, 1, 1.0, "1", "true", "null", "", [], [[]], {}, [1], ["1"], {"1": 1}, {"1": "1"}, b"", b"1", b"31",
                   date, str(date), datetime.datetime(2026, 11, 20), datetime.time(0), datetime.timedelta(1),
                   decimal.Decimal("1.0"), decimal.Decimal("1"), uuid.UUID(int=1), str(uuid.UUID(int=1)), Colour.RED, Level.HIGH,
+                  Access.READ, Access.READ | Access.WRITE, Access(0),
                   "RED", 10**30, -1, 2**63, "\\", '"', "\n", "\\n", "ä", 'a","b', 1e16, 10**16, float("inf"), float("nan")]
         keys = [self.key_of(f, value) for value in values]
         keys += [self.key_of(f, 1, 2), self.key_of(f, 1, [2]), self.key_of(f, 1, x=2), self.key_of(f, "a", "b")]
@@ -95,6 +101,16 @@ class Keys(TestCase):
         self.assertTrue(Shop.price.key(Shop(), "plum").endswith('Shop.price["plum"]'))
         with self.assertRaisesRegex(TypeError, "the argument 'this' cannot be .* method=True"):
             Shop.other.key(Shop(), "plum")
+
+    def test_a_method_without_a_name_for_self(self):
+        class Shop:
+            @self.cache.cached(ttl=60, method=True)
+            def price(*args, unit="kg"): ...
+        self.assertTrue(Shop.price.key(Shop(), "plum", 2).endswith('Shop.price[["plum",2],"kg"]'))
+        for function in (lambda: 0, lambda *, a: 0, lambda **more: 0):
+            function.__name__ = "f"
+            with self.assertRaisesRegex(TypeError, "takes no self"):
+                self.cache.cached(ttl=60, method=True)(function)
 
     def test_a_key_of_ones_own(self):
         @self.cache.cached(ttl=60, key=lambda user, **_: f"user:{user}")

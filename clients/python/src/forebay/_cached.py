@@ -26,6 +26,8 @@ from ._log import logger
 from .errors import Error
 
 MISSING = object()
+# Seconds; as in native/arguments.c.
+TTL_MAX = 100 * 366 * 86400
 # What comes back from JSON as exactly what it was.
 PLAIN = frozenset((str, int, float, bool, bytes, type(None)))
 
@@ -95,7 +97,9 @@ class Results:
         try:
             return _native.pack(value)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{self.name}(): its result cannot be kept: {error}") from error
+            # An error in a text (UnicodeError) is not made of a sentence.
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{self.name}(): its result cannot be kept: {error}") from error
 
     # ---- flights
 
@@ -116,8 +120,10 @@ class Results:
 
     def replace(self, key, owner):
         """A flight that begins now, whatever is under way."""
-        self.doom(key)
-        flight = self.flights[key] = Flight(owner)
+        flight = Flight(owner)
+        # Whoever boards between the two is overtaken as well.
+        while self.flights.setdefault(key, flight) is not flight:
+            self.doom(key)
         return flight
 
     def land(self, key, flight, packed=None, error=None):
@@ -258,15 +264,25 @@ def check_ttl(ttl):
     seconds = ttl.total_seconds() if isinstance(ttl, datetime.timedelta) else ttl
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float, type(None))):
         raise TypeError(f"ttl must be seconds or a timedelta, not {type(ttl).__name__}")
-    if seconds is not None and not seconds > 0:
-        raise ValueError(f"ttl must be more than 0, not {ttl!r}")
+    if seconds is not None and not 0 < seconds <= TTL_MAX:
+        raise ValueError(f"ttl must be more than 0 and at most 100 years, not {ttl!r}")
+
+
+def check_function(function, key):
+    if not callable(function) or isinstance(function, (staticmethod, classmethod, type)) \
+            or not hasattr(function, "__qualname__"):
+        raise TypeError("@cached(ttl=…) decorates a function; it stands below @staticmethod, "
+                        "@classmethod and @property")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function.__qualname__}() is a generator: what it yields cannot be kept")
+    # All lambdas of a module have the same name, and would answer for each other.
+    if key is None and function.__name__ == "<lambda>":
+        raise TypeError("a lambda has no name to be kept under: use def, or say how with key=")
 
 
 def decorator(find_client, ttl, key, method):
     def decorate(function):
-        if not callable(function) or isinstance(function, (staticmethod, classmethod, type)):
-            raise TypeError("@cached(ttl=…) decorates a function; it stands below @staticmethod, "
-                            "@classmethod and @property")
+        check_function(function, key)
         kind = AsyncResults if inspect.iscoroutinefunction(function) else SyncResults
         results = kind(function, find_client, ttl, key, method)
         wrapper = results.wrapper()

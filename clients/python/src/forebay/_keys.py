@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import inspect
+import operator
 import os
 
 from . import _native
@@ -77,16 +78,28 @@ class Binder:
         return tuple(bound.arguments.values())
 
 
+def without_first(bind):
+    """What takes self out of the values of a method's parameters, or of their names."""
+    kinds = [parameter.kind for parameter in bind.signature.parameters.values()]
+    if kinds and kinds[0] is inspect.Parameter.VAR_POSITIONAL:
+        # It is the first of *args.
+        return lambda values: (values[0] if isinstance(values[0], str) else values[0][1:],) + values[1:]
+    if not kinds or kinds[0] in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD):
+        raise TypeError("method=True: this function takes no self")
+    return operator.itemgetter(slice(1, None))
+
+
 def key_maker(function, method):
     """make(args, kwargs): the key of a call."""
     bind = Binder(inspect.signature(function))
     prefix = prefix_of(function)
-    first = 1 if method else 0
-    write = functools.partial(_native.make_key, prefix, function.__qualname__, bind.names[first:])
+    leave_out = without_first(bind) if method else None
+    names = leave_out(bind.names) if leave_out else bind.names
+    write = functools.partial(_native.make_key, prefix, function.__qualname__, names)
 
     def make(args, kwargs):
         values = bind(args, kwargs)
-        key = write(values[1:] if first else values)
+        key = write(leave_out(values) if leave_out else values)
         return key if len(key) <= CLEAR_MAX else digest(prefix, key)
 
     return make
