@@ -233,7 +233,7 @@ static fb_str map_file(const fb_line *line, const char *name) {
         }
     }
     close(fd);
-    return bytes == MAP_FAILED ? (fb_str){0} : fb_str_make(bytes, (size_t)about.st_size);
+    return bytes == MAP_FAILED ? fb_str_make(NULL, 0) : fb_str_make(bytes, (size_t)about.st_size);
 }
 
 static bool read_options(const fb_line *line, fb_trace_figures *figures) {

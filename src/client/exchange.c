@@ -441,7 +441,7 @@ static int attempt(fb_client *client, const fb_ask *ask, fb_conn **conn,
 
 int fb_exchange(fb_client *client, const fb_ask *ask, fb_conn **conn, const fb_resp_value **reply,
                 fb_error *error) {
-    fb_error own;
+    fb_error own = {0};
     fb_error *told = error != NULL ? error : &own;
     int result = attempt(client, ask, conn, reply, told);
     while (result == FB_PENDING) {
