@@ -161,11 +161,12 @@ class Region(TestCase):
         self.assertIn("ulimit -f", said)
 
     def test_a_region_on_a_disk_is_warned_of(self):
-        with self.server() as server:
-            self.assertEqual(server.events("region_on_disk"), [])
-        kind = subprocess.run(["stat", "-f", "-c", "%T", self.folder], capture_output=True, text=True).stdout.strip()
-        with self.server("--set", f"region.file={self.folder}/region") as server:
-            self.assertEqual(len(server.events("region_on_disk")), 0 if kind in ("tmpfs", "ramfs") else 1)
+        for file in (self.file, pathlib.Path(self.folder) / "region"):
+            kind = subprocess.run(["stat", "-f", "-c", "%T", file.parent], capture_output=True,
+                                  text=True, check=True).stdout.strip()
+            with self.subTest(kind=kind), self.server("--set", f"region.file={file}") as server:
+                self.assertEqual(len(server.events("region_on_disk")),
+                                 0 if kind in ("tmpfs", "ramfs") else 1)
 
     def test_a_socket_that_cannot_be_made_is_no_start(self):
         for length in (200, 5000):
