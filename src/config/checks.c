@@ -278,7 +278,12 @@ static bool is_one_place(const char *address) {
 static int check_server(checker *c) {
     const fb_settings *settings = &c->config->settings;
     const char *prefix = settings->http_prefix;
+    const char *socket = settings->listen_socket;
 
+    // It is a path, which has been put behind the folder it is relative to.
+    if (socket != NULL && strstr(socket, "unix:") != NULL) {
+        return refuse(c, "listen.socket", FB_EINVAL, "expected a path alone, without \"unix:\"");
+    }
     if (strcmp(settings->listen_resp, settings->listen_http) == 0 &&
         is_one_place(settings->listen_resp)) {
         return refuse(c, "listen.http", FB_ECONFLICT, "%s is the address of listen.resp already",
