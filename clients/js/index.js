@@ -33,6 +33,7 @@ let nativeOf
 
 class Client {
   #native
+  #closing
 
   static {
     nativeOf = (client) => client.#native
@@ -46,6 +47,9 @@ class Client {
       region = true, anyOwner = false, onWarning = warnProcess } = options
     if (typeof url !== 'string') {
       throw new TypeError(`url: a string is expected, not ${typeof url}`)
+    }
+    if (typeof onWarning !== 'function') {
+      throw new TypeError(`onWarning: a function is expected, not ${String(onWarning)}`)
     }
     this.#native = open(url, wholeNumber(timeout, 'timeout'),
       wholeNumber(retry, 'retry'), wholeNumber(privateBytes, 'privateBytes'),
@@ -198,7 +202,7 @@ class Client {
   }
 
   async close() {
-    return this.#native.close()
+    return this.#closing ??= this.#native.close()
   }
 }
 

@@ -150,11 +150,20 @@ class Results {
     if (found !== undefined) {
       return unpack(found)
     }
-    return unpack(await (this.flights.get(name) ?? this.start(name, self, args, false)).outcome)
+    return this.answer(this.flights.get(name) ?? this.start(name, self, args, false))
+  }
+
+  // Bytes are copied: whoever changes what was answered changes nobody else's.
+  async answer(flight) {
+    if (flight.outcome === undefined) {
+      throw new Error(`${this.fn.name || 'a function'}() calls itself with the same arguments`)
+    }
+    const packed = await flight.outcome
+    return unpack(packed instanceof Uint8Array ? Buffer.from(packed) : packed)
   }
 
   async refresh(self, args) {
-    return unpack(await this.start(this.keyOf(...args), self, args, true).outcome)
+    return this.answer(this.start(this.keyOf(...args), self, args, true))
   }
 
   async invalidate(args) {
@@ -172,6 +181,9 @@ function makeCached(nativeOf, makeClient) {
   return function cached(fn, options = {}) {
     if (typeof fn !== 'function') {
       throw new TypeError('cached() takes a function')
+    }
+    if (/Generator/.test(fn[Symbol.toStringTag])) {
+      throw new TypeError('cached(): what a generator yields cannot be kept')
     }
     const results = new Results(fn, milliseconds(options.ttl), keyMaker(fn, options.key),
       () => nativeOf(options.client ?? (shared ??= makeClient())))

@@ -9,6 +9,11 @@ function encode(value) {
   if (value instanceof Uint8Array) {
     return value
   }
+  // JSON would make {} of it, or an object with a number for each name.
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer ||
+      value instanceof SharedArrayBuffer) {
+    throw new TypeError(`bytes are kept of a Buffer or a Uint8Array, not ${value.constructor.name}`)
+  }
   const text = JSON.stringify(value)
   if (text === undefined) {
     throw new TypeError(`${typeof value} has no form in JSON`)

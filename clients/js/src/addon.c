@@ -34,7 +34,7 @@ typedef struct site {
 enum {
     SCRATCH_ROOM = 4096,   // from here on Node does not use its pool either
     PARAMS_MAX = 64,
-    ARGS_MAX = 2 * PARAMS_MAX + 4,
+    ARGS_MAX = 2 * PARAMS_MAX + 5,  // three words and one pair too many
     GROWTHS_MAX = 8,  // a value may grow between two looks
 };
 
@@ -129,6 +129,13 @@ static void tell(napi_env env, const fb_note *note) {
         args[0] = fb_string_give(env, (fb_str){note->event, strlen(note->event)});
         args[1] = fb_string_give(env, (fb_str){note->text, strlen(note->text)});
         napi_call_function(env, handle, warn, 2, args, NULL);
+    }
+    // An exception left behind would keep the promises from being settled.
+    bool thrown = false;
+    napi_value error;
+    if (napi_is_exception_pending(env, &thrown) == napi_ok && thrown &&
+        napi_get_and_clear_last_exception(env, &error) == napi_ok) {
+        napi_fatal_exception(env, error);
     }
     napi_close_handle_scope(env, scope);
 }

@@ -185,3 +185,23 @@ test('what does not fit into the cache is given all the same', async (t) => {
   assert.deepEqual(events, ['not_kept'])
   await client.close()
 })
+
+test('those who waited for the same bytes have their own', async () => {
+  const client = new Client({ url: '127.0.0.1:1', onWarning() {} })
+  const f = client.cached(async () => Buffer.from('abc'), { ttl: 60, key: 'f' })
+  const [one, other] = await Promise.all([f(), f()])
+  one[0] = 65
+  assert.equal(other.toString(), 'abc')
+  assert.equal((await f()).toString(), 'abc')
+  await client.close()
+})
+
+test('what could never work is refused', async () => {
+  const client = new Client({ url: '127.0.0.1:1', onWarning() {} })
+  for (const fn of [function * () {}, async function * () {}]) {
+    assert.throws(() => client.cached(fn, { ttl: 60 }), /generator/)
+  }
+  const f = client.cached((n) => f(n), { ttl: 60, key: 'f' })
+  await assert.rejects(f.refresh(1), /calls itself with the same arguments/)
+  await client.close()
+})

@@ -270,3 +270,21 @@ test('after close() a client says that it is closed; close() waits for what is u
   await assert.rejects(cache.get('last'), { code: 'ECLOSED' })
   await assert.rejects(cache.fetch('fruit', { name: 'apple' }), { code: 'ECLOSED' })
 })
+
+test('one parameter too many is refused, however it is asked for', async (t) => {
+  const client = new Client({ url: '127.0.0.1:1', onWarning() {} })
+  t.after(() => client.close())
+  const parameters = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`p${i}`, i]))
+  for (const refresh of [false, true]) {
+    await assert.rejects(client.fetch('fruit', parameters, { refresh }), /too many parameters/)
+  }
+})
+
+test('bytes in other clothes are refused, not kept as an object', async (t) => {
+  const client = new Client({ url: '127.0.0.1:1', onWarning() {} })
+  t.after(() => client.close())
+  for (const value of [new ArrayBuffer(3), new Uint16Array(3), new DataView(new ArrayBuffer(3)),
+    new SharedArrayBuffer(3)]) {
+    await assert.rejects(client.set('a', value), /bytes are kept of a Buffer or a Uint8Array/)
+  }
+})

@@ -35,6 +35,12 @@ test('without a daemon there is a small cache of one\'s own, and one warning', a
   assert.equal(cache.figures().daemonThere, false)
 })
 
+test('what listens to warnings must be a function', () => {
+  for (const onWarning of [null, 5, 'f', {}]) {
+    assert.throws(() => new Client({ onWarning }), /onWarning: a function is expected/)
+  }
+})
+
 test('a killed daemon costs a warning and no answer; a new one is taken up', async (t) => {
   const daemon = await Daemon.start(t)
   const { cache, names } = watched(t, daemon)

@@ -56,6 +56,15 @@ test('a process may exit in the middle of requests', async (t) => {
   assert.ok(Date.now() - began < 60_000)
 })
 
+test('what a listener throws at once is the process\'s, and its answers come all the same', async () => {
+  const { status, out } = await run(`const { Client } = require(process.env.PACKAGE)
+    process.on('uncaughtException', (error) => console.log(error.message))
+    const cache = new Client({ onWarning: () => {} })
+    process.nextTick = () => { throw new Error('mine') }
+    cache.get('a').then((found) => console.log(found))`, { url: '127.0.0.1:1' })
+  assert.deepEqual({ status, out }, { status: 0, out: 'mine\nundefined\n' })
+})
+
 test('worker threads have clients of their own, and may be ended at any time', async (t) => {
   const { url } = await Daemon.start(t)
   const cache = new Client(url)
