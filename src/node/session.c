@@ -364,7 +364,7 @@ static bool may_gather(const fb_session *session) {
 static bool add_get(const fb_session *session, fb_str input, size_t len, gets *list) {
     const fb_resp_command *reader = &session->reader;
     if (reader->arg_count != 2 || !fb_str_same(reader->args[0], FB_STR("GET")) ||
-        reader->args[1].ptr < input.ptr || reader->args[1].ptr > input.ptr + input.len) {
+        reader->args[1].ptr < input.ptr || reader->args[1].ptr >= input.ptr + input.len) {
         return false;
     }
     size_t start = list->count > 0 ? list->ends[list->count - 1] : 0;
