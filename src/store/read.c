@@ -234,8 +234,9 @@ ALWAYS_INLINE uint64_t rest_len(const finding *found) {
 // confirmed, or the bytes themselves under the lock.
 static int lend(const search *ask, const want *to, const finding *found) {
     fb_item item;
+    char some[4096];
     uint64_t len = rest_len(found);
-    char *copy = ask->locked ? NULL : fb_mem_new(len + 1);
+    char *copy = ask->locked ? NULL : len <= sizeof some ? some : fb_mem_new(len);
     bool ready = ask->locked;
     if (copy != NULL) {
         fb_race_load(copy, found->rest, len);
@@ -245,7 +246,7 @@ static int lend(const search *ask, const want *to, const finding *found) {
         describe(ask, found, ask->locked ? found->rest : copy, &item);
         to->fn(to->arg, &item);
     }
-    fb_mem_free(copy);
+    fb_mem_free(copy != some ? copy : NULL);
     return ready ? FB_OK : LATER;
 }
 #else
