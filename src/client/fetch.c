@@ -164,6 +164,27 @@ static void learn(void *arg, const fb_resp_value *reply) {
     }
 }
 
+// A client's first request brings the region along; its key is asked for when that is there.
+static void learn_now(fb_client *client, const fb_client_request *request) {
+    wording key;
+    fb_conn *conn;
+    const fb_resp_value *reply;
+    fb_reader *reader = atomic_load_explicit(&client->reader, memory_order_acquire);
+    if (reader == NULL) {
+        return;
+    }
+    learning about = {client, request, fb_reader_generation(reader)};
+    key.count = 0;
+    add(&key, FB_STR("FB.KEY"));
+    add_what(&key, request);
+    fb_ask question = {
+        .args = key.args, .arg_count = key.count, .timeout_ms = client->timeout_ms};
+    if (fb_exchange(client, &question, &conn, &reply, NULL) == FB_OK) {
+        learn(&about, reply);
+        fb_exchange_done(client, conn);
+    }
+}
+
 // ---- fetching
 
 // Within the daemon's own time a fetch is answered, if with an error. Beyond it the daemon hangs,
@@ -200,6 +221,9 @@ static int ask(fb_client *client, const fb_client_request *request, bool known, 
     }
     result = read_answer(reply, value);
     fb_exchange_done(client, conn);
+    if (reader == NULL) {
+        learn_now(client, request);
+    }
     if (result == FB_EIO) {
         return fb_error_set(error, result, "%s answered FB.FETCH with something else than a map",
                             client->address.name);

@@ -237,6 +237,23 @@ static void test_client_region__keys_of_fetches_are_learned(void **state) {
     end(&r);
 }
 
+static void test_client_region__the_first_request_is_learned_too(void **state) {
+    rig r;
+    begin(&r);
+    char bytes[64];
+    fb_value value;
+    const fb_param plum[] = {{FB_STR("name"), FB_STR("plum")}};
+    fb_client_request request = {.class_name = FB_STR("fruit"), .params = plum, .param_count = 1};
+    put(&r.home, "fruit:plum", "\"cached\"", -1);
+    fb_store_beat(fb_cache_store(r.home.cache), now());
+    assert_ok(fb_client_fetch(r.client, &request, &value, NULL));
+    fb_value_release(&value);
+    assert_int_equal(fake_saw(r.fake, "FB.KEY CLASS fruit name plum", 0), 1);
+    assert_ok(fb_client_peek_fetch(r.client, &request, bytes, sizeof bytes, &value));
+    assert_str(value.data, "\"cached\"");
+    end(&r);
+}
+
 static void test_client_region__children_read_it(void **state) {
     rig r;
     begin(&r);
@@ -264,6 +281,7 @@ int main(void) {
         cmocka_unit_test(test_client_region__is_left_when_another_daemon_answers),
         cmocka_unit_test(test_client_region__refusal_is_told_once),
         cmocka_unit_test(test_client_region__keys_of_fetches_are_learned),
+        cmocka_unit_test(test_client_region__the_first_request_is_learned_too),
         cmocka_unit_test(test_client_region__children_read_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
