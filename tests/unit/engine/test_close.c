@@ -263,7 +263,15 @@ static void test_close__answers_a_crowd_that_goes_on_asking(void **state) {
     for (int turn = 0; turn < 10; turn++) {
         crowd all[COUNT];
         atomic_int asked = 0;
+        // A loader that runs keeps the engine there until everybody has heard that it closes: nobody
+        // may begin to ask afterwards.
+        gate at;
+        asker holds;
+        gate_init(&at, false);
         fb_engine *engine = rig_open(YAML);
+        asker_init(&holds, engine, &at, "held");
+        ask_apart(&holds);
+        gate_await(&at, 1);
         for (int i = 0; i < COUNT; i++) {
             all[i] = (crowd){.engine = engine, .number = i, .asked = &asked};
             assert_int_equal(pthread_create(&all[i].thread, NULL, ask_until_closed, &all[i]), 0);
@@ -275,6 +283,9 @@ static void test_close__answers_a_crowd_that_goes_on_asking(void **state) {
             pthread_join(all[i].thread, NULL);
             assert_int_equal(all[i].wrong, 0);
         }
+        gate_open(&at);
+        await_answer(&holds);
+        fb_value_release(&holds.value);
         pthread_join(down.thread, NULL);
     }
 }
