@@ -152,6 +152,9 @@ static int be_child(fb_client *client) {
 static void test_client_threads__forks_at_any_moment(void **state) {
     static crew c;
     worker workers[THREADS];
+#ifdef __SANITIZE_ADDRESS__
+    skip();  // gcc 12's allocator under it does not take its own locks around a fork
+#endif
     begin(&c, 30000);
     start(&c, workers);
     for (int round = 0; round < 40; round++) {
