@@ -3,7 +3,7 @@
 // memory is such that as many objects are resident on average. docs/eviction.md tells what is in
 // the traces. Deterministic but for the last digit: from one seed.
 //
-//   bench_trace [requests [part of a trace's name]]
+//   bench_trace [requests [part of a trace's name [seed]]]
 
 #include "trace_policies.h"
 
@@ -58,8 +58,9 @@ static void show(const char *name, const char *size, const double *ratios) {
     (void)fflush(stdout);
 }
 
-static void run(const trace_kind *kind, size_t count, double sums[SHARE_COUNT][POLICY_COUNT]) {
-    trace made = trace_make(kind, count, SEED + (uint64_t)(kind - TRACE_KINDS));
+static void run(const trace_kind *kind, size_t count, uint64_t seed,
+                double sums[SHARE_COUNT][POLICY_COUNT]) {
+    trace made = trace_make(kind, count, seed + (uint64_t)(kind - TRACE_KINDS));
     keys all = {made.keys, made.count, made.distinct};
     for (unsigned share = 0; share < SHARE_COUNT; share++) {
         double ratios[POLICY_COUNT];
@@ -78,6 +79,7 @@ static void run(const trace_kind *kind, size_t count, double sums[SHARE_COUNT][P
 
 int main(int argc, char **argv) {
     size_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : REQUESTS;
+    uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 10) : SEED;
     double sums[SHARE_COUNT][POLICY_COUNT] = {0};
     unsigned traces = 0;
     printf("Miss ratios in %%, %zu requests a trace\n\n%-15s %7s", count, "", "objects");
@@ -87,7 +89,7 @@ int main(int argc, char **argv) {
     printf("\n");
     for (unsigned i = 0; i < TRACE_KIND_COUNT; i++) {
         if (argc < 3 || strstr(TRACE_KINDS[i].name, argv[2]) != NULL) {
-            run(&TRACE_KINDS[i], count, sums);
+            run(&TRACE_KINDS[i], count, seed, sums);
             traces++;
         }
     }

@@ -2,8 +2,9 @@
 processes, medians and tables.
 
 Everything is started in a temporary folder, listens on Unix sockets there, and is stopped by its own
-process. The environment names what was built: PROGRAM (forebay), LOAD, PEER_STORE; QUICK=1 makes the
-rounds few.
+process. The environment names what was built: PROGRAM (forebay), LOAD, PEER_STORE, LIMITS,
+JOBS;
+QUICK=1 makes the rounds few.
 """
 
 import os
@@ -22,6 +23,8 @@ PEERS = ROOT / "bench/peers"
 PROGRAM = os.environ.get("PROGRAM", str(ROOT / "build/forebay"))
 LOAD = os.environ.get("LOAD", str(ROOT / "build/bench/load"))
 PEER_STORE = os.environ.get("PEER_STORE", str(ROOT / "build/bench/peer_store"))
+LIMITS = os.environ.get("LIMITS", str(ROOT / "build/bench/limits"))
+JOBS = os.environ.get("JOBS", str(ROOT / "build/bench/jobs"))
 QUICK = os.environ.get("QUICK", "") not in ("", "0")
 PATIENCE = 60
 

@@ -2,6 +2,15 @@
 // object that is loaded once, and the figures at the end.
 //
 //     cc embed.c $(pkg-config --cflags --libs forebay) -o embed && ./embed
+//
+// It prints:
+//
+//     {"email": "ada@example.org", "load": 1} from the loader
+//     {"email": "ada@example.org", "load": 1} from memory
+//     {"email": "ada@example.org", "load": 2} from the loader
+//     loading the model embedder
+//     a model that took seven seconds
+//     1 hits, 2 misses, 2 loads
 
 #include <forebay/forebay.h>
 

@@ -4,6 +4,12 @@
 //
 //     cc reader.c $(pkg-config --cflags --libs forebay-client) -o reader
 //     ./reader unix:/run/forebay/forebay.sock
+//
+// It prints, where no daemon runs:
+//
+//     user:1 = {"name": "Ada"}, by a request
+//     user:1 is not there
+//     visit 1; 0 hits without a system call, 0 requests; daemon: away, so all this was private
 
 #include <forebay/client.h>
 

@@ -67,6 +67,10 @@ static const char introduction[] =
     "written `[a, b]`. An empty value counts as not set. A `FOREBAY_` variable that names no option is\n"
     "an error.\n"
     "\n"
+    "`REDIS_URL`, or where that is not set `REDIS_HOST`, `REDIS_PORT` and `REDIS_DB`, and `REDIS_USER`\n"
+    "and `REDIS_PASSWORD` are taken too, since other programs go by them; the `FOREBAY_REDIS_` ones win.\n"
+    "`SMTP_URL` makes the mail relay `main`.\n"
+    "\n"
     "A `.env` file has lines `NAME=value`, with `export` before them or not, and `#` comments. In\n"
     "`'single quotes'` everything stands for itself, in `\"double quotes\"` `\\n \\r \\t \\\" \\\\ \\$`\n"
     "are read; nothing is substituted. It lies beside the configuration, or in the working folder\n"
@@ -158,6 +162,10 @@ static void add_rows(const fb_option *table, const char *before) {
 static void add_named(const fb_option *table, const char *before) {
     for (const fb_option *row = table; row->name != NULL; row++) {
         char path[256];
+        if (row->type == FB_OPTION_SECTION) {
+            (void)snprintf(path, sizeof(path), "%s%s.", before, row->name);
+            add_named(row->inner, path);
+        }
         if (row->type != FB_OPTION_NAMED) {
             continue;
         }

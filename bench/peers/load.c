@@ -1,11 +1,12 @@
-// load: what `make bench` asks servers with. GETs or SETs over RESP or memcached's text protocol,
-// on a Unix socket, from one thread, with so many connections, each of which sends `depth` requests
-// at once and waits for their answers before it sends the next.
+// load: what `make bench` asks servers with. GETs or SETs over RESP or memcached's text protocol, or
+// jobs over beanstalkd's, on a Unix socket, from one thread, with so many connections, each of which
+// sends `depth` requests at once and waits for their answers before it sends the next.
 //
-//     load resp|memcached SOCKET get|set|fill CONNECTIONS DEPTH KEYS REQUESTS
+//     load resp|memcached|beanstalkd SOCKET get|set|fill|put|WORDS CONNECTIONS DEPTH KEYS REQUESTS
 //
-// Prints "requests elapsed_ns hits errors". Keys are drawn evenly; "fill" sets each key once. It is
-// the same load for every server; how it compares with the server's own cost does not matter, since
+// Prints "requests elapsed_ns hits errors". Keys are drawn evenly; "fill" sets each key once. WORDS
+// (RESP only) are any command, "FB.LIMIT api %k", with a key in the place of %k, and a value in that
+// of %v; "put" (beanstalkd only) is a job with the value. It is the same load for every server; how it compares with the server's own cost does not matter, since
 // what is reported is the server's CPU time, which the caller reads.
 
 #include <errno.h>
@@ -20,23 +21,25 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 1000, DEPTH_MAX = 128, VALUE_LEN = 100, ROOM = 65536 };
+enum { CONNECTIONS_MAX = 1000, DEPTH_MAX = 128, VALUE_LEN = 100, WORDS_MAX = 100, ROOM = 65536 };
 
 typedef struct connection {
     int fd;
     unsigned waiting;  // answers still to come
+    size_t elements;   // RESP: of this answer, still to come
     size_t skip;       // bytes of a value that are passed over
-    bool last_value;   // RESP: the answer ends with them
+    bool last_value;   // RESP: they are an element of the answer
     size_t line_len;
     char line[512];
 } connection;
 
 typedef struct load {
-    bool memcached, set, fill;
+    bool memcached, beanstalkd, set, fill;
+    const char *words;  // NULL: get or set
     unsigned connections, depth;
     uint64_t keys, requests, sent, done, hits, errors, random, next_key;
     connection all[CONNECTIONS_MAX];
-    char out[DEPTH_MAX * 256], in[ROOM], value[VALUE_LEN + 1];
+    char out[DEPTH_MAX * 512], in[ROOM], value[VALUE_LEN + 1];
 } load;
 
 static void die(const char *what) {
@@ -54,10 +57,36 @@ static uint64_t draw_key(load *self) {
     return self->random % self->keys;
 }
 
+static size_t write_words(const load *self, const char *key, char *to) {
+    const char *words = self->words;
+    unsigned count = 1;
+    for (const char *at = words; *at != '\0'; at++) {
+        count += *at == ' ';
+    }
+    char *begun = to;
+    *to++ = '*';
+    to += sprintf(to, "%u\r\n", count);
+    for (const char *at = words; count > 0; count--) {
+        int word_len = (int)strcspn(at, " ");
+        const char *word = strncmp(at, "%k", 2) == 0 ? key : at;
+        word = strncmp(at, "%v", 2) == 0 ? self->value : word;
+        int len_of_it = word == at ? word_len : (int)strlen(word);
+        to += sprintf(to, "$%d\r\n%.*s\r\n", len_of_it, len_of_it, word);
+        at += word_len + 1;
+    }
+    return (size_t)(to - begun);
+}
+
 static size_t write_request(load *self, char *to) {
     char key[32];
     int key_len = snprintf(key, sizeof key, "key:%016llu", (unsigned long long)draw_key(self));
     int len;
+    if (self->words != NULL) {
+        return write_words(self, key, to);
+    }
+    if (self->beanstalkd) {
+        return (size_t)sprintf(to, "put 5 0 60 %d\r\n%s\r\n", VALUE_LEN, self->value);
+    }
     if (self->memcached) {
         len = self->set ? sprintf(to, "set %s 0 0 %d\r\n%s\r\n", key, VALUE_LEN, self->value)
                         : sprintf(to, "get %s\r\n", key);
@@ -90,16 +119,28 @@ static void answered(load *self, connection *one) {
     self->done++;
 }
 
-static void see_line_resp(load *self, connection *one) {
-    long len = one->line[0] == '$' ? strtol(one->line + 1, NULL, 10) : -1;
-    self->errors += one->line[0] == '-';
-    if (len < 0) {
+// An answer is one element, and one that begins an array as many more as that has.
+static void see_element(load *self, connection *one) {
+    if (--one->elements == 0) {
         answered(self, one);
+    }
+}
+
+static void see_line_resp(load *self, connection *one) {
+    char kind = one->line[0];
+    long len = kind == '$' || kind == '*' ? strtol(one->line + 1, NULL, 10) : -1;
+    one->elements += one->elements == 0;
+    self->errors += kind == '-';
+    if (kind == '*' && len > 0) {
+        one->elements += (size_t)len;
+    }
+    if (kind == '$' && len >= 0) {
+        self->hits++;
+        one->skip = (size_t)len + 2;
+        one->last_value = true;
         return;
     }
-    self->hits++;
-    one->skip = (size_t)len + 2;
-    one->last_value = true;
+    see_element(self, one);
 }
 
 static void see_line_memcached(load *self, connection *one) {
@@ -113,6 +154,21 @@ static void see_line_memcached(load *self, connection *one) {
     answered(self, one);
 }
 
+static void see_line_beanstalkd(load *self, connection *one) {
+    self->errors += strncmp(one->line, "INSERTED ", 9) != 0;
+    answered(self, one);
+}
+
+static void see_line(load *self, connection *one) {
+    if (self->beanstalkd) {
+        see_line_beanstalkd(self, one);
+    } else if (self->memcached) {
+        see_line_memcached(self, one);
+    } else {
+        see_line_resp(self, one);
+    }
+}
+
 static void see(load *self, connection *one, const char *bytes, size_t len) {
     for (size_t i = 0; i < len;) {
         if (one->skip > 0) {
@@ -120,7 +176,7 @@ static void see(load *self, connection *one, const char *bytes, size_t len) {
             one->skip -= step;
             i += step;
             if (one->skip == 0 && one->last_value) {
-                answered(self, one);
+                self->memcached ? answered(self, one) : see_element(self, one);
             }
             continue;
         }
@@ -133,7 +189,7 @@ static void see(load *self, connection *one, const char *bytes, size_t len) {
         }
         one->line[one->line_len > 0 ? one->line_len - 1 : 0] = '\0';
         one->line_len = 0;
-        self->memcached ? see_line_memcached(self, one) : see_line_resp(self, one);
+        see_line(self, one);
     }
 }
 
@@ -179,20 +235,24 @@ int main(int argc, char **argv) {
     static load self = {.random = 88172645463325252u};
     struct timespec begun, ended;
     if (argc != 8) {
-        fputs("usage: load resp|memcached SOCKET get|set|fill CONNECTIONS DEPTH KEYS REQUESTS\n",
+        fputs("usage: load resp|memcached|beanstalkd SOCKET get|set|fill|put|WORDS CONNECTIONS "
+              "DEPTH KEYS REQUESTS\n",
               stderr);
         return 2;
     }
     self.memcached = strcmp(argv[1], "memcached") == 0;
+    self.beanstalkd = strcmp(argv[1], "beanstalkd") == 0;
     self.fill = strcmp(argv[3], "fill") == 0;
     self.set = self.fill || strcmp(argv[3], "set") == 0;
+    self.words = self.set || self.beanstalkd || strcmp(argv[3], "get") == 0 ? NULL : argv[3];
     self.connections = (unsigned)strtoul(argv[4], NULL, 10);
     self.depth = (unsigned)strtoul(argv[5], NULL, 10);
     self.keys = strtoull(argv[6], NULL, 10);
     self.requests = strtoull(argv[7], NULL, 10);
     if (self.connections < 1 || self.connections > CONNECTIONS_MAX || self.depth < 1 ||
-        self.depth > DEPTH_MAX || self.keys < 1) {
-        fputs("load: at most 1000 connections, 128 requests at once\n", stderr);
+        self.depth > DEPTH_MAX || self.keys < 1 ||
+        (self.words != NULL && strlen(self.words) > WORDS_MAX)) {
+        fputs("load: at most 1000 connections, 128 requests at once, 100 bytes of words\n", stderr);
         return 2;
     }
     memset(self.value, 'v', VALUE_LEN);

@@ -4,6 +4,9 @@
 // Memory: keys, values, index and overhead are bounded by the engine's `memory` limit.
 // Promise: a load that was overtaken by an invalidation is stored nowhere, and nobody who asked
 // after the invalidation returned is answered with it.
+// Ways: stale values while they are refreshed, and where the source fails, as of RFC 5861; early refresh
+// by chance and cost (Vattani et al., "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015);
+// what leaves a full memory tier: forebay/store.h.
 
 #ifndef FOREBAY_CACHE_H
 #define FOREBAY_CACHE_H
@@ -32,7 +35,9 @@ typedef struct fb_value {
     int64_t age_ms;          // since its load (or SET) began
     int64_t ttl_ms;          // until it is no longer fresh (0 once it is not); -1: never
     uint64_t version;        // changes with each store of the key, in this process
+    bool collapsed;          // of tier SOURCE: by a load that another request had begun
     void *owner;             // for fb_value_release(); NULL where the bytes are only lent
+    fb_str content_type;     // as fb_set() was told; lent like the bytes; empty: none, or a copy's
 } fb_value;
 
 // Receives lent bytes: `value` is good until the function returns. Reading takes no lock: while the
@@ -45,11 +50,37 @@ typedef void (*fb_value_fn)(void *arg, const fb_value *value);
 // Gives back what fb_get_copy(), fb_fetch() or fb_dedupe() handed over. A zeroed value is fine.
 FB_API void fb_value_release(fb_value *value);
 
+// ------------------------------------------------------------------------------- the shared tier
+//
+// With `redis.url` there is a shared tier, and what is not in memory is looked for there. Then every
+// call of this header may wait for it: for as long as `redis.hard_timeout` at the most, after which
+// memory alone is used. While it is away everything works in memory, and what was changed is told to
+// it when it is back. On the engine's own threads (forebay.h) only who runs as a fiber (fb_run()) may
+// make calls that wait; others are answered from memory, and their changes are FB_EINVAL.
+
+// How far a change has reached, or is to have reached.
+typedef enum fb_reach {
+    FB_REACH_DEFAULT,  // SHARED where there is a shared tier; where that is away, LOCAL will do
+    FB_REACH_LOCAL,    // in force on this node
+    FB_REACH_SHARED,   // in the shared tier too: other nodes follow within `redis.max_lag`
+    FB_REACH_NODES     // in force on every node that lives
+} fb_reach;
+
+enum { FB_TOKEN_SIZE = 72 };
+
+// What became of a change.
+typedef struct fb_receipt {
+    fb_reach reached;     // LOCAL, SHARED or NODES
+    uint32_t node_count;  // other nodes that have said that it is in force there
+    uint32_t nodes_alive; // those that were asked
+    char token[FB_TOKEN_SIZE];  // for fb_request.after and fb_get_after(); empty: not needed
+} fb_receipt;
+
 // ------------------------------------------------------------------------------------ plain keys
 
-// Looks `key` up in memory. FB_OK: `fn` was called. FB_MISS. FB_NEGATIVE: a class knows that it
-// does not exist. (With these two `fn` may have been called too: what it saw is void.) No I/O; a
-// stale value is refreshed in the background, where its key tells how.
+// Looks `key` up. FB_OK: `fn` was called. FB_MISS. FB_NEGATIVE: a class knows that it
+// does not exist. (With these two `fn` may have been called too: what it saw is void.) Without a
+// shared tier: no I/O. A stale value is refreshed in the background, where its key tells how.
 FB_API FB_CHECK_RESULT int fb_get(fb_engine *engine, fb_str key, fb_value_fn fn, void *arg);
 // Many keys at once: results[i] is what fb_get() returns for keys[i], and `fn` gets args[i]. Faster
 // than one by one: the waits for memory overlap.
@@ -66,12 +97,24 @@ typedef struct fb_set_options {
     int64_t ttl_ms;      // 0: the class's memory TTL where the key belongs to a class, else none
     const fb_str *tags;  // at most FB_TAGS_MAX, each of 1 to FB_TAG_LEN_MAX bytes
     size_t tag_count;
+    uint64_t source_version;  // of the data (a row's version, an LSN): never goes backwards; 0: none
+    fb_receipt *receipt;      // out; NULL: not wanted
+    // A media type, kept beside the value until the next fb_set() (edits leave it); of the tags there
+    // may be one less with it. Empty: none.
+    fb_str content_type;
 } fb_set_options;
 
-enum { FB_TAGS_MAX = 16, FB_TAG_LEN_MAX = 128, FB_KEY_LEN_MAX = 65535 };
+enum {
+    FB_TAGS_MAX = 16,
+    FB_TAG_LEN_MAX = 128,  // the first byte is not 1 or 2: such tags are forebay's own
+    FB_KEY_LEN_MAX = 65535,
+    FB_CONTENT_TYPE_LEN_MAX = 120
+};
 
 // Stores `value` under `key` and overtakes loads of it that are under way. JSON is detected.
-// FB_ETOOBIG: larger than one value may be. `options` may be NULL.
+// FB_ETOOBIG: larger than one value may be, or the key than FB_KEY_LEN_MAX. FB_EINVAL: a ttl below 0,
+// or what `tags` and `content_type` must not be. FB_ENOMEM. FB_REFUSED: source_version is older than
+// that of what is there, or than an invalidation allows. `options` may be NULL.
 FB_API FB_CHECK_RESULT int fb_set(fb_engine *engine, fb_str key, fb_str value,
                                   const fb_set_options *options);
 // FB_OK: it was there and is gone. FB_MISS. Overtakes loads either way.
@@ -84,10 +127,11 @@ typedef struct fb_edit {
     fb_value value;         // in: what it holds, lent
     int64_t expires_ms;     // in and out, Unix time: when it goes; -1: never
     fb_edit_action action;  // out: KEEP (also as it comes in), PUT `data`, DELETE, or set EXPIRE only
-    fb_str data;            // out, for PUT: the new bytes, good until fb_edit() returns
+    fb_str data;            // out, for PUT: the new bytes, good until fb_edit_key() returns
 } fb_edit;
-// Decides; called with the key locked, so: short, no calls into the engine. What it returns is
-// what fb_edit_key() returns; after an error (< 0) nothing is changed.
+// Decides; called with the key locked, so: short, no calls into the engine. It may be called again with
+// what is there then: the last call counts. What it returns is what fb_edit_key() returns; after an
+// error (< 0) nothing is changed.
 typedef int (*fb_edit_fn)(void *arg, fb_edit *edit);
 FB_API FB_CHECK_RESULT int fb_edit_key(fb_engine *engine, fb_str key, fb_edit_fn fn, void *arg);
 
@@ -156,12 +200,14 @@ typedef struct fb_request {
     // or not; where that is NULL, until the engine is closed.
     void *loader_arg;
     void (*loader_free)(void *arg);
+    // The token of a receipt: the answer is not older than that change. Empty: no such wish.
+    fb_str after;
 } fb_request;
 
 // Answers from memory, or joins or starts the one load of that key, and waits for it.
 // FB_OK: release *value. FB_NEGATIVE. FB_ENOCLASS, FB_EINVAL (a parameter is missing, unknown or
-// given twice), FB_ETIMEDOUT, FB_EOVERLOAD, FB_ESOURCE, FB_EDENIED, FB_ECLOSED; `error` (may be
-// NULL) says more. Must not be called on an engine's own threads.
+// given twice), FB_ETIMEDOUT, FB_EOVERLOAD, FB_ESOURCE, FB_EDENIED, FB_ECLOSED, and what a loader
+// returned (< 0); `error` (may be NULL) says more. Must not be called on an engine's own threads.
 FB_API FB_CHECK_RESULT int fb_fetch(fb_engine *engine, const fb_request *request, fb_value *value,
                                     fb_error *error);
 
@@ -224,6 +270,87 @@ typedef struct fb_invalidation {
 FB_API FB_CHECK_RESULT int fb_invalidate(fb_engine *engine, const fb_invalidation *what,
                                          int64_t *removed);
 
+typedef struct fb_invalidate_options {
+    fb_reach reach;
+    int64_t timeout_ms;       // for FB_REACH_NODES; 0: 2 s
+    uint64_t source_version;  // KEY: loads that report an older one are not stored; 0: none
+    int64_t hold_ms;          // KEY: nothing is stored under it so long, or until it is invalidated
+                              // without: for a transaction that is about to change it
+} fb_invalidate_options;
+
+// The same, and how far it is to reach (without a shared tier this node is all there is: then
+// every reach is LOCAL, and FB_OK). FB_REFUSED: it did not reach that far (*receipt: how far); it
+// is in force on this node, and told to the others when they are reached. FB_EINVAL: a time below 0,
+// or what is of KEY alone with another scope. FB_ETOOBIG: the name. `options`, `removed` and `receipt`
+// may be NULL.
+FB_API FB_CHECK_RESULT int fb_invalidate_to(fb_engine *engine, const fb_invalidation *what,
+                                            const fb_invalidate_options *options, int64_t *removed,
+                                            fb_receipt *receipt);
+
+// As fb_get_copy(), but not older than the change that `token` is from. FB_EINVAL: it is no token.
+FB_API FB_CHECK_RESULT int fb_get_after(fb_engine *engine, fb_str key, fb_str token,
+                                        fb_value *value);
+
+// ---------------------------------------------------------------------------------- notices of changes
+//
+// For who keeps copies of what he read, and wants to hear when one is no longer what this node's
+// memory tier would answer. Be registered for a key before it is read: what changes after that is told.
+
+typedef enum fb_change_kind {
+    FB_CHANGE_SET,       // somebody stored, edited, deleted or invalidated it, here or elsewhere
+    FB_CHANGE_FILLED,    // a load, or the shared tier, brought a value where there was none
+    FB_CHANGE_REPLACED,  // the same, where there was one
+    FB_CHANGE_LEFT,      // it left memory by age, or for want of room
+    FB_CHANGE_MATCHING,  // what matches the pattern `name` was invalidated
+    FB_CHANGE_SOME,      // some keys were invalidated without being visited (by tag, class …):
+                         // fb_key_state_read() tells which of those that matter
+    FB_CHANGE_ALL,       // everything was invalidated
+    FB_CHANGE_UNSURE     // the shared tier cannot be followed just now: any key may have changed
+                         // there; told again and again while that is so
+} fb_change_kind;
+
+typedef struct fb_change {
+    fb_change_kind kind;
+    fb_str name;  // the key or the pattern, lent; empty for SOME, ALL and UNSURE
+    uint64_t version;  // of FILLED and REPLACED: as fb_value.version of what is there now; else 0
+} fb_change;
+
+// Called after the change is in force, on the thread that made it, perhaps within a lock of the memory
+// tier: so it is to be short, and must call nothing of the engine but fb_loop_post() and, for MATCHING,
+// SOME, ALL and UNSURE, fb_key_state_read(). Several threads may call at the same time. A change may be
+// told more than once, and one that changed nothing may be told.
+typedef void (*fb_change_fn)(void *arg, const fb_change *change);
+enum { FB_CHANGE_WATCHERS_MAX = 8 };
+// From its return on `fn` hears of every change. FB_EFULL: FB_CHANGE_WATCHERS_MAX are there. While
+// nobody watches, a change costs one load of a flag.
+FB_API FB_CHECK_RESULT int fb_changes_watch(fb_engine *engine, fb_change_fn fn, void *arg);
+// From its return on `fn` is not called with `arg` any more. Not from within such a call.
+FB_API void fb_changes_unwatch(fb_engine *engine, fb_change_fn fn, void *arg);
+
+// What tells two states of one key apart, in the memory tier alone: no I/O, no use of it is counted.
+// Within a notice of a change it does not wait for who writes there, and a key may look as if it were gone.
+typedef struct fb_key_state {
+    bool found;        // fb_get() would answer with it; then:
+    uint64_t version;  // as fb_value.version
+    int64_t until_ns;  // monotonic; when it goes; INT64_MAX: never
+    bool fresh;        // within its TTL, or known not to exist and within the TTL of that
+} fb_key_state;
+FB_API void fb_key_state_read(fb_engine *engine, fb_str key, fb_key_state *state);
+
+// ---------------------------------------------------------------------- leases, for cache-aside use
+//
+// For callers that load values themselves and keep them under keys of their own: of all who miss, one
+// gets a lease; a fill without it is refused; an invalidation takes it away. (Nishtala et al.,
+// "Scaling Memcache at Facebook", NSDI 2013, 3.2.1.)
+
+// FB_OK: *value. FB_NEGATIVE. FB_MISS: *token is your lease for `lease_ms` (0: 10 s): load, then
+// fb_lease_fill(). FB_PENDING: somebody else has it: wait, and ask again.
+FB_API FB_CHECK_RESULT int fb_lease_get(fb_engine *engine, fb_str key, int64_t lease_ms,
+                                        fb_value *value, uint64_t *token);
+// FB_OK. FB_REFUSED: the lease is gone; the value is not stored. As fb_set() otherwise.
+FB_API FB_CHECK_RESULT int fb_lease_fill(fb_engine *engine, fb_str key, uint64_t token,
+                                         fb_str value, const fb_set_options *options);
+
 // ---------------------------------------------------------------------------------------- warming
 
 // Loads in the background, behind all that callers wait for, and no faster than the source takes it.
@@ -250,11 +377,14 @@ typedef struct fb_explanation {
     int64_t gone_in_ms;       // -1: never; until then it may serve as stale or fallback
     int64_t load_cost_us;     // smoothed time of its loads; 0: not loaded
     uint64_t value_bytes;
+    uint32_t frequency;       // of reads lately, from 0 to 3: what stays in memory goes by it
     bool loading;             // a load of it is under way
     char last_miss[64];       // why the last read of it missed, as far as remembered; else empty
     size_t tag_count;
     char tags[FB_TAGS_MAX][FB_TAG_LEN_MAX + 1];
 } fb_explanation;
+// What is known about `key` in this process's memory; it does not count as a read of it. FB_OK, also
+// where there is nothing (tier FB_TIER_NONE); FB_ENOMEM.
 FB_API FB_CHECK_RESULT int fb_explain(fb_engine *engine, fb_str key, fb_explanation *explanation);
 
 #ifdef __cplusplus

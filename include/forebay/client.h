@@ -31,8 +31,9 @@ typedef struct fb_client fb_client;
 
 typedef struct fb_client_options {
     // "unix:/run/forebay.sock", "127.0.0.1:6380", "[::1]:6380",
-    // "forebay://[user:password@]host:port", the same with "redis://"; empty: $FOREBAY_URL, else
-    // 127.0.0.1:6380.
+    // "forebay://[user:password@]host:port", the same with "redis://",
+    // "unix://user:password@/path"; empty: $FOREBAY_URL, else 127.0.0.1:6380, and where that has no
+    // user or password, $FOREBAY_USER and $FOREBAY_PASSWORD.
     fb_str url;
     int64_t timeout_ms;        // of connecting, and of one request beside the time that a fetch
                                // itself may take; 0: 1000

@@ -6,8 +6,17 @@
 //     if (fb_config_new(&config) || fb_config_set(config, FB_STR("memory"), FB_STR("64MiB"), &error) ||
 //         fb_open(config, &engine, &error)) { … error.text … }
 //
-// Several engines may live in one process. An engine has threads of its own: after fork() only the
-// parent may use it; the child opens its own.
+// Threads: any, at the same time, unless a call says otherwise. Errors: a call that is refused leaves
+// everything as it was.
+//
+// Several engines may live in one process, each with its own configuration, threads, memory and
+// figures; they may be closed in any order. The hooks (forebay/base.h) are the process's.
+//
+// Processes: an engine's threads are the parent's after fork(). A call of the child's into such an
+// engine ends in the panic hook, with these words; fb_close() and fb_worker_free() there do nothing, so
+// that exit handlers may call them. The child opens an engine of its own; what the parent has open (files,
+// sockets) stays open in the child until it ends or execs. Best is to fork first and to open then:
+// libraries below have locks, which another thread of the parent may hold at that moment.
 
 #ifndef FOREBAY_FOREBAY_H
 #define FOREBAY_FOREBAY_H
@@ -15,6 +24,9 @@
 #include <forebay/base.h>
 #include <forebay/cache.h>
 #include <forebay/config.h>
+#include <forebay/limit.h>
+#include <forebay/mail.h>
+#include <forebay/queue.h>
 #include <forebay/registry.h>
 #include <forebay/stats.h>
 
@@ -64,6 +76,18 @@ FB_API FB_CHECK_RESULT int fb_loop_post(fb_engine *engine, uint32_t index, void 
                                         void *arg);
 // The loop whose thread this is, or -1.
 FB_API int fb_loop_current(const fb_engine *engine);
+// Runs `fn(arg)` on the calling loop's thread as a fiber: where it makes a call of the engine that has
+// to wait, the loop goes on with other work, and `fn` goes on later on the same thread. Returns when
+// `fn` has returned or waits for the first time. `fn` has 256 KiB of stack, and must hold no lock and
+// no thread-local state across such a call. FB_OK: it has returned. FB_PENDING: it waits. FB_ENOMEM,
+// FB_EOVERLOAD (too many wait): it was not called. Within a fiber, and on no loop, it is a plain call.
+FB_API FB_CHECK_RESULT int fb_run(fb_engine *engine, void (*fn)(void *arg), void *arg);
+
+// How the shared tier stands (forebay/stats.h).
+FB_API void fb_shared_info_read(fb_engine *engine, fb_shared_info *info);
+// The counters of the shared tier by name, in a fixed order (sync/sync.h has the table).
+typedef void (*fb_shared_counter_fn)(void *arg, const char *name, const char *help, uint64_t value);
+FB_API void fb_shared_counters(fb_engine *engine, fb_shared_counter_fn fn, void *arg);
 
 #ifdef __cplusplus
 }

@@ -3,7 +3,8 @@
 // The first who asks for a name makes it; all others wait for that and get the same pointer; later
 // calls return it at once. A failed attempt is told to those who waited and can be tried again.
 // Threads: any, at the same time. Different names are made in parallel. A maker may ask for other
-// names; two makers on two threads that ask for each other's wait for ever.
+// names; two makers on two threads that ask for each other's wait for ever. Processes: a child that
+// was forked has what was made before; for what was being made just then it would wait for ever.
 
 #ifndef FOREBAY_REGISTRY_H
 #define FOREBAY_REGISTRY_H
@@ -29,8 +30,9 @@ typedef void (*fb_drop_fn)(void *object);
 // asked for the name it is making. `drop` may be NULL.
 FB_API FB_CHECK_RESULT int fb_registry_get(fb_registry *registry, fb_str name, fb_make_fn make,
                                            void *arg, fb_drop_fn drop, void **object);
-// Forgets and drops `name`, so that the next who asks makes it anew; where it is being made, as soon
-// as it is. FB_MISS: there is no such object. The caller sees to it that nobody uses it any more.
+// Forgets and drops `name`, so that the next who asks makes it anew; where it is being made, as
+// soon as it is. FB_MISS: there is no such object. The caller sees to it that nobody uses it any
+// more.
 FB_API FB_CHECK_RESULT int fb_registry_forget(fb_registry *registry, fb_str name);
 
 #ifdef __cplusplus

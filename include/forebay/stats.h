@@ -3,6 +3,7 @@
 // Figures with nothing behind them are 0. Latencies come from log-linear histograms (error at most
 // 1 %). Hits are timed by sample (the first of each thread, then one in sixteen): means and
 // percentiles are those of the sample, counts are exact.
+// Threads: any. Memory: what fb_stats_read() brings is the caller's until fb_stats_release().
 
 #ifndef FOREBAY_STATS_H
 #define FOREBAY_STATS_H
@@ -35,7 +36,13 @@ extern "C" {
     X(warmed, "loads begun by warming")                                                       \
     X(invalidations, "invalidations by key, pattern, tag, class")                             \
     X(sets, "values stored by callers")                                                       \
-    X(dels, "keys deleted by callers")
+    X(dels, "keys deleted by callers")                                                        \
+    X(expired, "reads of what memory had held until it was too old, as far as it remembers")  \
+    X(invalidated, "reads of what was invalidated or deleted, as far as it remembers")        \
+    X(shared_reads, "times the shared tier was asked for a value")                            \
+    X(shared_hits, "of those: it had one")                                                    \
+    X(shared_failures, "reads and changes it did not answer, or with an error")               \
+    X(shared_passed_by, "reads that went on without it: it was away")
 
 typedef struct fb_latency {
     uint64_t count;
@@ -46,6 +53,10 @@ typedef struct fb_latency {
     double max_ms;
 } fb_latency;
 
+// Up to where the histograms of figures count: microseconds, from 1 us to 10 s.
+enum { FB_LATENCY_BOUND_COUNT = 22 };
+FB_API uint32_t fb_latency_bound_us(size_t index);  // they rise; 0: there is no such one
+
 typedef struct fb_cache_figures {
     char name[64];  // the class; "" for plain keys; "*" for all
 #define FB_CACHE_COUNTER_FIELD(field, help) uint64_t field;
@@ -53,10 +64,36 @@ typedef struct fb_cache_figures {
 #undef FB_CACHE_COUNTER_FIELD
     fb_latency hit;
     fb_latency miss;
-    fb_latency load;  // the source alone
+    fb_latency load;    // the source alone
+    fb_latency shared;  // the shared tier alone, from asking for a value to its answer
+    // How many of each took no longer than each bound (bounds are within 1 %, like all latencies).
+    uint64_t hit_within[FB_LATENCY_BOUND_COUNT];
+    uint64_t miss_within[FB_LATENCY_BOUND_COUNT];
+    uint64_t load_within[FB_LATENCY_BOUND_COUNT];
+    uint64_t shared_within[FB_LATENCY_BOUND_COUNT];
     int64_t ttl_ms;   // of the class; for all: of the class that is read most; 0: none
     bool has_source;
 } fb_cache_figures;
+
+// How the shared tier stands.
+typedef enum fb_shared_state {
+    FB_SHARED_NONE,         // none is configured
+    FB_SHARED_UNUSED,       // not asked yet
+    FB_SHARED_CONNECTED,    // and this node is coherent with all others
+    FB_SHARED_CATCHING_UP,  // reached, but this node has not applied everything yet
+    FB_SHARED_AWAY          // "Using in-memory fallback"
+} fb_shared_state;
+typedef struct fb_shared_info {
+    fb_shared_state state;
+    char address[256];   // without password
+    char server[64];     // "redis 7.0.15, cluster of 3"
+    char why[192];       // where it is not CONNECTED
+    char unfit[4][192];  // what of the server is not fit for it, one sentence each
+    uint32_t unfit_count;
+    uint32_t partitions, degraded;
+    int64_t lag_ms;      // since this node last was in step with every log; -1: never
+    uint64_t owed;       // changes not told yet
+} fb_shared_info;
 
 typedef struct fb_stats {
     fb_cache_figures all;
@@ -68,13 +105,22 @@ typedef struct fb_stats {
     uint64_t evictions;
     uint64_t expirations;
     int64_t uptime_ms;
+    int64_t window_ms;  // over how long the figures are; > 0
     uint64_t loads_running;
     uint64_t loads_waiting;
-    bool shared_configured;  // a shared tier (Redis) is configured
-    bool shared_connected;
+    fb_shared_info shared;
     uint32_t loops;
     uint32_t workers;
 } fb_stats;
+
+// Over what time figures are. The last minute is 12 slices of 5 seconds, that which runs among them, so
+// that it is between 55 and 60 s long (window_ms says how long); the last hour is 12 slices of 5 minutes
+// in the same way. Percentiles are within 1 % as ever; the maximum of a window is as well, where that
+// since the start is exact. Entries, memory and states are always those of now.
+typedef enum fb_window { FB_WINDOW_START, FB_WINDOW_MINUTE, FB_WINDOW_HOUR } fb_window;
+
+// FB_OK or FB_ENOMEM. fb_stats_read() is that since the start (or the last reset).
+FB_API FB_CHECK_RESULT int fb_stats_read_over(fb_engine *engine, fb_window window, fb_stats *stats);
 
 // FB_OK or FB_ENOMEM. The parts of one snapshot may be a few operations apart.
 FB_API FB_CHECK_RESULT int fb_stats_read(fb_engine *engine, fb_stats *stats);

@@ -8,7 +8,8 @@
 // Reads take no lock and write nothing shared but an item's frequency of use.
 // Processes: the inside is one relocatable arena, offsets only, no pointers. It may lie in a file
 // that other processes map read-only (attach), and that is found again after a restart (adopt),
-// also after one that came by kill -9 at any instruction.
+// also after one that came by kill -9 at any instruction. A child that was forked while other
+// threads were writing must not write to it: it would wait for locks that nobody has any more.
 // Eviction: S3-FIFO (Yang et al., SOSP '23) over a log of segments (Segcache, NSDI '21), found by
 // buckets with tags and versions (MemC3, NSDI '13), with a split that follows the ghosts.
 
@@ -56,6 +57,10 @@ typedef struct fb_store_options {
     uint64_t seed;             // of the hash
     fb_item_alive_fn alive;    // may be NULL
     void *alive_arg;
+    // Told of an item's key when it has left by age, or for room; under the shard's lock, so it must
+    // not call into the store. Not of what clear() and the caller's own calls remove. May be NULL.
+    void (*left)(void *arg, fb_str key);
+    void *left_arg;
     // Zeroed room for the layer above, in the region, at fb_store_app(); beside the limit.
     uint64_t app_bytes;
     uint64_t app_format;  // what the layer above keeps in items and there: adopt() and attach()
@@ -134,6 +139,8 @@ FB_API void fb_store_prefetch(const fb_store *store, const fb_str *keys, size_t 
 // The hash of a key in this store; and a use of whatever has that hash (a reader elsewhere used it).
 FB_API uint64_t fb_store_hash(const fb_store *store, fb_str key);
 FB_API void fb_store_use(fb_store *store, uint64_t hash);
+// How often it was read lately, as far as that is counted: from 0 to 3. 0 also where it is not there.
+FB_API uint32_t fb_store_frequency(const fb_store *store, fb_str key);
 
 // ---- writing
 

@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-// fb_log(FB_LOG_WARN, "source_failed", "class=%.*s ms=%lld error=%s", …, fb_log_quote(error, 300).text).
+// fb_log(FB_LOG_WARN, "load_failed", "class=%.*s ms=%lld error=%s", …, fb_log_quote(error, 300).text).
 // Fields are `name=value` with one space between; a value is a word (no space, quote or backslash
 // in it) or in double quotes, within which `\"` and `\\` stand for a quote and a backslash. Control
 // bytes become '?'. Cut at 1,000 bytes. Without a hook: one line on standard error, and nothing for

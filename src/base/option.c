@@ -65,7 +65,7 @@ void fb_option_release(const fb_option *table, void *object) {
                 free_named(row, at);
                 break;
             case FB_OPTION_SECTION:
-                fb_option_release(row->inner, object);
+                fb_option_release(row->inner, at);
                 break;
             default:
                 break;
@@ -88,7 +88,7 @@ static void forget(const fb_option *table, void *object) {
                 *(list *)at = (list){NULL, 0};
                 break;
             case FB_OPTION_SECTION:
-                forget(row->inner, object);
+                forget(row->inner, at);
                 break;
             default:
                 break;
@@ -170,7 +170,7 @@ static int fill(const fb_option *table, const void *from, void *to) {
                 result = copy_named(row, peek(from, row->offset), member(to, row->offset));
                 break;
             case FB_OPTION_SECTION:
-                result = fill(row->inner, from, to);
+                result = fill(row->inner, peek(from, row->offset), member(to, row->offset));
                 break;
             default:
                 break;

@@ -27,15 +27,21 @@ typedef enum fb_option_type {
     FB_OPTION_CHOICE,    // int: place in `choices`
     FB_OPTION_FLAGS,     // uint32_t: bit i for the i-th of `choices`; a list or one word
     FB_OPTION_TEXTS,     // char **, then size_t: a list or one text
-    FB_OPTION_SECTION,   // members of the same struct, by the table `inner`
+    FB_OPTION_SECTION,   // members of the same struct, or of one that it has inside, by `inner`
     FB_OPTION_NAMED      // array of structs, then size_t: a map from names to `inner` objects, each
                          // with its name (char *, owned) as the first member
 } fb_option_type;
 
+typedef enum fb_option_secret {
+    FB_OPTION_OPEN,
+    FB_OPTION_SECRET,     // the whole: "***"
+    FB_OPTION_SECRET_URL  // user and password: "redis://***@host"
+} fb_option_secret;
+
 typedef struct fb_option {
     const char *name;
     fb_option_type type;
-    size_t offset;             // of the member in its struct; SECTION has none
+    size_t offset;             // of the member in its struct; SECTION: what `inner` counts from
     const char *default_text;  // as YAML would have it; NULL: none
     const char *choices;       // "trim|collapse|casefold"
     // COUNT, INTEGER; DURATION in ns; BYTES; RATIO in thousandths; TEXT: its length in bytes;
@@ -43,6 +49,7 @@ typedef struct fb_option {
     int64_t min, max;
     bool required;
     bool reloadable;                // takes effect without a restart
+    fb_option_secret secret;        // TEXT: what of it is never shown
     const char *help;               // one line
     const struct fb_option *inner;  // SECTION, NAMED
     size_t inner_size;              // NAMED: of the struct

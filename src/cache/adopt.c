@@ -9,10 +9,15 @@
 // Numbers of namespaces are given anew with each start. So what was noted for them is noted for the
 // classes that were in them; that a class was in another one then does not matter any more.
 //
+// Where there is a shared tier, entries stay with the marks of how far its logs were applied, and
+// nothing is coherent: the follower applies what was said meanwhile (cache/coherent.h). With
+// another number of partitions, or none before or now, all goes.
+//
 // A daemon may be killed in here, or was killed while its classes changed: then the table was
 // closed (its generation is odd), nothing of what it says of classes is known to be whole, and all
 // but plain keys go.
 
+#include "base/rule.h"
 #include "cache/cache.h"
 #include "cache/outside.h"
 #include "cache/shared.h"
@@ -70,6 +75,19 @@ static void renumber_namespaces(const keeping *now) {
     fb_tags_forget_namespaces(tags);
 }
 
+// What is there was kept in step with a log that is not told apart from others by that many
+// partitions, or with none at all: it cannot be brought up.
+static bool has_other_partitions(const fb_cache *cache) {
+    return atomic_load(&cache->tags->table->partitions) != cache->partitions;
+}
+
+static uint64_t remove_foreign(fb_cache *cache, keeping *now, int64_t now_ns) {
+    if (FB_RULE(other_partitions) && has_other_partitions(cache)) {
+        return fb_store_clear(cache->store);
+    }
+    return fb_store_remove_if(cache->store, now_ns, is_foreign, now);
+}
+
 void fb_cache_adopt(fb_cache *cache, const fb_cache_options *options) {
     fb_view view = {.catalog = options->catalog};
     keeping now = {.cache = cache, .view = &view};
@@ -77,6 +95,6 @@ void fb_cache_adopt(fb_cache *cache, const fb_cache_options *options) {
     choose_classes(&now);
     fb_outside_close(cache->tags->table);
     renumber_namespaces(&now);
-    region->removed = fb_store_remove_if(cache->store, options->now_ns, is_foreign, &now);
+    region->removed = remove_foreign(cache, &now, options->now_ns);
     region->entries -= region->removed < region->entries ? region->removed : region->entries;
 }

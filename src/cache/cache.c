@@ -1,6 +1,7 @@
 // What all threads share of a cache, put together: the store with the entries, the tags' stamps,
 // the tickets of the loads under way, the figures. Each is a noun with a file of its own, where its
-// argument stands; the calls are in read.c, write.c, invalidate.c, fill.c and explain.c.
+// argument stands; the calls are in read.c, write.c, invalidate.c, fill.c, coherent.c and
+// explain.c.
 //
 // Catalogues. A reload puts another one in force. Classes of the old one may still be held by loads
 // and readers, so it lives as long as the cache; swaps are rare, and a catalogue is small. What was
@@ -131,6 +132,7 @@ int fb_cache_swap(fb_cache *cache, fb_catalog *catalog) {
     owners now = {catalog};
     (void)fb_store_remove_if(cache->store, 0, has_other_owner, &now);
     pthread_mutex_unlock(&cache->swap_lock);
+    fb_watchers_tell(&cache->watchers, FB_CHANGE_SOME, FB_STR(""));
     return FB_OK;
 }
 
@@ -142,6 +144,11 @@ const fb_catalog *fb_cache_catalog(const fb_cache *cache) {
 
 // Asked by the store while it sweeps and evicts: an entry that was invalidated by a stamp goes
 // first.
+static void has_left(void *arg, fb_str key) {
+    fb_cache *cache = arg;
+    fb_watchers_tell(&cache->watchers, FB_CHANGE_LEFT, key);
+}
+
 static bool alive(void *arg, const fb_item *item) {
     const fb_cache *cache = arg;
     const fb_view *view = fb_cache_view(cache);
@@ -162,6 +169,8 @@ static int make_store(fb_cache *cache, const fb_cache_options *options) {
                               .seed = options->seed,
                               .alive = alive,
                               .alive_arg = cache,
+                              .left = has_left,
+                              .left_arg = cache,
                               .app_bytes = fb_outside_bytes(options->tag_slots),
                               .app_format = FB_OUTSIDE_FORMAT};
     if (region == NULL) {
@@ -209,20 +218,25 @@ static int make_parts(fb_cache *cache, const fb_cache_options *options) {
         result = fb_misses_new(options->seed, &cache->misses);
     }
     if (result == FB_OK) {
+        result = fb_holds_new(options->seed, options->partitions, &cache->holds);
+    }
+    if (result == FB_OK) {
         result = fb_figures_cover(cache->figures, options->catalog);
     }
     return result == FB_OK ? cover_hot(cache, options->catalog) : result;
 }
 
 int fb_cache_new(const fb_cache_options *options, fb_cache **cache) {
-    FB_ASSERT(options->catalog != NULL);
+    FB_ASSERT(options->catalog != NULL && options->partitions <= FB_PARTITIONS_MAX);
     *cache = NULL;
     fb_cache *made = fb_mem_zero(1, sizeof *made);
     if (made == NULL) {
         return FB_ENOMEM;
     }
     made->seed = options->seed;
+    made->partitions = options->partitions;
     pthread_mutex_init(&made->swap_lock, NULL);
+    fb_watchers_init(&made->watchers);
     int result = make_parts(made, options);
     // The view comes last: with it the catalogue is the cache's.
     fb_view *view = result == FB_OK ? fb_mem_zero(1, sizeof *view) : NULL;
@@ -234,6 +248,7 @@ int fb_cache_new(const fb_cache_options *options, fb_cache **cache) {
     if (options->region != NULL && options->region->keep) {
         fb_cache_adopt(made, options);
     }
+    fb_coherent_begin(made->tags->table, options->partitions);
     atomic_store(&made->view, view);
     fb_outside_open(made->tags->table, options->catalog);
     *cache = made;
@@ -249,6 +264,7 @@ void fb_cache_free(fb_cache *cache) {
     fb_tags_free(cache->tags);
     fb_figures_free(cache->figures);
     fb_misses_free(cache->misses);
+    fb_holds_free(cache->holds);
     for (size_t i = 0; i < FB_CLASS_MAX; i++) {
         fb_hot_free(atomic_load(&cache->hots[i]));
     }
@@ -259,12 +275,25 @@ void fb_cache_free(fb_cache *cache) {
         fb_mem_free(view);
         view = older;
     }
+    fb_watchers_release(&cache->watchers);
     pthread_mutex_destroy(&cache->swap_lock);
     fb_mem_free(cache);
 }
 
 fb_store *fb_cache_store(fb_cache *cache) {
     return cache->store;
+}
+
+int fb_cache_watch(fb_cache *cache, fb_change_fn fn, void *arg) {
+    return fb_watchers_add(&cache->watchers, fn, arg);
+}
+
+void fb_cache_unwatch(fb_cache *cache, fb_change_fn fn, void *arg) {
+    fb_watchers_remove(&cache->watchers, fn, arg);
+}
+
+void fb_cache_tell_unsure(fb_cache *cache) {
+    fb_watchers_tell(&cache->watchers, FB_CHANGE_UNSURE, FB_STR(""));
 }
 
 uint64_t fb_cache_generation(const fb_cache *cache) {
@@ -277,9 +306,11 @@ uint64_t fb_cache_seq(const fb_cache *cache) {
 
 // ---- entries
 
-void fb_entry_start(fb_entry *entry, const fb_cache *cache, const fb_class *class_,
+void fb_entry_start(fb_entry *entry, const fb_cache *cache, const fb_class *class_, fb_str key,
                     int64_t now_ns) {
-    entry->flags = class_->id != FB_CLASS_PLAIN ? FB_ENTRY_SEQ : 0;
+    bool stamped = class_->id != FB_CLASS_PLAIN || cache->partitions > 0;
+    entry->flags = stamped ? FB_ENTRY_SEQ : 0;
+    entry->key = key;
     entry->class_id = class_->id;
     entry->born_ms = now_ns / FB_NS_PER_MS;
     entry->fresh_until_ns = INT64_MAX;
@@ -287,6 +318,7 @@ void fb_entry_start(fb_entry *entry, const fb_cache *cache, const fb_class *clas
     entry->seq = fb_tags_seq(cache->tags);
     entry->cost_us = 0;
     entry->tag_count = 0;
+    entry->type = (fb_str){NULL, 0};
 }
 
 void fb_entry_live(fb_entry *entry, const fb_class *class_, int64_t ttl_ns, bool grace,
@@ -320,6 +352,11 @@ int fb_cache_index_slots(const fb_cache *cache, const fb_view *view, fb_str key,
 }
 
 int fb_entry_take_tag(fb_entry *entry, fb_cache *cache, fb_str tag) {
+    if (tag.len > 0 && tag.ptr[0] == FB_TAG_TYPE) {
+        bool fits = tag.len - 1 <= FB_CONTENT_TYPE_LEN_MAX;
+        entry->type = fits ? fb_str_make(tag.ptr + 1, tag.len - 1) : (fb_str){NULL, 0};
+        return FB_OK;
+    }
     uint32_t slot = fb_tags_slot(cache->tags, tag);
     if (!fb_entry_add_tag(entry, slot)) {
         return FB_EINVAL;
@@ -329,6 +366,19 @@ int fb_entry_take_tag(fb_entry *entry, fb_cache *cache, fb_str tag) {
         fb_tags_note_name(cache->tags, slot, tag);
     }
     return FB_OK;
+}
+
+int fb_entry_take_key(fb_entry *entry, fb_cache *cache, const fb_class *class_, fb_str key) {
+    fb_buf scratch = {0};
+    fb_loaded loaded;
+    fb_loaded_init(&loaded);
+    int result = fb_class_key_tags(class_, key, &scratch, &loaded);
+    if (result == FB_OK) {
+        result = fb_entry_take_loaded(entry, cache, &loaded);
+    }
+    fb_loaded_release(&loaded);
+    fb_buf_release(&scratch);
+    return result;
 }
 
 int fb_entry_take_loaded(fb_entry *entry, fb_cache *cache, const fb_loaded *loaded) {
@@ -359,11 +409,7 @@ void fb_cache_time(fb_cache *cache, uint16_t class_id, fb_timing timing, int64_t
     fb_figures_time(cache->figures, class_id, timing, ns);
 }
 
-int fb_cache_stats(fb_cache *cache, fb_stats *stats) {
-    int result = fb_figures_stats(cache->figures, fb_cache_catalog(cache), stats);
-    if (result < 0) {
-        return result;
-    }
+static void read_store(fb_cache *cache, fb_stats *stats) {
     fb_store_stats store;
     fb_store_stats_read(cache->store, &store);
     stats->entries = store.items;
@@ -371,7 +417,30 @@ int fb_cache_stats(fb_cache *cache, fb_stats *stats) {
     stats->memory_limit_bytes = store.limit_bytes;
     stats->evictions = store.evictions;
     stats->expirations = store.expirations;
-    return FB_OK;
+}
+
+int fb_cache_stats(fb_cache *cache, fb_stats *stats) {
+    read_store(cache, stats);
+    return fb_figures_stats(cache->figures, fb_cache_catalog(cache), stats);
+}
+
+int fb_cache_stats_over(fb_cache *cache, fb_window window, int64_t now_ns, fb_stats *stats) {
+    if (window == FB_WINDOW_START) {
+        int64_t age_ns = fb_figures_age_ns(cache->figures, now_ns);
+        stats->window_ms = age_ns > FB_NS_PER_MS ? age_ns / FB_NS_PER_MS : 1;
+        return fb_cache_stats(cache, stats);
+    }
+    read_store(cache, stats);
+    return fb_figures_stats_over(cache->figures, fb_cache_catalog(cache), window, now_ns, stats);
+}
+
+void fb_cache_stats_tick(fb_cache *cache, int64_t now_ns) {
+    fb_store_stats store;
+    if (!fb_figures_due(cache->figures, now_ns)) {
+        return;
+    }
+    fb_store_stats_read(cache->store, &store);
+    fb_figures_tick(cache->figures, now_ns, store.evictions, store.expirations);
 }
 
 void fb_cache_stats_reset(fb_cache *cache) {
@@ -392,7 +461,27 @@ void fb_cache_hot(fb_cache *cache, uint16_t class_id, uint32_t count, fb_hot_fn 
     }
 }
 
-void fb_cache_note_miss(fb_cache *cache, fb_str key, fb_miss_reason reason) {
-    fb_misses_note(cache->misses, key, reason,
+static fb_miss_reason note_miss(fb_cache *cache, fb_str key, fb_miss_reason reason) {
+    return fb_misses_note(cache->misses, key, reason,
                    atomic_load_explicit(&cache->seen_ns, memory_order_relaxed));
+}
+
+void fb_cache_note_miss(fb_cache *cache, fb_str key, fb_miss_reason reason) {
+    (void)note_miss(cache, key, reason);
+}
+
+void fb_cache_missed(fb_cache *cache, uint16_t class_id, fb_str key) {
+    switch (note_miss(cache, key, FB_MISS_UNKNOWN)) {
+        case FB_MISS_EXPIRED:
+            fb_cache_count(cache, class_id, FB_COUNTER_expired, 1);
+            break;
+        case FB_MISS_INVALIDATED:
+        case FB_MISS_DELETED:
+        case FB_MISS_TAG:
+        case FB_MISS_CLEARED:
+            fb_cache_count(cache, class_id, FB_COUNTER_invalidated, 1);
+            break;
+        default:
+            break;
+    }
 }

@@ -18,6 +18,7 @@
 
 #include "base/rng.h"
 #include "cache/class.h"
+#include "cache/coherent.h"
 #include "cache/loaded.h"
 #include <forebay/store.h>
 
@@ -45,6 +46,7 @@ typedef struct fb_cache_options {
     uint64_t seed;
     fb_catalog *catalog;  // taken over (not after an error), freed with the cache
     fb_cache_region *region;  // NULL: private memory
+    uint32_t partitions;      // of the shared tier (cache/coherent.h); 0: there is none
     int64_t now_ns;           // with region->keep
 } fb_cache_options;
 
@@ -147,13 +149,20 @@ bool fb_cache_answers(const fb_cache *cache, const fb_ticket *ticket, const fb_l
 // invalidated since: FB_OK (*value_info: times and version as stored; ttl_ms 0: not kept),
 // FB_DOOMED, FB_ETOOBIG, FB_ENOMEM. After the last two what was there is gone, too. Index tags are
 // added here. `cost_us` is smoothed with what was there. `jitter_unit` in [0, 1) shortens the
-// lifetimes by that part of the class's jitter.
+// lifetimes by that part of the class's jitter. Also FB_DOOMED: the key is held, or fenced.
 FB_CHECK_RESULT int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded,
                                   uint32_t cost_us, double jitter_unit, int64_t now_ns,
                                   fb_value *value_info);
 // The load is over, but the ticket is kept to hear of invalidations, from now on also of `tags`: it
 // does not count as loading.
 void fb_ticket_rest(fb_ticket *ticket, const fb_loaded *tags);
+// Stores a caller's own value under a ticket that was begun before the shared tier was told of it
+// (SET, ADD), unless that was doomed meanwhile: FB_OK, FB_DOOMED, FB_ETOOBIG, FB_ENOMEM. `fresh_ns`:
+// how long it is fresh from now; INT64_MAX: no end; it is gone then. The tags of the key are added.
+// Loads of the key that are under way are doomed, whatever the result, and where it is not FB_OK
+// nothing is left of the key: they may bring what was there before.
+FB_CHECK_RESULT int fb_cache_put_under(fb_cache *cache, fb_ticket *ticket, const fb_loaded *value,
+                                       int64_t fresh_ns, int64_t now_ns);
 // Ends it (after the fill, or without one).
 void fb_cache_end(fb_cache *cache, fb_ticket *ticket);
 // Whether any load of `key` is under way (explain).
@@ -175,6 +184,53 @@ typedef enum fb_miss_reason {
     FB_MISS_SOURCE_FAILED
 } fb_miss_reason;
 void fb_cache_note_miss(fb_cache *cache, fb_str key, fb_miss_reason reason);
+// A read of a class's key found nothing to answer with: notes it, and counts why.
+void fb_cache_missed(fb_cache *cache, uint16_t class_id, fb_str key);
+
+// ---- the shared tier (cache/coherent.h). Where there is none: partition 0, always coherent.
+
+uint32_t fb_cache_partitions(const fb_cache *cache);
+uint32_t fb_cache_partition_of(const fb_cache *cache, fb_str key);
+// How far log `log` (a partition, or the wide one: fb_cache_partitions()) is applied here.
+void fb_cache_mark(const fb_cache *cache, uint32_t log, fb_mark *mark);
+// The follower's alone:
+void fb_cache_set_mark(fb_cache *cache, uint32_t log, const fb_mark *mark);
+// The log was applied to its end at `until_ns` - max_lag: believed until `until_ns`.
+void fb_cache_set_coherent(fb_cache *cache, uint32_t log, int64_t until_ns);
+// Own changes of a log that memory has before the log, or whose record is passed over before memory
+// has them: so many more, or less (any thread). Whoever goes on with the memory when this process is
+// gone, or has lost them, forgets the marks of these logs first: their partitions are flushed then.
+void fb_cache_unsure(fb_cache *cache, uint32_t log, int delta);
+void fb_cache_forget_unsure(fb_cache *cache);
+// Whether what is in memory of `key` is coherent now: its partition's log and the wide one.
+bool fb_cache_is_coherent(const fb_cache *cache, fb_str key, int64_t now_ns);
+// How many partitions are not (all of them, where the wide log is not).
+uint32_t fb_cache_degraded(const fb_cache *cache, int64_t now_ns);
+// Until when all of them are: the smallest of what set_coherent() was told. INT64_MIN: of some log
+// there has been no proof yet.
+int64_t fb_cache_coherent_until(const fb_cache *cache);
+// Drops everything of a partition and dooms its loads, whatever its size at the same price; of the
+// wide log: everything there is.
+void fb_cache_flush(fb_cache *cache, uint32_t log, int64_t now_ns);
+// Until `until_ns`, or the next invalidation of `key` by its name, put() or del(), fills of it are
+// FB_DOOMED; what is there goes. until_ns 0: ends a hold. Bounded: beyond some thousand holds, those of a
+// partition hold all its keys.
+void fb_cache_hold(fb_cache *cache, fb_str key, int64_t until_ns, int64_t now_ns);
+// Source versions older than `fence` are not stored under `key` for the next hour (FB_DOOMED); values
+// without one are. What is there stays: fence, then invalidate. Bounded the same way.
+void fb_cache_fence(fb_cache *cache, fb_str key, uint64_t fence, int64_t now_ns);
+// Whether a value of that source version (0: none) may be stored: neither held nor fenced.
+bool fb_cache_admits(fb_cache *cache, fb_str key, uint64_t source_version, int64_t now_ns);
+// Whether `key` itself is held, not its partition: then no other tier is to be asked for it either.
+bool fb_cache_held(fb_cache *cache, fb_str key, int64_t now_ns);
+
+// ---- notices of changes (cache/watchers.h)
+
+FB_CHECK_RESULT int fb_cache_watch(fb_cache *cache, fb_change_fn fn, void *arg);
+void fb_cache_unwatch(fb_cache *cache, fb_change_fn fn, void *arg);
+// That the shared tier cannot be followed at present.
+void fb_cache_tell_unsure(fb_cache *cache);
+void fb_cache_key_state(fb_cache *cache, fb_str key, int64_t now_ns, fb_key_state *state);
 
 // ---- figures
 
@@ -184,12 +240,24 @@ typedef enum fb_counter {
 #undef FB_COUNTER_ENUM
     FB_COUNTER_COUNT
 } fb_counter;
-typedef enum fb_timing { FB_TIMING_HIT, FB_TIMING_MISS, FB_TIMING_LOAD, FB_TIMING_COUNT } fb_timing;
+typedef enum fb_timing {
+    FB_TIMING_HIT,
+    FB_TIMING_MISS,
+    FB_TIMING_LOAD,
+    FB_TIMING_SHARED,
+    FB_TIMING_COUNT
+} fb_timing;
 
 void fb_cache_count(fb_cache *cache, uint16_t class_id, fb_counter counter, uint64_t amount);
 void fb_cache_time(fb_cache *cache, uint16_t class_id, fb_timing timing, int64_t ns);
 // Fills counters, latencies, names, TTLs, entries and memory; the rest is the engine's.
 FB_CHECK_RESULT int fb_cache_stats(fb_cache *cache, fb_stats *stats);
+// The same over a window that ends now.
+FB_CHECK_RESULT int fb_cache_stats_over(fb_cache *cache, fb_window window, int64_t now_ns,
+                                        fb_stats *stats);
+// To be called at least every 5 s for windows to be what they say; there is nothing to do for it in
+// between.
+void fb_cache_stats_tick(fb_cache *cache, int64_t now_ns);
 void fb_cache_stats_reset(fb_cache *cache);
 
 // ---- the most-read keys of a class: a bounded sketch (Space-Saving, Metwally et al. 2005), fed

@@ -115,8 +115,10 @@ static int set_value(work *w, size_t index, const fb_class_param *param, fb_str 
 // Turns places into pointers; the scratch must not grow any more.
 static void settle(const work *w) {
     for (size_t i = 0; i < w->bound->param_count; i++) {
+        fb_str *value = &w->bound->params[i].value;
+        // Of values that normalisation left nothing of, there may be no scratch at all.
         if (w->place[i] > 0) {
-            w->bound->params[i].value.ptr = w->scratch->ptr + w->place[i] - 1;
+            value->ptr = value->len > 0 ? w->scratch->ptr + (w->place[i] - 1) : "";
         }
     }
 }

@@ -94,11 +94,11 @@ static int add_tag(const fb_class *class_, const fb_tag_template *made, const na
     }
     if (result == FB_OK) {
         fb_str text = fb_str_make(tag.bytes, tag.len);
-        result = fb_loaded_tag(loaded, text);
-        if (result == FB_EINVAL && text.ptr[0] == FB_TAG_OWN) {
-            return explain(class_, made, "it would begin with byte 1, which is forebay's own",
+        if (text.len > 0 && (text.ptr[0] == FB_TAG_OWN || text.ptr[0] == FB_TAG_TYPE)) {
+            return explain(class_, made, "it would begin with byte 1 or 2, which are forebay's own",
                            loaded);
         }
+        result = fb_loaded_tag(loaded, text);
         if (result == FB_EINVAL) {
             return explain(class_, made, "the entry has 16 tags already, which is the limit",
                            loaded);

@@ -2,6 +2,9 @@
 //
 //     born (ms) 5 | GRACE: fresh_until 8 | SEQ: sequence 6 | COST: microseconds 4 | tags 3 each
 //
+// Behind the tags a value's media type, where it has one: a slot that there is not, then the text, with
+// NULs up to a whole number of tags.
+//
 // The store keeps when an entry is gone, its class and its flags. So a plain key without TTL or
 // tags costs 5 bytes here, one with a TTL the same, an entry of a class with stale_ttl and no
 // tags 23.
@@ -28,12 +31,15 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/rule.h"
+#include "base/str.h"
 #include "base/units.h"
 
-enum { BORN_LEN = 5, GRACE_LEN = 8, SEQ_LEN = 6, COST_LEN = 4, TAG_LEN = 3 };
+enum { BORN_LEN = 5, GRACE_LEN = 8, SEQ_LEN = 6, COST_LEN = 4, TAG_LEN = 3, TYPE_MARK = 0xffffff };
 
 static const double EARLY_SPAN = 20;
 
+_Static_assert(FB_CONTENT_TYPE_LEN_MAX % TAG_LEN == 0, "a type may have as many bytes as it takes");
 _Static_assert((int)FB_ENTRY_PACKED_MAX <= (int)FB_STORE_EXTRA_MAX,
                "an entry fits the store's extra bytes");
 
@@ -52,6 +58,14 @@ static const uint8_t *get_number(const uint8_t *place, uint64_t *number, size_t 
     return place + len;
 }
 
+static uint8_t *put_type(uint8_t *place, fb_str type) {
+    place = put_number(place, TYPE_MARK, TAG_LEN);
+    memcpy(place, type.ptr, type.len);
+    size_t rest = (TAG_LEN - type.len % TAG_LEN) % TAG_LEN;
+    memset(place + type.len, 0, rest);
+    return place + type.len + rest;
+}
+
 void fb_entry_pack(const fb_entry *entry, uint8_t bytes[FB_ENTRY_PACKED_MAX], fb_item *item) {
     FB_ASSERT(entry->tag_count <= FB_ENTRY_TAGS_MAX);
     FB_ASSERT((entry->flags & FB_ENTRY_GRACE) != 0 || entry->fresh_until_ns == entry->dead_ns);
@@ -68,6 +82,10 @@ void fb_entry_pack(const fb_entry *entry, uint8_t bytes[FB_ENTRY_PACKED_MAX], fb
     for (size_t i = 0; i < entry->tag_count; i++) {
         place = put_number(place, entry->tags[i], TAG_LEN);
     }
+    if (entry->type.len > 0) {
+        FB_ASSERT(entry->type.len <= FB_CONTENT_TYPE_LEN_MAX);
+        place = put_type(place, entry->type);
+    }
     item->extra = (fb_str){(const char *)bytes, (size_t)(place - bytes)};
     item->flags = entry->flags;
     item->class_id = entry->class_id;
@@ -80,11 +98,39 @@ static size_t fixed_len(uint8_t flags) {
            (flags & FB_ENTRY_COST ? (size_t)COST_LEN : 0);
 }
 
+// `place` to the end of the item's bytes, which are whole tags: the type that is among them from there on.
+static fb_str type_from(const fb_item *item, const uint8_t *place) {
+    const uint8_t *end = (const uint8_t *)item->extra.ptr + item->extra.len;
+    while (end > place && end[-1] == 0) {
+        end--;
+    }
+    return fb_str_make((const char *)place, (size_t)(end - place));
+}
+
+// Behind the fixed bytes; false: more than there can be.
+static bool take_tags(const fb_item *item, const uint8_t *place, fb_entry *entry) {
+    const uint8_t *end = (const uint8_t *)item->extra.ptr + item->extra.len;
+    entry->tag_count = 0;
+    entry->type = (fb_str){NULL, 0};
+    while (place < end) {
+        uint64_t number;
+        place = get_number(place, &number, TAG_LEN);
+        if (number == TYPE_MARK) {
+            entry->type = type_from(item, place);
+            return entry->type.len <= FB_CONTENT_TYPE_LEN_MAX;
+        }
+        if (entry->tag_count == FB_ENTRY_TAGS_MAX) {
+            return false;
+        }
+        entry->tags[entry->tag_count++] = (uint32_t)number;
+    }
+    return true;
+}
+
 bool fb_entry_unpack(const fb_item *item, fb_entry *entry) {
     size_t len = item->extra.len;
     size_t fixed = fixed_len(item->flags);
-    if (len < fixed || (len - fixed) % TAG_LEN != 0 ||
-        (len - fixed) / TAG_LEN > FB_ENTRY_TAGS_MAX) {
+    if (len < fixed || (len - fixed) % TAG_LEN != 0) {
         return false;
     }
     uint64_t number;
@@ -107,12 +153,8 @@ bool fb_entry_unpack(const fb_item *item, fb_entry *entry) {
         place = get_number(place, &number, COST_LEN);
         entry->cost_us = (uint32_t)number;
     }
-    entry->tag_count = (uint32_t)((len - fixed) / TAG_LEN);
-    for (size_t i = 0; i < entry->tag_count; i++) {
-        place = get_number(place, &number, TAG_LEN);
-        entry->tags[i] = (uint32_t)number;
-    }
-    return true;
+    entry->key = item->key;
+    return take_tags(item, place, entry);
 }
 
 // Of numbers, the least byte first, as put_number() writes them.
@@ -138,6 +180,8 @@ bool fb_entry_glance(const fb_item *item, uint64_t seq, fb_entry *entry) {
     entry->fresh_until_ns = entry->dead_ns;
     entry->cost_us = 0;
     entry->tag_count = 0;
+    entry->type = (fb_str){NULL, 0};
+    entry->key = item->key;
     place += BORN_LEN;
     if (flags & FB_ENTRY_GRACE) {
         entry->fresh_until_ns = (int64_t)(four_at(place) | four_at(place + 4) << 32);
@@ -174,7 +218,8 @@ bool fb_entry_add_tag(fb_entry *entry, uint32_t slot) {
 bool fb_entry_overtaken(const fb_entry *entry, fb_kin kin, const fb_outside *stamps, uint64_t seq,
                         fb_miss_reason *why) {
     *why = FB_MISS_CLEARED;
-    if (fb_stamps_hard_after(stamps, fb_stamps_clear_slot(stamps), seq)) {
+    if (fb_stamps_hard_after(stamps, fb_stamps_clear_slot(stamps), seq) ||
+        (FB_RULE(partition_flush) && fb_stamps_flushed_after(stamps, entry->key, seq))) {
         return true;
     }
     *why = FB_MISS_INVALIDATED;
@@ -287,6 +332,20 @@ bool fb_entry_is_early(const fb_entry *entry, double beta, int64_t fresh_until_n
     return left < EARLY_SPAN * unit && left <= -log(fb_rng_unit(rng)) * unit;
 }
 
+// Also of an entry that was only glanced at.
+static fb_str type_of(const fb_item *item) {
+    size_t fixed = fixed_len(item->flags);
+    const uint8_t *bytes = (const uint8_t *)item->extra.ptr;
+    for (size_t at = fixed; at + TAG_LEN < item->extra.len; at += TAG_LEN) {
+        uint64_t number;
+        (void)get_number(bytes + at, &number, TAG_LEN);
+        if (number == TYPE_MARK) {
+            return type_from(item, bytes + at + TAG_LEN);
+        }
+    }
+    return (fb_str){NULL, 0};
+}
+
 void fb_entry_show(const fb_item *item, const fb_entry *entry, const fb_judged *judged,
                    int64_t now_ns, fb_value *value) {
     int64_t age_ms = now_ns / FB_NS_PER_MS - entry->born_ms;
@@ -300,6 +359,7 @@ void fb_entry_show(const fb_item *item, const fb_entry *entry, const fb_judged *
                                                         : FB_FRESH,
         .age_ms = age_ms > 0 ? age_ms : 0,
         .version = item->version,
+        .content_type = type_of(item),
     };
     if (judged->fresh_until_ns == INT64_MAX) {
         value->ttl_ms = -1;

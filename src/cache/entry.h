@@ -28,7 +28,7 @@ enum {  // the store's flags
 enum {
     // Of a caller and of the class's parameters together.
     FB_ENTRY_TAGS_MAX = 2 * FB_TAGS_MAX,
-    FB_ENTRY_PACKED_MAX = 5 + 8 + 6 + 4 + 3 * FB_ENTRY_TAGS_MAX
+    FB_ENTRY_PACKED_MAX = 5 + 8 + 6 + 4 + 3 * FB_ENTRY_TAGS_MAX + 3 + FB_CONTENT_TYPE_LEN_MAX
 };
 
 typedef struct fb_entry {
@@ -41,6 +41,8 @@ typedef struct fb_entry {
     uint32_t cost_us;        // with COST
     uint32_t tag_count;
     uint32_t tags[FB_ENTRY_TAGS_MAX];  // slots
+    fb_str key;  // whose it is, lent: its partition may have been flushed; not packed
+    fb_str type; // the value's media type, lent; empty: none
 } fb_entry;
 
 // Whether anything comes after its fresh time. Not where a caller set when it goes.
@@ -73,8 +75,8 @@ typedef struct fb_kin {
 static inline fb_kin fb_kin_of(const fb_class *class_) {
     return (fb_kin){class_->id, class_->namespace_id};
 }
-// Whether a hard invalidation of one of its tags, its class or namespace came after `seq`; *why
-// says of which kind.
+// Whether a hard invalidation of one of its tags, its class, namespace or partition came after
+// `seq`; *why says of which kind.
 bool fb_entry_overtaken(const fb_entry *entry, fb_kin kin, const fb_outside *stamps, uint64_t seq,
                         fb_miss_reason *why);
 // Until when it is fresh, soft invalidations counted. false: it is gone, *why says how.

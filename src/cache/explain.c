@@ -83,6 +83,7 @@ int fb_cache_explain(fb_cache *cache, fb_str key, int64_t now_ns, fb_explanation
     if (fb_store_peek(cache->store, key, now_ns, see, &job) != FB_OK) {
         *explanation = (fb_explanation){.tier = FB_TIER_NONE};
     }
+    explanation->frequency = fb_store_frequency(cache->store, key);
     if (explanation->tier == FB_TIER_NONE) {  // whose it would be
         name_class(fb_catalog_of_key(job.view->catalog, key), explanation);
     }

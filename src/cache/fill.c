@@ -42,6 +42,8 @@ int fb_cache_begin(fb_cache *cache, const fb_class *class_, fb_str key, int64_t 
     made->class_ = class_;
     made->tags = cache->tags;
     made->begin_ns = now_ns;
+    uint32_t partition = fb_cache_partition_of(cache, key);
+    made->partition_slot = fb_tags_partition_slot(cache->tags, partition);
     if (FB_RULE(ticket_first)) {
         fb_ticket_register(made);
     }
@@ -88,7 +90,7 @@ static bool raised(const fb_tags *tags, uint32_t slot, uint64_t seq) {
     return fb_tags_hard_after(tags, slot, seq) || fb_tags_soft_after(tags, slot, seq, &soft_ns);
 }
 
-// The same for everything, the ticket's class and namespace, and its index tags.
+// The same for everything, the ticket's partition, class and namespace, and its index tags.
 static bool scope_raised(const fb_ticket *ticket) {
     const fb_class *class_ = ticket->class_;
     const fb_tags *tags = ticket->tags;
@@ -98,6 +100,7 @@ static bool scope_raised(const fb_ticket *ticket) {
         }
     }
     return raised(tags, fb_tags_clear_slot(tags), ticket->seq) ||
+           raised(tags, ticket->partition_slot, ticket->seq) ||
            (class_->id != FB_CLASS_PLAIN &&
             (raised(tags, fb_tags_class_slot(tags, class_->id), ticket->seq) ||
              raised(tags, fb_tags_namespace_slot(tags, class_->namespace_id), ticket->seq)));
@@ -167,6 +170,7 @@ typedef struct filling {
     fb_entry entry;
     fb_item item;
     int64_t ttl_ns;
+    uint64_t source_version;
     uint8_t bytes[FB_ENTRY_PACKED_MAX];
 } filling;
 
@@ -185,7 +189,7 @@ static int take_tags(fb_cache *cache, const fb_ticket *ticket, const fb_loaded *
 static int prepare(fb_cache *cache, const fb_ticket *ticket, const fb_loaded *loaded,
                    uint32_t cost_us, filling *job) {
     fb_entry *entry = &job->entry;
-    fb_entry_start(entry, cache, ticket->class_, ticket->begin_ns);
+    fb_entry_start(entry, cache, ticket->class_, fb_ticket_key(ticket), ticket->begin_ns);
     if (FB_RULE(tag_stamp)) {
         entry->seq = ticket->seq;
     }
@@ -206,11 +210,26 @@ static int prepare(fb_cache *cache, const fb_ticket *ticket, const fb_loaded *lo
     return result;
 }
 
+static bool is_refused(const fb_cache *cache, const filling *job, int64_t now_ns) {
+    return FB_RULE(holds) &&
+           !fb_holds_admit(cache->holds, job->item.key, job->source_version, now_ns);
+}
+
+// What watchers are told of a fill. Where nothing was there before, nobody has a copy but who waits
+// for this very load (and who remembers that there was nothing). What has expired, and is still there,
+// may have been read a moment ago: so it is asked for as of the beginning of time.
+static fb_change_kind kind_of_fill(fb_cache *cache, fb_str key) {
+    former last;
+    bool none = fb_watchers_any(&cache->watchers) &&
+                fb_store_peek(cache->store, key, 0, read_former, &last) == FB_MISS;
+    return none ? FB_CHANGE_FILLED : FB_CHANGE_REPLACED;
+}
+
 // Under the stripe's lock.
 static int store(fb_cache *cache, fb_ticket *ticket, filling *job, int64_t now_ns,
                  fb_judged *judged) {
     fb_entry_judge(&job->entry, ticket->class_, ticket->tags, now_ns, judged);
-    if ((FB_RULE(doom) && atomic_load(&ticket->doomed)) ||
+    if ((FB_RULE(doom) && atomic_load(&ticket->doomed)) || is_refused(cache, job, now_ns) ||
         (job->ttl_ns > 0 && judged->find == FB_FIND_NOTHING)) {
         return FB_DOOMED;
     }
@@ -233,7 +252,8 @@ int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded, u
                   double jitter_unit, int64_t now_ns, fb_value *value_info) {
     FB_ASSERT(loaded->result == FB_OK || loaded->result == FB_NEGATIVE);
     *value_info = (fb_value){.kind = loaded->kind, .tier = FB_TIER_SOURCE};
-    filling job = {.ttl_ns = lifetime(ticket->class_, loaded, jitter_unit)};
+    filling job = {.ttl_ns = lifetime(ticket->class_, loaded, jitter_unit),
+                   .source_version = loaded->source_version};
     former last = {0};
     if (fb_store_peek(cache->store, fb_ticket_key(ticket), now_ns, read_former, &last) != FB_OK) {
         last = (former){0};  // whatever was seen of one that went
@@ -253,13 +273,74 @@ int fb_cache_fill(fb_cache *cache, fb_ticket *ticket, const fb_loaded *loaded, u
     }
     fb_judged judged;
     fb_stripe *stripe = FB_RULE(fill_lock) ? fb_ticket_lock(ticket) : NULL;
+    fb_change_kind kind = kind_of_fill(cache, job.item.key);
     result = store(cache, ticket, &job, now_ns, &judged);
     fb_stripe_unlock(stripe);
+    if (result != FB_DOOMED && fb_watchers_any(&cache->watchers)) {
+        fb_change change = {
+            .kind = kind, .name = job.item.key, .version = result == FB_OK ? job.item.version : 0};
+        fb_watchers_call(&cache->watchers, &change);
+    }
     fb_entry_show(&job.item, &job.entry, &judged, now_ns, value_info);
     value_info->tier = FB_TIER_SOURCE;
     value_info->data = (fb_str){NULL, 0};
     if (result != FB_OK || job.ttl_ns <= 0) {
         value_info->ttl_ms = 0;
     }
+    return result;
+}
+
+// ---- a caller's own value, told to the shared tier first
+
+// A class of before another catalogue, or one that does not own the key any more: not with its
+// tags.
+static bool has_class_of_key(const fb_cache *cache, const fb_ticket *ticket) {
+    const fb_view *view = fb_cache_view(cache);
+    return fb_catalog_of_key(view->catalog, fb_ticket_key(ticket)) == ticket->class_;
+}
+
+static int prepare_own(fb_cache *cache, const fb_ticket *ticket, const fb_loaded *value,
+                       int64_t fresh_ns, int64_t now_ns, filling *job) {
+    fb_str key = fb_ticket_key(ticket);
+    fb_entry *entry = &job->entry;
+    fb_entry_start(entry, cache, ticket->class_, key, now_ns);
+    int result = fb_entry_take_key(entry, cache, ticket->class_, key);
+    if (result == FB_OK) {
+        result = fb_entry_take_loaded(entry, cache, value);
+    }
+    entry->seq = ticket->seq;
+    entry->flags |= FB_ENTRY_SEQ | (value->kind == FB_KIND_JSON ? FB_ENTRY_JSON : 0);
+    fb_entry_live(entry, ticket->class_, fresh_ns > 0 ? fresh_ns : 0, false, now_ns);
+    job->item.key = key;
+    job->item.value = fb_blob_str(value->value);
+    job->ttl_ns = fresh_ns;
+    job->source_version = value->source_version;
+    fb_entry_pack(entry, job->bytes, &job->item);
+    return result;
+}
+
+// A load of the key that is under way may have seen what was there before this change, and none of
+// the records that it waits for: it is doomed here. Where the value itself is not stored, what such
+// a load has stored already goes.
+int fb_cache_put_under(fb_cache *cache, fb_ticket *ticket, const fb_loaded *value, int64_t fresh_ns,
+                       int64_t now_ns) {
+    FB_ASSERT(value->result == FB_OK && ticket->registered);
+    filling job = {.ttl_ns = 0};
+    int result = prepare_own(cache, ticket, value, fresh_ns, now_ns, &job);
+    fb_stripe *stripe = fb_ticket_lock(ticket);
+    if (FB_RULE(put_dooms)) {
+        fb_ticket_doom_others(ticket);
+    }
+    if (result == FB_OK) {
+        fb_judged judged;
+        result = has_class_of_key(cache, ticket) ? store(cache, ticket, &job, now_ns, &judged)
+                                                 : FB_DOOMED;
+    }
+    if (result != FB_OK) {
+        int deleted = fb_store_del(cache->store, job.item.key, now_ns);
+        (void)deleted;
+    }
+    fb_stripe_unlock(stripe);
+    fb_watchers_tell(&cache->watchers, FB_CHANGE_SET, job.item.key);
     return result;
 }

@@ -12,7 +12,7 @@
 // - Every caller is in exactly one place: in one flight, with one invalidation, or in the queue of
 // actions.
 // - Every flight has at most one thing outstanding: a timer, an action in the queue, or an answer
-//   of the driver.
+//   of the driver; and beside a GET a timer for those who have something stale at hand.
 //
 // A key that is known not to be cacheable is loaded by every caller for himself: such flights never
 // were in the map.
@@ -182,7 +182,8 @@ static int new_flight(fb_flights *flights, const question *asked, fb_flight **fl
     made->alone = found->find == FB_FIND_HIT_FOR_MISS;
     made->ttl_ns = ask->ttl_ns;
     made->cost_us = found->cost_us;
-    made->fresh_until_ns = found->find == FB_FIND_FRESH ? found->fresh_until_ns : 0;
+    bool wants_later = found->find == FB_FIND_FRESH && !ask->skip_memory && !ask->distrust_memory;
+    made->fresh_until_ns = wants_later ? found->fresh_until_ns : 0;
     made->begun_ns = now_ns;
     made->step_ns = INT64_MAX;
     set_watchdog(made, now_ns);
@@ -278,6 +279,9 @@ static bool answer_in_trouble(fb_flights *flights, fb_waiter *waiter, const ques
 // For a caller who takes what the cache has: whether he is answered without a flight.
 static bool answer_at_once(fb_flights *flights, fb_waiter *waiter, const question *asked) {
     fb_str key = asked->ask.bound->key;
+    if (asked->found.find == FB_FIND_FRESH && waiter->skips) {
+        return false;
+    }
     if (asked->found.find == FB_FIND_FRESH) {
         return fb_waiter_serve(flights, waiter, key, FB_FINDS_OLD, asked->now_ns);
     }
@@ -285,7 +289,8 @@ static bool answer_at_once(fb_flights *flights, fb_waiter *waiter, const questio
            answer_in_trouble(flights, waiter, asked);
 }
 
-static void prepare(fb_waiter *waiter, const fb_ask *ask, const fb_found *found) {
+static void prepare(const fb_flights *flights, fb_waiter *waiter, const fb_ask *ask,
+                    const fb_found *found) {
     const fb_class_options *options = &ask->class_->options;
     int64_t hard_ns = ask->timeout_ns > 0 ? ask->timeout_ns : options->hard_timeout_ns;
     waiter->class_id = ask->class_->id;
@@ -293,20 +298,26 @@ static void prepare(fb_waiter *waiter, const fb_ask *ask, const fb_found *found)
     waiter->seq = ask->seq;
     waiter->begin_ns = ask->begin_ns;
     waiter->refresh = ask->refresh;
+    waiter->skips = ask->skip_memory;
+    waiter->distrusts = ask->distrust_memory;
     waiter->ttl_ns = ask->ttl_ns;
     waiter->loader = ask->loader;
     if (hard_ns > 0) {
         waiter->hard_ns = fb_flight_after(ask->begin_ns, hard_ns);
     }
-    if (!ask->refresh && found->find == FB_FIND_STALE) {
-        waiter->soft_ns = fb_flight_after(ask->begin_ns, options->soft_timeout_ns);
+    if (fb_waiter_takes_memory(waiter) && found->find == FB_FIND_STALE) {
+        int64_t soft_ns = options->soft_timeout_ns;
+        if (ask->skip_memory && soft_ns < flights->remote_soft_ns) {
+            soft_ns = flights->remote_soft_ns;
+        }
+        waiter->soft_ns = fb_flight_after(ask->begin_ns, soft_ns);
     }
 }
 
 static void join(fb_flights *flights, fb_waiter *waiter, fb_flight *flight, int64_t now_ns) {
     uint32_t max = flight->class_->options.waiters_max;
     if (max > 0 && flight->waiter_count >= max) {
-        if (waiter->refresh ||
+        if (!fb_waiter_takes_memory(waiter) ||
             !fb_waiter_serve(flights, waiter, flight->item.bound.key, FB_FINDS_ALL, now_ns)) {
             fb_waiter_fail(flights, waiter, FB_EOVERLOAD, NULL);
         }
@@ -340,7 +351,7 @@ static int lead(fb_flights *flights, fb_waiter *waiter, const question *asked) {
     }
     bool shared = flights->remote && flight->live && ask->ttl_ns < 0 && class_id != FB_CLASS_PLAIN;
     if (shared) {
-        fb_lease_get(flights, flight, flight->refresh);
+        fb_lease_ask(flights, flight, flight->refresh, asked->now_ns);
     } else {
         fb_batch_start(flights, flight, asked->now_ns);
     }
@@ -368,6 +379,7 @@ static int ask_alone(fb_flights *flights, question *asked) {
 static bool answer_stale(fb_flights *flights, fb_waiter *waiter, question *asked) {
     fb_ask *ask = &asked->ask;
     if (asked->found.find != FB_FIND_STALE || ask->class_->options.soft_timeout_ns > 0 ||
+        waiter->skips ||
         !fb_waiter_serve(flights, waiter, ask->bound->key, FB_FINDS_OLD, asked->now_ns)) {
         return false;
     }
@@ -382,8 +394,8 @@ static bool answer_stale(fb_flights *flights, fb_waiter *waiter, question *asked
 static int ask_waiting(fb_flights *flights, fb_waiter *waiter, question *asked) {
     const fb_ask *ask = &asked->ask;
     fb_flight *flight = live_flight(flights, ask->bound->key);
-    prepare(waiter, ask, &asked->found);
-    if (!ask->refresh &&
+    prepare(flights, waiter, ask, &asked->found);
+    if (fb_waiter_takes_memory(waiter) &&
         (answer_at_once(flights, waiter, asked) || answer_stale(flights, waiter, asked))) {
         return FB_OK;
     }
@@ -398,6 +410,8 @@ int fb_flights_ask(fb_flights *flights, const fb_ask *ask, int64_t now_ns) {
     question asked = {.ask = *ask, .now_ns = now_ns};
     fb_waiter *waiter = NULL;
     fb_flights_begin(flights);
+    asked.ask.skip_memory &= flights->remote;
+    asked.ask.distrust_memory &= flights->remote;
     int result = class_state(flights, ask->class_->id) != NULL ? FB_OK : FB_ENOMEM;
     if (result == FB_OK && ask->waiter != 0) {
         result = fb_waiter_new(flights, ask->waiter, &waiter);
@@ -425,12 +439,14 @@ void fb_flight_rejoin(fb_flights *flights, fb_waiter *waiter, const fb_flight *f
                               .bound = &from->item.bound,
                               .priority = FB_PRIORITY_USER,
                               .refresh = waiter->refresh,
+                              .skip_memory = waiter->skips,
+                              .distrust_memory = waiter->distrusts,
                               .loader = waiter->loader,
                               .ttl_ns = waiter->ttl_ns},
                       .now_ns = now_ns};
     fb_flight *flight = live_flight(flights, key);
     (void)fb_cache_peek(flights->cache, key, now_ns, &asked.found);
-    if (!waiter->refresh && asked.found.find == FB_FIND_FRESH &&
+    if (fb_waiter_takes_memory(waiter) && asked.found.find == FB_FIND_FRESH &&
         fb_waiter_serve(flights, waiter, key, FB_FINDS_OLD, now_ns)) {
         return;
     }
@@ -494,7 +510,9 @@ static void tick_flight(fb_flights *flights, fb_flight *flight, int64_t now_ns) 
     }
     fb_flight_wake(flights, flight);
     if (step && flight->stage == FB_STAGE_HELD) {
-        fb_lease_get(flights, flight, flight->refresh);
+        fb_lease_ask(flights, flight, flight->refresh, now_ns);
+    } else if (step && flight->stage == FB_STAGE_GETTING) {
+        fb_lease_overdue(flights, flight, now_ns);
     } else if (step && flight->stage == FB_STAGE_GATHERING) {
         fb_batch_issue(flights, flight, now_ns);
     }
@@ -577,7 +595,7 @@ void fb_flights_check(const fb_flights *flights) {
         waiting += flight->waiter_count;
     }
     FB_LIST_EACH(node, &flights->changes) {
-        waiting += FB_LIST_OF(node, fb_change, list)->waiter != NULL;
+        waiting += FB_LIST_OF(node, fb_flight_change, list)->waiter != NULL;
     }
     FB_ASSERT(count == flights->count && waiting == flights->waiting);
 }
@@ -591,6 +609,7 @@ int fb_flights_new(const fb_flights_options *options, fb_flights **flights) {
     }
     made->cache = options->cache;
     made->remote = options->remote;
+    made->remote_soft_ns = options->remote_soft_ns;
     fb_rng_init(&made->rng, options->seed);
     made->live.seed = fb_rng_next(&made->rng);
     made->steps.seed = fb_rng_next(&made->rng);
@@ -630,7 +649,7 @@ void fb_flights_free(fb_flights *flights) {
         fb_flight_drop(flights, FB_LIST_OF(node, fb_flight, list));
     }
     FB_LIST_EACH_SAFE(node, after, &flights->changes) {
-        fb_change *change = FB_LIST_OF(node, fb_change, list);
+        fb_flight_change *change = FB_LIST_OF(node, fb_flight_change, list);
         fb_waiter *waiter = change->waiter;
         fb_change_free(flights, change);
         if (waiter != NULL) {

@@ -46,6 +46,8 @@ typedef struct fb_flights_options {
     fb_cache *cache;
     uint64_t seed;
     bool remote;  // there is a shared tier: ask it before the source, fill it, announce to it
+    // With something stale at hand nobody waits longer than this for a GET; 0: as for a load.
+    int64_t remote_soft_ns;
 } fb_flights_options;
 
 FB_CHECK_RESULT int fb_flights_new(const fb_flights_options *options, fb_flights **flights);
@@ -69,6 +71,11 @@ typedef struct fb_ask {
     int64_t timeout_ns;     // 0: the class's hard time-out (and where that is 0, none)
     fb_priority priority;
     bool refresh;      // does not want what is in the cache
+    // Does not want what is in memory, but the shared tier's word: `order: shared-first` (memory
+    // may still answer where the shared tier does not), or after a write of the caller's that this
+    // node has not seen yet (memory may not, nor what was asked for before). Without a shared tier
+    // both mean nothing.
+    bool skip_memory, distrust_memory;
     fb_loader loader;  // taken over, also after an error
     int64_t ttl_ns;    // -1: the class's; else the window of a deduplicated call (0: store nothing)
 } fb_ask;
@@ -118,6 +125,10 @@ typedef struct fb_remote_reply {
     fb_loaded loaded;      // VALUE: taken over
     int64_t fresh_for_ns;  // VALUE: what is left of its TTL
     int64_t age_ns;        // VALUE
+    fb_mark wide;          // LEASE: the wide log as applied when it was asked, for the FILL
+    uint64_t fence;        // older source versions, and values without one, are stored nowhere
+                           // (they answer); 0: none
+    bool keep_nothing;     // a hold is on: what is loaded is stored nowhere
 } fb_remote_reply;
 // To be called once for each REMOTE action.
 void fb_flights_remote(fb_flights *flights, uint64_t remote, fb_remote_reply *reply,
@@ -171,6 +182,7 @@ typedef struct fb_action {
     uint64_t remote;  // its name, for fb_flights_remote()
     fb_str key;
     uint64_t token;
+    fb_mark wide;             // FILL: as the GET's reply had it
     const fb_loaded *loaded;  // FILL; good until the next call
     int64_t ttl_ns;  // FILL: lifetime in the shared tier; 0: store nothing, give the lease back.
                      // GET: how long a lease should live

@@ -9,8 +9,9 @@
 //
 // What an event must have is taken when a caller asks: each object holds its own place in the queue
 // of actions, in the heap of timers, and its own load. (A timer that is not set stands in the heap
-// at INT64_MAX, so that setting it cannot fail.) Where more is taken later, its lack has a price and
-// no more: a batch that does not grow, a failure that is not remembered, one caller's FB_ENOMEM.
+// at INT64_MAX, so that setting it cannot fail.) Where more is taken later, its lack has a price
+// and no more: a batch that does not grow, a failure that is not remembered, one caller's
+// FB_ENOMEM.
 
 #ifndef FB_CACHE_FLIGHT_STATE_H
 #define FB_CACHE_FLIGHT_STATE_H
@@ -41,14 +42,14 @@ typedef struct fb_party {
 } fb_party;
 
 typedef struct fb_flight fb_flight;
-typedef struct fb_change fb_change;
+typedef struct fb_flight_change fb_flight_change;
 
 // A caller who waits for an answer, or whose answer waits to be fetched.
 typedef struct fb_waiter {
     fb_party party;     // id: the driver's name for it
     fb_list list;       // of its flight
     fb_flight *flight;  // NULL: answered, or not there yet
-    fb_change *change;  // waits for an invalidation
+    fb_flight_change *change;  // waits for an invalidation
     uint16_t class_id;
     uint64_t since;     // flights with higher numbers were begun after it asked
     uint64_t seq;
@@ -56,6 +57,8 @@ typedef struct fb_waiter {
     int64_t soft_ns;  // when something stale is good enough; INT64_MAX: not, or no more
     int64_t hard_ns;  // when its time is over; INT64_MAX: never
     bool refresh;
+    bool skips;      // memory: ask.skip_memory
+    bool distrusts;  // ask.distrust_memory
     bool leads;    // the flight was begun for it
     bool late;     // the load had been given out before it asked
     bool is_read;  // an ask, and counted as one
@@ -98,6 +101,9 @@ struct fb_flight {
     // the shared tier
     uint64_t token;  // 0: none
     bool has_token;
+    fb_mark wide;    // of the lease
+    uint64_t fence;  // what is loaded is stored only with this source version or a later one
+    bool keep_nothing;
     int64_t held_until_ns;
     int64_t poll_ns;
     int64_t age_ns;  // of an adopted value
@@ -118,7 +124,7 @@ struct fb_flight {
 };
 
 // One invalidation on its way through the shared tier.
-struct fb_change {
+struct fb_flight_change {
     fb_party party;
     fb_list list;
     fb_waiter *waiter;  // NULL: nobody, or left
@@ -132,6 +138,7 @@ typedef struct fb_class_state {
 struct fb_flights {
     fb_cache *cache;
     bool remote;
+    int64_t remote_soft_ns;
     fb_rng rng;
     fb_map live;     // key → flight
     fb_map steps;    // id → flight or change
@@ -155,6 +162,11 @@ enum {
         FB_FIND_BIT(FB_FIND_FRESH) | FB_FIND_BIT(FB_FIND_EARLY) | FB_FIND_BIT(FB_FIND_STALE),
     FB_FINDS_ALL = FB_FINDS_OLD | FB_FIND_BIT(FB_FIND_FALLBACK)
 };
+
+// Whether what memory has will do for a caller, where nothing better is to be had.
+static inline bool fb_waiter_takes_memory(const fb_waiter *waiter) {
+    return !waiter->refresh && !waiter->distrusts;
+}
 
 static inline int64_t fb_flight_after(int64_t now_ns, int64_t wait_ns) {
     return wait_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + wait_ns;
@@ -222,10 +234,14 @@ void fb_batch_loaded(fb_flights *flights, fb_flight *host, fb_loaded *loaded, si
 void fb_batch_failed(fb_flights *flights, fb_flight *host, int result, fb_str text, int64_t now_ns);
 
 // ---- the shared tier (lease.c)
-void fb_lease_get(fb_flights *flights, fb_flight *flight, bool refresh);
-void fb_lease_fill(fb_flights *flights, fb_flight *flight);
+void fb_lease_ask(fb_flights *flights, fb_flight *flight, bool refresh, int64_t now_ns);
+// The GET takes long: who has something stale at hand takes that.
+void fb_lease_overdue(fb_flights *flights, fb_flight *flight, int64_t now_ns);
+// Whether what was loaded may be stored at all: no hold, and no fence that it is older than.
+bool fb_lease_permits(const fb_flight *flight);
+void fb_lease_hand_over(fb_flights *flights, fb_flight *flight);
 void fb_lease_action(const fb_flights *flights, const fb_party *party, fb_action *action);
-void fb_change_free(fb_flights *flights, fb_change *change);
+void fb_change_free(fb_flights *flights, fb_flight_change *change);
 
 #ifdef __cplusplus
 }

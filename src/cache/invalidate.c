@@ -88,6 +88,7 @@ static void drop_key(job *work, fb_str key) {
     fb_stripe_unlock(stripe);
     work->removed += one.left;
     fb_misses_gone(work->cache->misses, key, FB_MISS_INVALIDATED);
+    fb_watchers_tell(&work->cache->watchers, FB_CHANGE_SET, key);
 }
 
 // ---- patterns
@@ -241,6 +242,7 @@ static int invalidate_all(job *work) {
 static int dispatch(job *work, const fb_invalidation *what) {
     switch (what->scope) {
         case FB_SCOPE_KEY:
+            fb_holds_lift(work->cache->holds, what->name);
             drop_key(work, what->name);
             return FB_OK;
         case FB_SCOPE_PATTERN:
@@ -257,6 +259,18 @@ static int dispatch(job *work, const fb_invalidation *what) {
     return FB_EINVAL;
 }
 
+// A key is told where it is dropped; what else was invalidated is told here, all of it done.
+static void tell(job *work, const fb_invalidation *what) {
+    fb_watchers *watchers = &work->cache->watchers;
+    if (what->scope == FB_SCOPE_PATTERN) {
+        fb_watchers_tell(watchers, FB_CHANGE_MATCHING, what->name);
+    } else if (what->scope == FB_SCOPE_ALL) {
+        fb_watchers_tell(watchers, FB_CHANGE_ALL, FB_STR(""));
+    } else if (what->scope != FB_SCOPE_KEY) {
+        fb_watchers_tell(watchers, FB_CHANGE_SOME, FB_STR(""));
+    }
+}
+
 int fb_cache_invalidate(fb_cache *cache, const fb_invalidation *what, int64_t now_ns,
                         int64_t *removed) {
     job work = {.cache = cache,
@@ -265,8 +279,34 @@ int fb_cache_invalidate(fb_cache *cache, const fb_invalidation *what, int64_t no
                 .now_ns = now_ns,
                 .soft = what->soft};
     int result = dispatch(&work, what);
+    if (result == FB_OK) {
+        tell(&work, what);
+    }
     if (removed != NULL) {
         *removed = work.removed;
     }
     return result;
+}
+
+// The hold first: what begins to load after the drop finds it when it is to be stored.
+void fb_cache_hold(fb_cache *cache, fb_str key, int64_t until_ns, int64_t now_ns) {
+    job work = {.cache = cache, .view = fb_cache_view(cache), .now_ns = now_ns};
+    if (until_ns > now_ns) {
+        fb_holds_hold(cache->holds, key, until_ns, now_ns);
+    } else {
+        fb_holds_lift(cache->holds, key);
+    }
+    drop_key(&work, key);
+}
+
+void fb_cache_fence(fb_cache *cache, fb_str key, uint64_t fence, int64_t now_ns) {
+    fb_holds_fence(cache->holds, key, fence, now_ns);
+}
+
+bool fb_cache_admits(fb_cache *cache, fb_str key, uint64_t source_version, int64_t now_ns) {
+    return fb_holds_admit(cache->holds, key, source_version, now_ns);
+}
+
+bool fb_cache_held(fb_cache *cache, fb_str key, int64_t now_ns) {
+    return fb_holds_held(cache->holds, key, now_ns);
 }

@@ -36,6 +36,9 @@ bool fb_flight_satisfies(const fb_flights *flights, const fb_flight *flight,
     if (FB_RULE(refresh) && waiter->refresh && (waiter->late || !flight->from_source)) {
         return false;
     }
+    if (FB_RULE(distrust) && waiter->distrusts && waiter->late) {
+        return false;  // what was asked for before the caller came may be older than his write
+    }
     return fb_cache_answers(flights->cache, flight->ticket, &flight->loaded, waiter->seq);
 }
 
@@ -57,7 +60,7 @@ static void answer_failure(fb_flights *flights, fb_flight *flight, fb_waiter *wa
                            int64_t now_ns) {
     int result = flight->loaded.result;
     unsigned finds = fb_flight_excuses(result) ? FB_FINDS_ALL : FB_FINDS_OLD;
-    if (!waiter->refresh &&
+    if (fb_waiter_takes_memory(waiter) &&
         fb_waiter_serve(flights, waiter, flight->item.bound.key, finds, now_ns)) {
         return;
     }
@@ -83,6 +86,7 @@ void fb_flight_answer(fb_flights *flights, fb_flight *flight, fb_waiter *waiter,
         .age_ms = (now_ns - flight->begun_ns + flight->age_ns) / FB_NS_PER_MS,
         .ttl_ms = flight->ttl_ms,
         .version = flight->version,
+        .collapsed = flight->from_source && !waiter->leads,
         .owner = fb_blob_take(loaded->value),
     };
     fb_waiter_answer(flights, waiter, FB_OK, &value, NULL);
@@ -125,7 +129,7 @@ static void fail(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
         remember(flights, flight, now_ns);
     }
     if (flight->has_token) {
-        fb_lease_fill(flights, flight);  // gives the lease back
+        fb_lease_hand_over(flights, flight);  // gives the lease back
     } else {
         fb_flight_free(flights, flight);
     }
@@ -177,7 +181,7 @@ static void store(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
 }
 
 void fb_flight_finish(fb_flights *flights, fb_flight *flight, bool may_store, int64_t now_ns) {
-    if (may_store && flight->loaded.result >= 0) {
+    if (may_store && flight->loaded.result >= 0 && fb_lease_permits(flight)) {
         store(flights, flight, now_ns);
     } else if (flight->loaded.result >= 0) {
         fb_cache_count(flights->cache, flight->class_->id, FB_COUNTER_doomed, 1);
@@ -205,7 +209,7 @@ void fb_flight_land(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
     }
     if (flight->has_token) {
         answer_satisfied(flights, flight, now_ns);
-        fb_lease_fill(flights, flight);
+        fb_lease_hand_over(flights, flight);
         return;
     }
     fb_flight_finish(flights, flight, true, now_ns);

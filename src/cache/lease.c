@@ -3,9 +3,15 @@
 // an old value out of the shared tier: an invalidation deletes it, and a fill without it is
 // refused.
 //
-// A flight that finds the lease held serves what is stale, or looks again a few times with growing
-// pauses, and then loads by itself without a token: the shared tier can make a load dearer, but
-// stop none.
+// A flight that finds the lease held serves what is stale, or looks again with growing pauses, for
+// as long as a load usually takes and longer: a cold key is loaded by one node of all. Whoever has
+// the lease and dies loses it when its time is over, and the next to look has it. Only where that
+// does not help either the flight loads by itself, without a token: the shared tier can make a load
+// dearer, but stop none.
+//
+// With a lease the shared tier says what may be stored of the key at all: nothing while it is held
+// for a transaction, and nothing older than a fence. A value that does not tell its source version
+// may be older, so it is not stored either. All of it answers those who wait.
 //
 // The shared tier is told before memory is filled, and where it refuses, memory is not filled
 // either. The callers do not wait for it: they have their answer as soon as the value is there.
@@ -22,8 +28,7 @@
 
 static const int64_t LEASE_MIN_NS = FB_NS_PER_S;
 static const int64_t LEASE_MAX_NS = 30 * FB_NS_PER_S;
-static const int64_t HELD_MIN_NS = 100 * FB_NS_PER_MS;
-static const int64_t HELD_MAX_NS = FB_NS_PER_S;
+static const int64_t LEASE_UNKNOWN_NS = 3 * FB_NS_PER_S;  // at most, where no cost is known
 static const int64_t POLL_MIN_NS = 5 * FB_NS_PER_MS;
 static const int64_t POLL_MAX_NS = 100 * FB_NS_PER_MS;
 
@@ -37,13 +42,50 @@ static int64_t cost_ns(const fb_flight *flight) {
 
 // ---- flights
 
-void fb_lease_get(fb_flights *flights, fb_flight *flight, bool refresh) {
+// Of a load that nobody has seen yet it is only known how long callers would wait; and all others wait
+// for so long where whoever has the lease is cut off.
+static int64_t lease_ns(const fb_flight *flight) {
+    if (flight->cost_us == 0) {
+        return clamp(flight->class_->options.hard_timeout_ns / 2, LEASE_MIN_NS, LEASE_UNKNOWN_NS);
+    }
+    return clamp(2 * cost_ns(flight), LEASE_MIN_NS, LEASE_MAX_NS);
+}
+
+void fb_lease_ask(fb_flights *flights, fb_flight *flight, bool refresh, int64_t now_ns) {
     flight->stage = FB_STAGE_GETTING;
     flight->refresh = refresh;
     fb_party_act(flights, &flight->party, FB_ACTION_REMOTE_GET);
+    if (flights->remote_soft_ns > 0) {
+        flight->step_ns = fb_flight_after(now_ns, flights->remote_soft_ns);
+        fb_flight_wake(flights, flight);
+    }
 }
 
-void fb_lease_fill(fb_flights *flights, fb_flight *flight) {
+// Who waits takes what memory has, fresh or stale, if he may. `answered`: the shared tier has said
+// that it has none; who wanted to hear that (waiter->skips) takes nothing older then.
+static void serve_all(fb_flights *flights, fb_flight *flight, bool answered, int64_t now_ns) {
+    FB_LIST_EACH_SAFE(node, after, &flight->waiters) {
+        fb_waiter *waiter = FB_LIST_OF(node, fb_waiter, list);
+        bool served = fb_waiter_takes_memory(waiter) && !(answered && waiter->skips) &&
+                      fb_waiter_serve(flights, waiter, flight->item.bound.key, FB_FINDS_OLD,
+                                      now_ns);
+        (void)served;  // who is not goes on waiting
+    }
+}
+
+void fb_lease_overdue(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
+    serve_all(flights, flight, false, now_ns);
+}
+
+bool fb_lease_permits(const fb_flight *flight) {
+    if (FB_RULE(hold) && flight->keep_nothing) {
+        return false;
+    }
+    return !FB_RULE(fence) || !flight->from_source ||
+           flight->loaded.source_version >= flight->fence;
+}
+
+void fb_lease_hand_over(fb_flights *flights, fb_flight *flight) {
     flight->stage = FB_STAGE_FILLING;
     fb_party_act(flights, &flight->party, FB_ACTION_REMOTE_FILL);
 }
@@ -53,7 +95,7 @@ static int64_t keep_ns(const fb_flight *flight) {
     const fb_loaded *loaded = &flight->loaded;
     const fb_class_options *options = &flight->class_->options;
     if (loaded->result < 0 || loaded->uncacheable || flight->abandoned || flight->ticket == NULL ||
-        fb_ticket_doomed(flight->ticket)) {
+        fb_ticket_doomed(flight->ticket) || !fb_lease_permits(flight)) {
         return 0;
     }
     int64_t ttl_ns = loaded->result == FB_NEGATIVE ? options->negative_ttl_ns : options->ttl_ns;
@@ -66,7 +108,7 @@ static int64_t keep_ns(const fb_flight *flight) {
 void fb_lease_action(const fb_flights *flights, const fb_party *party, fb_action *action) {
     action->remote = party->id;
     if (party->kind == FB_PARTY_CHANGE) {
-        action->key = FB_LIST_OF(party, fb_change, party)->key;
+        action->key = FB_LIST_OF(party, fb_flight_change, party)->key;
         return;
     }
     const fb_flight *flight = FB_LIST_OF(party, fb_flight, party);
@@ -74,9 +116,10 @@ void fb_lease_action(const fb_flights *flights, const fb_party *party, fb_action
     action->key = flight->item.bound.key;
     if (action->type == FB_ACTION_REMOTE_GET) {
         action->refresh = flight->refresh;
-        action->ttl_ns = clamp(2 * cost_ns(flight), LEASE_MIN_NS, LEASE_MAX_NS);
+        action->ttl_ns = lease_ns(flight);
     } else {
         action->token = flight->token;
+        action->wide = flight->wide;
         action->loaded = &flight->loaded;
         action->ttl_ns = keep_ns(flight);
     }
@@ -107,22 +150,14 @@ static bool wanted(const fb_flight *flight, const fb_remote_reply *reply, int64_
 }
 
 static void held(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
-    FB_LIST_EACH_SAFE(node, after, &flight->waiters) {
-        fb_waiter *waiter = FB_LIST_OF(node, fb_waiter, list);
-        bool served = !waiter->refresh && fb_waiter_serve(flights, waiter, flight->item.bound.key,
-                                                          FB_FINDS_OLD, now_ns);
-        (void)served;  // who is not goes on waiting
-    }
+    serve_all(flights, flight, true, now_ns);
     if (flight->waiter_count == 0) {
         fb_flight_drop(flights, flight);  // somebody else loads it
         return;
     }
     if (flight->held_until_ns == 0) {
-        int64_t wait_ns = clamp(2 * cost_ns(flight), HELD_MIN_NS, HELD_MAX_NS);
         int64_t hard_ns = flight->class_->options.hard_timeout_ns;
-        if (hard_ns > 0 && wait_ns > hard_ns / 2) {
-            wait_ns = hard_ns / 2;
-        }
+        int64_t wait_ns = hard_ns / 2 > lease_ns(flight) ? hard_ns / 2 : lease_ns(flight);
         flight->held_until_ns = fb_flight_after(now_ns, wait_ns);
         flight->poll_ns = POLL_MIN_NS;
     }
@@ -136,13 +171,33 @@ static void held(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
     fb_flight_wake(flights, flight);
 }
 
+// Memory's word counts where the shared tier has none.
+static void passed_by(fb_flights *flights, fb_flight *flight, int64_t now_ns) {
+    bool served = false;
+    FB_LIST_EACH_SAFE(node, after, &flight->waiters) {
+        fb_waiter *waiter = FB_LIST_OF(node, fb_waiter, list);
+        served |= waiter->skips && fb_waiter_takes_memory(waiter) &&
+                  fb_waiter_serve(flights, waiter, flight->item.bound.key,
+                                  FB_FIND_BIT(FB_FIND_FRESH), now_ns);
+    }
+    if (served && flight->waiter_count == 0) {
+        fb_flight_drop(flights, flight);
+    } else {
+        fb_batch_start(flights, flight, now_ns);
+    }
+}
+
 static void got(fb_flights *flights, fb_flight *flight, fb_remote_reply *reply, int64_t now_ns) {
+    flight->step_ns = INT64_MAX;
+    fb_flight_wake(flights, flight);
+    flight->fence = reply->fence;
+    flight->keep_nothing = reply->keep_nothing;
     switch (reply->result) {
         case FB_REMOTE_VALUE:
             if (wanted(flight, reply, now_ns)) {
                 adopt(flights, flight, reply, now_ns);
             } else if (!flight->refresh) {
-                fb_lease_get(flights, flight, true);
+                fb_lease_ask(flights, flight, true, now_ns);
             } else {
                 fb_batch_start(flights, flight, now_ns);  // it was asked for a lease
             }
@@ -153,19 +208,20 @@ static void got(fb_flights *flights, fb_flight *flight, fb_remote_reply *reply, 
         case FB_REMOTE_LEASE:
             flight->token = reply->token;
             flight->has_token = true;
+            flight->wide = reply->wide;
             fb_batch_start(flights, flight, now_ns);
             break;
         case FB_REMOTE_DONE:
         case FB_REMOTE_REFUSED:
         case FB_REMOTE_FAILED:
-            fb_batch_start(flights, flight, now_ns);
+            passed_by(flights, flight, now_ns);
             break;
     }
 }
 
 // ---- invalidations
 
-void fb_change_free(fb_flights *flights, fb_change *change) {
+void fb_change_free(fb_flights *flights, fb_flight_change *change) {
     if (change->waiter != NULL) {
         change->waiter->change = NULL;
     }
@@ -176,8 +232,8 @@ void fb_change_free(fb_flights *flights, fb_change *change) {
     fb_mem_free(change);
 }
 
-static int new_change(fb_flights *flights, fb_str key, fb_change **change) {
-    fb_change *made = fb_mem_zero(1, sizeof *made + key.len);
+static int new_change(fb_flights *flights, fb_str key, fb_flight_change **change) {
+    fb_flight_change *made = fb_mem_zero(1, sizeof *made + key.len);
     if (made == NULL) {
         return FB_ENOMEM;
     }
@@ -208,7 +264,7 @@ static int drop_here(fb_flights *flights, fb_str key, int64_t now_ns) {
 
 int fb_flights_invalidate(fb_flights *flights, fb_str key, uint64_t waiter_name, int64_t now_ns) {
     fb_waiter *waiter = NULL;
-    fb_change *change = NULL;
+    fb_flight_change *change = NULL;
     int result = FB_OK;
     fb_flights_begin(flights);
     if (waiter_name != 0) {
@@ -241,7 +297,7 @@ int fb_flights_invalidate(fb_flights *flights, fb_str key, uint64_t waiter_name,
     return FB_OK;
 }
 
-static void acknowledged(fb_flights *flights, fb_change *change, fb_remote_result result,
+static void acknowledged(fb_flights *flights, fb_flight_change *change, fb_remote_result result,
                          int64_t now_ns) {
     int here = FB_RULE(reapply) ? drop_here(flights, change->key, now_ns) : FB_OK;
     if (change->waiter != NULL) {
@@ -263,7 +319,7 @@ void fb_flights_remote(fb_flights *flights, uint64_t remote, fb_remote_reply *re
     fb_party *party = fb_map_get(&flights->steps, (fb_str){(const char *)&remote, sizeof remote});
     FB_ASSERT(party != NULL);
     if (party->kind == FB_PARTY_CHANGE) {
-        acknowledged(flights, FB_LIST_OF(party, fb_change, party), reply->result, now_ns);
+        acknowledged(flights, FB_LIST_OF(party, fb_flight_change, party), reply->result, now_ns);
     } else {
         fb_flight *flight = FB_LIST_OF(party, fb_flight, party);
         FB_ASSERT(flight->stage == FB_STAGE_GETTING || flight->stage == FB_STAGE_FILLING);

@@ -31,6 +31,9 @@ struct fb_loaded {
 
 // Tags that begin with this byte are forebay's own (cache/class.h); fb_loaded_tag() refuses them.
 #define FB_TAG_OWN '\x01'
+// No tag, but the media type that a value came with (fb_set_options.content_type): wherever the tags go,
+// to Redis and to other nodes, it goes as well.
+#define FB_TAG_TYPE '\x02'
 
 // The struct may be moved: copy it and init the old place.
 void fb_loaded_init(fb_loaded *loaded);

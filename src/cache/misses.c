@@ -85,7 +85,8 @@ void fb_misses_all_gone(fb_misses *misses, fb_miss_reason reason) {
     }
 }
 
-void fb_misses_note(fb_misses *misses, fb_str key, fb_miss_reason reason, int64_t now_ns) {
+fb_miss_reason fb_misses_note(fb_misses *misses, fb_str key, fb_miss_reason reason,
+                              int64_t now_ns) {
     uint64_t word;
     place *found = find(misses, key, &word);
     if (reason == FB_MISS_UNKNOWN) {
@@ -97,6 +98,7 @@ void fb_misses_note(fb_misses *misses, fb_str key, fb_miss_reason reason, int64_
         reason = FB_MISS_NEVER_LOADED_OR_EVICTED;
     }
     set(found, word, next_of(word), reason);
+    return reason;
 }
 
 fb_miss_reason fb_misses_last(const fb_misses *misses, fb_str key) {

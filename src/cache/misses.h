@@ -23,7 +23,8 @@ void fb_misses_gone(fb_misses *misses, fb_str key, fb_miss_reason reason);
 // All that were stored went.
 void fb_misses_all_gone(fb_misses *misses, fb_miss_reason reason);
 // A read of it missed; UNKNOWN: for what the two calls above said.
-void fb_misses_note(fb_misses *misses, fb_str key, fb_miss_reason reason, int64_t now_ns);
+// Returns what is remembered as its reason.
+fb_miss_reason fb_misses_note(fb_misses *misses, fb_str key, fb_miss_reason reason, int64_t now_ns);
 // Why the last read that missed did; UNKNOWN: not remembered.
 fb_miss_reason fb_misses_last(const fb_misses *misses, fb_str key);
 // "expired", "its tag was invalidated", …; "" for UNKNOWN.

@@ -117,7 +117,8 @@ const fb_option fb_class_options_table[] = {
     {.name = "batch", .type = FB_OPTION_SECTION, .reloadable = true, .inner = batch_table,
      .help = "Several keys in one query."},
     {.name = "ttl", .type = FB_OPTION_DURATION, MEMBER(ttl_ns), .default_text = "5m",
-     .min = FB_NS_PER_MS, .max = YEAR_NS, .help = "How long a value is fresh."},
+     .min = FB_NS_PER_MS, .max = YEAR_NS,
+     .help = "How long a value is fresh, in the shared tier too."},
     {.name = "memory_ttl", .type = FB_OPTION_DURATION, MEMBER(memory_ttl_ns),
      .default_text = "5m", .min = FB_NS_PER_MS, .max = YEAR_NS,
      .help = "How long it is fresh in memory: at most `ttl`, which it follows where that is "
@@ -144,6 +145,23 @@ const fb_option fb_class_options_table[] = {
      .min = 1, .max = 1000000, .help = "Callers that may wait for the load of one key."},
     {.name = "early", .type = FB_OPTION_SECTION, .reloadable = true, .inner = early_table,
      .help = "Refreshing before expiry."},
+    {.name = "order", .type = FB_OPTION_CHOICE, MEMBER(order),
+     .choices = "memory-first|shared-first", .default_text = "memory-first",
+     .help = "Where a value is looked for first. shared-first: what is in memory is not taken while "
+             "the shared tier is reached."},
+    {.name = "layout", .type = FB_OPTION_CHOICE, MEMBER(layout), .choices = "forebay|plain",
+     .default_text = "forebay",
+     .help = "How a value stands in the shared tier. plain: under its own key, as its bytes alone, "
+             "for other programs."},
+    {.name = "degraded", .type = FB_OPTION_CHOICE, MEMBER(degraded),
+     .choices = "serve|cap_ttl|bypass", .default_text = "serve",
+     .help = "What memory is worth while this node may not have heard of every change: as ever, no "
+             "older than `degraded_ttl`, or nothing."},
+    {.name = "degraded_ttl", .type = FB_OPTION_DURATION, MEMBER(degraded_ttl_ns),
+     .default_text = "10s", .max = YEAR_NS, .help = "See `degraded: cap_ttl`."},
+    {.name = "compress_above", .type = FB_OPTION_BYTES, MEMBER(compress_above),
+     .default_text = "1KiB", .max = INT64_C(1) << 40,
+     .help = "Values of this size and more are compressed in the shared tier; 0: none."},
     {.name = "tags", .type = FB_OPTION_TEXTS, MEMBER(tags), PLACE(tags_line), .default_text = "[]",
      .max = FB_TAGS_MAX,
      .help = "Tags of its entries, 16 of an entry at most: text and `{name}`, a parameter or a "

@@ -28,6 +28,9 @@ typedef struct fb_param_options {
     int64_t min, max;     // of integers; INT64_MIN and INT64_MAX: none
 } fb_param_options;
 
+typedef enum fb_order { FB_ORDER_MEMORY_FIRST, FB_ORDER_SHARED_FIRST } fb_order;
+typedef enum fb_layout { FB_LAYOUT_FOREBAY, FB_LAYOUT_PLAIN } fb_layout;
+
 typedef struct fb_class_options {
     char *name;
     char *namespace_name;      // `namespace`, "default"
@@ -52,6 +55,11 @@ typedef struct fb_class_options {
     double early_budget;       // early refreshes are at most this share of ordinary loads
     int64_t batch_wait_ns;     // misses of concurrent callers collect this long; 0: not at all
     uint32_t batch_max;        // keys in one query at the most
+    int order;                 // fb_order
+    int layout;                // fb_layout
+    int degraded;              // fb_degraded (cache/coherent.h)
+    int64_t degraded_ttl_ns;   // with FB_DEGRADED_CAP_TTL
+    uint64_t compress_above;   // bytes from which values are compressed in the shared tier; 0: never
     char **tags;               // templates "section:{section}": from the parameters or the row
     size_t tag_count;
     char **index;              // parameters whose values can be invalidated by prefix in O(1)

@@ -8,6 +8,9 @@
 // reader draws with four times the class's beta, which leaves the product near what one draw with
 // the class's would give.
 //
+// Where the shared tier is not followed (cache/coherent.h), it depends on the class what its
+// entries are worth: that too is the daemon's to say.
+//
 // Classes change as a whole: the generation is odd while the rows are written. A reader looks at it
 // before and after, and judges nothing by rows, or stamps, of two times.
 
@@ -22,11 +25,18 @@
 static const double BETA_OF_READERS = 4;
 
 _Static_assert(sizeof(fb_stamp) == 32 && sizeof(fb_outside_class) == 32, "no padding");
-_Static_assert(sizeof(fb_outside_table) == 128 + FB_CLASS_MAX * sizeof(fb_outside_class),
+_Static_assert(sizeof(fb_outside_log) == 64, "a mark lies in one line");
+_Static_assert(sizeof(fb_outside_table) == 128 + FB_CLASS_MAX * sizeof(fb_outside_class) +
+                                               FB_LOGS_MAX * sizeof(fb_outside_log),
                "what is written often has a line of its own");
 
 static uint64_t get(const _Atomic(uint64_t) *part) {
     return atomic_load_explicit(part, memory_order_acquire);
+}
+
+// Here, because readers outside need it too.
+uint32_t fb_partition_of(fb_str key, uint32_t partitions) {
+    return (uint32_t)(fb_hash64(key, 0) % partitions);
 }
 
 uint64_t fb_outside_bytes(uint32_t tag_slots) {
@@ -100,13 +110,29 @@ static bool is_early(const row_look *look, const fb_entry *entry, int64_t until_
     return fb_entry_is_early(entry, BETA_OF_READERS * beta, until_ns, now_ns, rng);
 }
 
+// What a class's entries are worth where they are not is the daemon's to say.
+static bool is_coherent(const fb_outside *outside, fb_str key, int64_t now_ns) {
+    const fb_outside_table *table = outside->table;
+    if (fb_stamps_coherent(outside, now_ns)) {
+        return true;
+    }
+    uint64_t count = get(&table->partitions);
+    if (count == 0 || count > FB_PARTITIONS_MAX) {
+        return false;
+    }
+    const fb_outside_log *log = &table->logs[fb_partition_of(key, (uint32_t)count)];
+    return now_ns < atomic_load_explicit(&log->coherent_ns, memory_order_relaxed) &&
+           now_ns < atomic_load_explicit(&table->logs[count].coherent_ns, memory_order_relaxed);
+}
+
 int fb_outside_judge(const fb_outside *outside, const fb_item *item, int64_t now_ns, fb_rng *rng,
                      fb_value *value) {
     enum { ASK = FB_ENTRY_NEGATIVE | FB_ENTRY_UNCACHEABLE | FB_ENTRY_UNREAD };
     row_look look;
     fb_entry entry;
     fb_judged judged = {.find = FB_FIND_FRESH};
-    if ((item->flags & ASK) != 0 || !begin_look(outside, item->class_id, &look) ||
+    if ((item->flags & ASK) != 0 || !is_coherent(outside, item->key, now_ns) ||
+        !begin_look(outside, item->class_id, &look) ||
         !is_fresh(outside, &look, item, now_ns, &entry, &judged.fresh_until_ns) ||
         (entry.cost_us != 0 && is_early(&look, &entry, judged.fresh_until_ns, now_ns, rng)) ||
         !end_look(outside, &look)) {

@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 // Raised whenever entries' extra bytes or this layout change: for fb_store_options.app_format.
-#define FB_OUTSIDE_FORMAT UINT64_C(0x0001)
+#define FB_OUTSIDE_FORMAT UINT64_C(0x0002)
 
 typedef struct fb_outside_table fb_outside_table;  // in the region
 
@@ -42,9 +42,10 @@ uint64_t fb_outside_generation(const fb_outside *outside);
 
 // What `item` is worth to a reader outside. FB_OK: fresh, and *value is filled but for its bytes
 // (which stay the item's). FB_MISS: ask the daemon: gone, stale, negative, not cacheable, to be
-// refreshed early by whoever asks now (decided by `rng`, NULL: never), or not to be judged here.
-FB_CHECK_RESULT int fb_outside_judge(const fb_outside *outside, const fb_item *item,
-                                     int64_t now_ns, fb_rng *rng, fb_value *value);
+// refreshed early by whoever asks now (decided by `rng`, NULL: never), of a partition that is
+// behind the shared tier, or not to be judged here.
+FB_CHECK_RESULT int fb_outside_judge(const fb_outside *outside, const fb_item *item, int64_t now_ns,
+                                     fb_rng *rng, fb_value *value);
 
 // fb_store_options.boot of a region: `boot_id` is the text of /proc/sys/kernel/random/boot_id.
 uint64_t fb_outside_boot(fb_str boot_id);

@@ -10,8 +10,10 @@
 
 #include "base/check.h"
 #include "base/glob.h"
+#include "base/rule.h"
 #include "base/units.h"
 #include "cache/shared.h"
+#include "store/look.h"
 
 typedef struct look {
     const fb_cache *cache;
@@ -40,12 +42,45 @@ static bool is_early(const look *job, const fb_entry *entry, int64_t fresh_until
            within_budget(job->cache, class_);
 }
 
+// ---- where the shared tier is not followed: what the class says its entries are worth
+
+static bool is_older(const fb_entry *entry, int64_t age_ns, int64_t now_ns) {
+    return now_ns / FB_NS_PER_MS - entry->born_ms >= age_ns / FB_NS_PER_MS;
+}
+
+// As if it had gone, but for what may still be served if the source fails.
+static void degrade(const look *job, const fb_entry *entry, fb_judged *judged) {
+    const fb_class *class_ = fb_view_class(job->view, entry->class_id);
+    const fb_class_options *options = &class_->options;
+    bool counts = class_->id == FB_CLASS_PLAIN || options->degraded == FB_DEGRADED_SERVE ||
+                  (options->degraded == FB_DEGRADED_CAP_TTL &&
+                   !is_older(entry, options->degraded_ttl_ns, job->now_ns));
+    if (counts) {
+        return;
+    }
+    bool fallback = options->degraded == FB_DEGRADED_CAP_TTL && options->fallback_ttl_ns > 0 &&
+                    fb_entry_has_grace(entry);
+    judged->find = fallback ? FB_FIND_FALLBACK : FB_FIND_NOTHING;
+    judged->why = FB_MISS_UNKNOWN;
+}
+
+// Unpacks and judges for a reader; false: there is nothing for him.
+static bool judge(const look *job, const fb_item *item, fb_entry *entry, fb_judged *judged) {
+    const fb_cache *cache = job->cache;
+    bool there = fb_cache_judge(cache, job->view, item, job->now_ns, entry, judged);
+    if (there && !fb_stamps_coherent(&cache->tags->outside, job->now_ns) && FB_RULE(degraded) &&
+        !fb_cache_is_coherent(cache, item->key, job->now_ns)) {
+        degrade(job, entry, judged);
+    }
+    return judged->find != FB_FIND_NOTHING;
+}
+
 static void see(void *arg, const fb_item *item) {
     look *job = arg;
     fb_entry entry;
     fb_judged judged;
     *job->found = (fb_found){.find = FB_FIND_NOTHING};
-    bool there = fb_cache_judge(job->cache, job->view, item, job->now_ns, &entry, &judged);
+    bool there = judge(job, item, &entry, &judged);
     job->why = judged.why;
     job->unread = there && (entry.flags & FB_ENTRY_UNREAD) != 0 ? item->version : 0;
     if (!there) {
@@ -67,6 +102,7 @@ static void see(void *arg, const fb_item *item) {
         job->fn(job->arg, &found->value);
     }
     found->value.data = (fb_str){NULL, 0};
+    found->value.content_type = (fb_str){NULL, 0};
 }
 
 static int mark_read(void *arg, const fb_item *item, fb_item *next, fb_store_action *action) {
@@ -147,6 +183,29 @@ fb_find fb_cache_peek(fb_cache *cache, fb_str key, int64_t now_ns, fb_found *fou
         forget(&job);
     }
     return found->find;
+}
+
+static fb_find look_at(fb_cache *cache, fb_str key, int64_t now_ns, fb_found *found) {
+    look job = {.cache = cache, .view = fb_cache_view(cache), .now_ns = now_ns, .found = found};
+    if (fb_store_look(cache->store, key, now_ns, see, &job) != FB_OK) {
+        forget(&job);
+    }
+    return found->find;
+}
+
+// A watcher has a lock of its own, which whoever evicts something may be waiting for with a lock of the
+// store in his hands: so a watcher that asks does not wait for that one.
+void fb_cache_key_state(fb_cache *cache, fb_str key, int64_t now_ns, fb_key_state *state) {
+    fb_found found;
+    fb_find find = fb_watchers_are_called() ? look_at(cache, key, now_ns, &found)
+                                            : fb_cache_peek(cache, key, now_ns, &found);
+    bool fresh = find == FB_FIND_FRESH || find == FB_FIND_EARLY;
+    *state = (fb_key_state){.found = (fresh || find == FB_FIND_STALE) && !found.negative,
+                            .fresh = fresh};
+    if (state->found) {
+        state->version = found.value.version;
+        state->until_ns = found.stale_until_ns;
+    }
 }
 
 // ---- the key space

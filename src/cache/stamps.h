@@ -2,7 +2,7 @@
 // stamps. It lies in the room that the store keeps for the layer above (cache/outside.h), so it may
 // be another process's, and any bytes: what is read here leads nowhere but to "invalidated".
 //
-// Threads: any, in any process; one process writes (cache/tags.h).
+// Threads: any, in any process; one process writes (cache/tags.h, cache/coherent.h).
 
 #ifndef FB_CACHE_STAMPS_H
 #define FB_CACHE_STAMPS_H
@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "cache/class.h"
+#include "cache/coherent.h"
 #include "cache/outside.h"
 
 #ifdef __cplusplus
@@ -19,8 +20,8 @@ extern "C" {
 enum {
     FB_TAGS_SLOTS_DEFAULT = 16384,
     FB_TAGS_SLOTS_MAX = 1 << 20,  // a slot's number fits 3 bytes, exact slots included
-    // Behind the slots of tags, which are hashed: everything, each class, each namespace.
-    FB_STAMPS_EXACT = 2 * FB_CLASS_MAX + 1,
+    // Behind the slots of tags, which are hashed: everything, each class, namespace, partition.
+    FB_STAMPS_EXACT = 2 * FB_CLASS_MAX + 1 + FB_PARTITIONS_MAX,
 };
 #define FB_OUTSIDE_MAGIC UINT64_C(0x31454449535554fb)
 
@@ -41,6 +42,15 @@ typedef struct fb_outside_class {
     _Atomic(uint64_t) beta_millionths;  // of early refreshes
 } fb_outside_class;
 
+// How far a log of the shared tier is followed (cache/coherent.h).
+typedef struct fb_outside_log {
+    _Atomic(uint64_t) turn;  // odd while the mark is written
+    _Atomic(uint64_t) epoch, seq, nonce;
+    _Atomic(int64_t) coherent_ns;  // until when; INT64_MIN: not known
+    _Atomic(uint64_t) unsure;      // own changes that are not known to be in the log
+    uint64_t reserved[2];
+} fb_outside_log;
+
 struct fb_outside_table {
     uint64_t magic;
     uint64_t bytes;      // of all of it
@@ -49,12 +59,16 @@ struct fb_outside_table {
     // Odd while classes change; else changed whenever they did. What is judged while it is odd, or
     // across a change, is not judged.
     _Atomic(uint64_t) generation;
-    uint64_t reserved[3];
+    _Atomic(uint64_t) partitions;  // of the shared tier; 0: there is none
+    uint64_t reserved[2];
     _Atomic(uint64_t) seq;          // raised by every invalidation of any slot
     _Atomic(uint64_t) newest_hard;  // the highest of all slots' `hard`
     _Atomic(uint64_t) newest_soft;
-    uint64_t reserved_too[5];
+    _Atomic(uint64_t) newest_flush;  // the highest of all partitions' `hard`
+    _Atomic(int64_t) coherent_ns;    // the smallest of all logs'; INT64_MAX: no shared tier
+    uint64_t reserved_too[3];
     fb_outside_class classes[FB_CLASS_MAX];
+    fb_outside_log logs[FB_LOGS_MAX];
     fb_stamp stamps[];  // tag_slots + FB_STAMPS_EXACT
 };
 
@@ -67,6 +81,9 @@ static inline uint32_t fb_stamps_class_slot(const fb_outside *at, uint16_t class
 }
 static inline uint32_t fb_stamps_namespace_slot(const fb_outside *at, uint16_t namespace_id) {
     return at->tag_slots + 1 + FB_CLASS_MAX + namespace_id % FB_CLASS_MAX;
+}
+static inline uint32_t fb_stamps_partition_slot(const fb_outside *at, uint32_t partition) {
+    return at->tag_slots + 1 + 2 * FB_CLASS_MAX + partition % FB_PARTITIONS_MAX;
 }
 static inline uint32_t fb_stamps_count(const fb_outside *at) {
     return at->tag_slots + FB_STAMPS_EXACT;
@@ -87,6 +104,25 @@ static inline bool fb_stamps_hard_after(const fb_outside *at, uint32_t slot, uin
            atomic_load_explicit(&at->table->stamps[slot].hard, memory_order_acquire) > seq;
 }
 
+// Whether the partition of `key` was flushed after `seq`. The key is hashed only where some
+// partition was.
+static inline bool fb_stamps_flushed_after(const fb_outside *at, fb_str key, uint64_t seq) {
+    if (seq >= atomic_load_explicit(&at->table->newest_flush, memory_order_acquire)) {
+        return false;
+    }
+    uint64_t count = atomic_load_explicit(&at->table->partitions, memory_order_acquire);
+    if (count == 0 || count > FB_PARTITIONS_MAX) {
+        return count != 0;
+    }
+    uint32_t partition = fb_partition_of(key, (uint32_t)count);
+    return fb_stamps_hard_after(at, fb_stamps_partition_slot(at, partition), seq);
+}
+
+// Whether everything here is in step with the shared tier, or there is none.
+static inline bool fb_stamps_coherent(const fb_outside *at, int64_t now_ns) {
+    return now_ns < atomic_load_explicit(&at->table->coherent_ns, memory_order_relaxed);
+}
+
 // The same for soft ones; *soft_ns is when it was, INT64_MIN where there were several (which of
 // them was the first is not known any more).
 static inline bool fb_stamps_soft_after(const fb_outside *at, uint32_t slot, uint64_t seq,
@@ -100,8 +136,7 @@ static inline bool fb_stamps_soft_after(const fb_outside *at, uint32_t slot, uin
         return false;
     }
     bool several = atomic_load_explicit(&stamp->soft_before, memory_order_acquire) > seq;
-    *soft_ns =
-        several ? INT64_MIN : atomic_load_explicit(&stamp->soft_ns, memory_order_acquire);
+    *soft_ns = several ? INT64_MIN : atomic_load_explicit(&stamp->soft_ns, memory_order_acquire);
     return true;
 }
 

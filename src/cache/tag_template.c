@@ -47,8 +47,10 @@ int fb_tag_template_init(fb_tag_template *made, fb_str text, fb_error *error) {
         result = fb_error_set(error, FB_EINVAL, "its text alone is longer than %d bytes, the most "
                               "a tag may have", FB_TAG_LEN_MAX);
     }
-    if (result == FB_OK && !made->pieces[0].name && made->pieces[0].text.ptr[0] == FB_TAG_OWN) {
-        result = fb_error_set(error, FB_EINVAL, "it begins with byte 1, which is forebay's own");
+    if (result == FB_OK && !made->pieces[0].name &&
+        (made->pieces[0].text.ptr[0] == FB_TAG_OWN || made->pieces[0].text.ptr[0] == FB_TAG_TYPE)) {
+        result = fb_error_set(error, FB_EINVAL,
+                              "it begins with byte 1 or 2, which are forebay's own");
     }
     if (result != FB_OK) {
         fb_tag_template_release(made);

@@ -11,7 +11,8 @@
 //
 // What lets a reader skip the slots: captured == seq means that nothing at all was invalidated
 // since; captured >= newest_hard, or newest_soft, that nothing of that kind was. They are raised
-// before bump() returns, so a reader that begins afterwards sees them.
+// before bump() returns, so a reader that begins afterwards sees them. newest_flush says the same
+// of partitions, so that a key is hashed only where some partition was flushed.
 //
 // When a slot was softly invalidated is kept for the last time only. An entry is stale from the
 // first time on, though, or whoever invalidates every minute would have it stale for ever. So the
@@ -139,21 +140,38 @@ uint32_t fb_tags_slot(const fb_tags *tags, fb_str tag) {
     return (uint32_t)(fb_hash64(tag, tags->seed) & (tags->outside.tag_slots - 1));
 }
 
+static uint64_t next_seq(fb_outside_table *table) {
+    return atomic_fetch_add(&table->seq, 1) + 1;
+}
+
+static void bump_hard(fb_outside_table *table, uint32_t slot, uint64_t seq) {
+    (void)raise_to(&table->stamps[slot].hard, seq);
+    (void)raise_to(&table->newest_hard, seq);
+}
+
+static void bump_soft(fb_outside_table *table, uint32_t slot, uint64_t seq, int64_t now_ns) {
+    fb_stamp *stamp = &table->stamps[slot];
+    // The time first: whoever sees the number finds a time that is not older than it.
+    atomic_store(&stamp->soft_ns, now_ns);
+    uint64_t before = raise_to(&stamp->soft, seq);
+    (void)raise_to(&stamp->soft_before, before);
+    (void)raise_to(&table->newest_soft, seq);
+}
+
 void fb_tags_bump(fb_tags *tags, uint32_t slot, bool soft, int64_t now_ns) {
     FB_ASSERT(slot < fb_stamps_count(&tags->outside));
-    fb_outside_table *table = tags->table;
-    fb_stamp *stamp = &table->stamps[slot];
-    uint64_t seq = atomic_fetch_add(&table->seq, 1) + 1;
+    uint64_t seq = next_seq(tags->table);
     if (soft) {
-        // The time first: whoever sees the number finds a time that is not older than it.
-        atomic_store(&stamp->soft_ns, now_ns);
-        uint64_t before = raise_to(&stamp->soft, seq);
-        (void)raise_to(&stamp->soft_before, before);
-        (void)raise_to(&table->newest_soft, seq);
+        bump_soft(tags->table, slot, seq, now_ns);
     } else {
-        (void)raise_to(&stamp->hard, seq);
-        (void)raise_to(&table->newest_hard, seq);
+        bump_hard(tags->table, slot, seq);
     }
+}
+
+void fb_tags_flush(fb_tags *tags, uint32_t partition) {
+    uint64_t seq = next_seq(tags->table);
+    bump_hard(tags->table, fb_tags_partition_slot(tags, partition), seq);
+    (void)raise_to(&tags->table->newest_flush, seq);
 }
 
 // The later of two last soft invalidations is the last, and the next of all four the one before.

@@ -41,8 +41,8 @@ static inline bool fb_tags_soft_after(const fb_tags *tags, uint32_t slot, uint64
     return fb_stamps_soft_after(&tags->outside, slot, seq, soft_ns);
 }
 
-// Where a tag's, a class's, a namespace's, everything's last invalidation is noted. Tags share
-// slots by hash: then one's invalidation is also the other's.
+// Where a tag's, a class's, a namespace's, a partition's, everything's last invalidation is noted.
+// Tags share slots by hash: then one's invalidation is also the other's.
 uint32_t fb_tags_slot(const fb_tags *tags, fb_str tag);
 static inline uint32_t fb_tags_class_slot(const fb_tags *tags, uint16_t class_id) {
     return fb_stamps_class_slot(&tags->outside, class_id);
@@ -50,12 +50,17 @@ static inline uint32_t fb_tags_class_slot(const fb_tags *tags, uint16_t class_id
 static inline uint32_t fb_tags_namespace_slot(const fb_tags *tags, uint16_t namespace_id) {
     return fb_stamps_namespace_slot(&tags->outside, namespace_id);
 }
+static inline uint32_t fb_tags_partition_slot(const fb_tags *tags, uint32_t partition) {
+    return fb_stamps_partition_slot(&tags->outside, partition);
+}
 static inline uint32_t fb_tags_clear_slot(const fb_tags *tags) {
     return fb_stamps_clear_slot(&tags->outside);
 }
 
 // Invalidates a slot.
 void fb_tags_bump(fb_tags *tags, uint32_t slot, bool soft, int64_t now_ns);
+// The same for a partition's, hard.
+void fb_tags_flush(fb_tags *tags, uint32_t partition);
 // Namespaces are about to be numbered anew: what was noted for that of a class is noted for the
 // class itself, and then, with forget, no namespace has any. Nobody else may use the tags.
 void fb_tags_inherit(fb_tags *tags, uint16_t class_id, uint16_t namespace_id);

@@ -168,16 +168,23 @@ void fb_stripe_unlock(fb_stripe *stripe) {
     }
 }
 
-void fb_stripe_doom(fb_stripe *stripe, fb_str key) {
-    if (stripe == NULL) {
-        return;
-    }
+static void doom_but(fb_stripe *stripe, fb_str key, const fb_ticket *spared) {
     FB_LIST_EACH(node, &stripe->tickets) {
         fb_ticket *ticket = FB_LIST_OF(node, fb_ticket, list);
-        if (fb_str_equal(fb_ticket_key(ticket), key)) {
+        if (ticket != spared && fb_str_equal(fb_ticket_key(ticket), key)) {
             atomic_store(&ticket->doomed, true);
         }
     }
+}
+
+void fb_stripe_doom(fb_stripe *stripe, fb_str key) {
+    if (stripe != NULL) {
+        doom_but(stripe, key, NULL);
+    }
+}
+
+void fb_ticket_doom_others(fb_ticket *ticket) {
+    doom_but(ticket->stripe, fb_ticket_key(ticket), ticket);
 }
 
 void fb_tickets_doom_all(fb_tickets *tickets, fb_key_match_fn match, void *arg) {

@@ -29,6 +29,7 @@ struct fb_ticket {
     bool registered;
     bool resting;  // under the stripe's lock
     bool early;    // an early refresh
+    uint32_t partition_slot;
     // Slots of tags that are known without what is loaded: the key's index tags; at rest, others
     // too.
     uint32_t index_count;
@@ -59,6 +60,8 @@ fb_stripe *fb_ticket_lock(fb_ticket *ticket);
 void fb_stripe_unlock(fb_stripe *stripe);  // NULL is fine
 // Dooms the loads of `key`; `stripe` is locked, or NULL.
 void fb_stripe_doom(fb_stripe *stripe, fb_str key);
+// The same of all but this one of its key; the stripe is locked.
+void fb_ticket_doom_others(fb_ticket *ticket);
 
 // Dooms every load whose key `match` accepts (NULL: all), stripe by stripe.
 typedef bool (*fb_key_match_fn)(void *arg, fb_str key);

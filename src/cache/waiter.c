@@ -82,7 +82,7 @@ void fb_waiter_join(fb_flights *flights, fb_waiter *waiter, fb_flight *flight) {
     flight->waiter_count++;
     waiter->flight = flight;
     // Over to a flight that others began meanwhile, it is not late, however far that has come.
-    waiter->late = flight->given_out && flight->party.id <= waiter->since;
+    waiter->late = (flight->given_out || waiter->distrusts) && flight->party.id <= waiter->since;
     if (!flight->given_out) {
         flight->priority = FB_PRIORITY_USER;
     }
@@ -193,7 +193,8 @@ void fb_waiter_tick(fb_flights *flights, fb_waiter *waiter, int64_t now_ns) {
     }
     if (now_ns < waiter->hard_ns) {
         fb_party_wake(flights, &waiter->party, waiter->hard_ns);
-    } else if (waiter->refresh || !fb_waiter_serve(flights, waiter, key, FB_FINDS_ALL, now_ns)) {
+    } else if (!fb_waiter_takes_memory(waiter) ||
+               !fb_waiter_serve(flights, waiter, key, FB_FINDS_ALL, now_ns)) {
         time_out(flights, waiter);
     }
 }

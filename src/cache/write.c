@@ -26,17 +26,8 @@
 static int start(fb_cache *cache, const fb_view *view, fb_str key, int64_t now_ns,
                  fb_entry *entry) {
     const fb_class *class_ = fb_catalog_of_key(view->catalog, key);
-    fb_entry_start(entry, cache, class_, now_ns);
-    fb_buf scratch = {0};
-    fb_loaded loaded;
-    fb_loaded_init(&loaded);
-    int result = fb_class_key_tags(class_, key, &scratch, &loaded);
-    if (result == FB_OK) {
-        result = fb_entry_take_loaded(entry, cache, &loaded);
-    }
-    fb_loaded_release(&loaded);
-    fb_buf_release(&scratch);
-    return result;
+    fb_entry_start(entry, cache, class_, key, now_ns);
+    return fb_entry_take_key(entry, cache, class_, key);
 }
 
 // ---- SET
@@ -66,6 +57,7 @@ static int take_tags(fb_cache *cache, const fb_str *tags, size_t tag_count, fb_e
 }
 
 static int store(fb_cache *cache, const fb_item *item, int64_t now_ns) {
+    fb_holds_lift(cache->holds, item->key);
     fb_stripe *stripe = fb_tickets_lock(cache->tickets, item->key);
     fb_stripe_doom(stripe, item->key);
     int result = fb_store_put(cache->store, item, now_ns, NULL);
@@ -99,6 +91,9 @@ int fb_cache_put(fb_cache *cache, fb_str key, fb_str value, int64_t ttl_ns, cons
             fb_misses_stored(cache->misses, key, entry.dead_ns);
         }
     } while (result == FB_OK && view != fb_cache_view(cache));
+    if (result == FB_OK) {
+        fb_watchers_tell(&cache->watchers, FB_CHANGE_SET, key);
+    }
     return result;
 }
 
@@ -108,14 +103,16 @@ typedef struct removal {
     const fb_cache *cache;
     const fb_view *view;
     int64_t now_ns;
+    bool gone;
 } removal;
 
 static int remove_item(void *arg, const fb_item *item, fb_item *next, fb_store_action *action) {
-    const removal *job = arg;
+    removal *job = arg;
     if (item == NULL) {
         return FB_MISS;
     }
     *action = FB_STORE_DELETE;
+    job->gone = true;
     fb_entry entry;
     fb_judged judged;
     bool there = fb_cache_judge(job->cache, job->view, item, job->now_ns, &entry, &judged) &&
@@ -125,12 +122,16 @@ static int remove_item(void *arg, const fb_item *item, fb_item *next, fb_store_a
 }
 
 int fb_cache_del(fb_cache *cache, fb_str key, int64_t now_ns) {
-    removal job = {cache, fb_cache_view(cache), now_ns};
+    removal job = {cache, fb_cache_view(cache), now_ns, false};
+    fb_holds_lift(cache->holds, key);
     fb_stripe *stripe = fb_tickets_lock(cache->tickets, key);
     fb_stripe_doom(stripe, key);
     int result = fb_store_edit(cache->store, key, now_ns, remove_item, &job);
     fb_stripe_unlock(stripe);
     fb_misses_gone(cache->misses, key, FB_MISS_DELETED);
+    if (job.gone) {
+        fb_watchers_tell(&cache->watchers, FB_CHANGE_SET, key);
+    }
     return result;
 }
 
@@ -308,6 +309,9 @@ int fb_cache_edit(fb_cache *cache, fb_str key, int64_t now_ns, int64_t wall_ms, 
         // catalogue came: cache.c.
         int deleted = fb_store_del(cache->store, key, now_ns);
         (void)deleted;
+    }
+    if (job.changed) {
+        fb_watchers_tell(&cache->watchers, FB_CHANGE_SET, key);
     }
     return result;
 }

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cli/bench_load.h"
 #include "cli/bench_report.h"
 #include "client/link.h"
 #include "cli/command_line.h"
@@ -275,8 +276,9 @@ static bool read_whole(run *self) {
     server->memory_limit_bytes = (uint64_t)integer(reply, "memory_limit_bytes");
     server->evictions = (uint64_t)integer(reply, "evictions");
     server->uptime_ms = integer(reply, "uptime_ms");
-    server->shared_configured = integer(reply, "shared_configured") != 0;
-    server->shared_connected = integer(reply, "shared_connected") != 0;
+    server->shared.state = integer(reply, "shared_configured") == 0  ? FB_SHARED_NONE
+                           : integer(reply, "shared_connected") != 0 ? FB_SHARED_CONNECTED
+                                                                     : FB_SHARED_AWAY;
     return true;
 }
 
@@ -351,6 +353,10 @@ static const struct {
     int (*run)(const fb_line *line);
 } BENCHES[] = {
     {"report", " json url timeout samples output ", run_report},
+    {"load",
+     " json url timeout rate connections pipeline keys zipf value-size get-ratio mix arrivals "
+     "duration warmup seed fill ",
+     fb_cli_bench_load},
     {"memory", " json url timeout entries threads rounds churn quick ", fb_cli_bench_memory},
     {"trace", " json url timeout memory share format ignore-sizes compare ", fb_cli_bench_trace},
 };

@@ -82,7 +82,9 @@ static double hit_rate(const fb_cache_figures *figures) {
 
 static const char *shared_state(const fb_bench *bench) {
     const fb_stats *server = &bench->server;
-    return !server->shared_configured ? "not configured" : server->shared_connected ? "up" : "down";
+    return server->shared.state == FB_SHARED_NONE        ? "not configured"
+           : server->shared.state == FB_SHARED_CONNECTED ? "up"
+                                                         : "down";
 }
 
 // ---- advice

@@ -1,9 +1,11 @@
 // Reading the command line. Options may stand anywhere after the subcommand; `--` ends them.
 
+#include "client/link.h"
 #include "cli/command_line.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,7 @@ static const char *const DEFAULT_URL = "127.0.0.1:6380";
 enum { TIMEOUT_MS = 30000, SAMPLES = 5, SAMPLES_MAX = 100000 };
 
 const fb_subcommand FB_SUBCOMMANDS[] = {
-    {"serve", "", 0, 0, " config set keep-memory ",
+    {"serve", "", 0, 0, " config set keep-memory insecure ",
      "Runs the server in the foreground until SIGTERM or SIGINT; SIGHUP reloads.", fb_cli_serve},
     {"check", "[FILE]", 0, 1, " config set json ",
      "Validates a configuration: options, classes, and every query with its database.",
@@ -31,15 +33,41 @@ const fb_subcommand FB_SUBCOMMANDS[] = {
      " soft json ", "Makes entries gone, or with --soft stale.", fb_cli_invalidate},
     {"warm", "CLASS [NAME=VALUE]...", 1, FB_LINE_WORDS_MAX, " json ",
      "Loads in the background what the class declares, or what is named.", fb_cli_warm},
-    {"stats", "[CLASS]", 0, 1, " json ", "The live figures, of all or of one class.", fb_cli_stats},
+    {"stats", "[CLASS]", 0, 1, " window json ",
+     "The live figures, of all or of one class, since the start or over the last minute or hour.",
+     fb_cli_stats},
+    {"doctor", "", 0, 0, " config set json ",
+     "Tells how everything stands that the server depends on, and what its figures recommend; without a "
+     "server, what can be seen from here. 1 where something does not work.",
+     fb_cli_doctor},
+    {"top", "", 0, 0, " window count once ",
+     "The live figures, once a second; keys sort and switch on a terminal.", fb_cli_top},
     {"explain", "KEY", 1, 1, " json ",
      "Tells what is known about a key, and why its last read missed.", fb_cli_explain},
-    {"bench", "report CLASS [NAME=VALUE]..., memory, or trace FILE", 1, FB_LINE_WORDS_MAX,
+    {"limit", "check|show|reset|override [RULE [KEY [OVERRIDE]]]", 1, 4,
+     " cost tier peek for json ",
+     "check RULE KEY: charges and says whether it is allowed (1 where not). show [RULE [KEY]]: "
+     "rules, or what is left. reset RULE KEY. override RULE KEY LIMIT, allow, deny or none, for a time.",
+     fb_cli_limit},
+    {"jobs", "enqueue|list|show|retry|cancel|purge|pause|resume|move|top ...", 1,
+     FB_LINE_WORDS_MAX,
+     " kind priority delay at unique attempts lease expires state after count json ",
+     "Gives queues work, and lists, shows, retries, cancels, pauses and moves it; top shows them live.",
+     fb_cli_jobs},
+    {"mail", "send|preview|test ...", 1, FB_LINE_WORDS_MAX,
+     " config set unique delay expires json ",
+     "Sends mails by templates, shows how one would look, and tests the relays.",
+     fb_cli_mail},
+    {"bench", "report CLASS [NAME=VALUE]..., load, memory, or trace FILE", 1, FB_LINE_WORDS_MAX,
      " samples output json entries threads rounds churn quick memory share format ignore-sizes "
-     "compare ",
+     "compare rate connections pipeline keys zipf value-size get-ratio mix arrivals duration "
+     "warmup seed fill ",
      "report: a class, asked for anew, then from the cache; into cache_performance_report.txt. "
+     "load: what clients feel at a rate that does not wait for answers. "
      "memory: the memory tier on this machine. trace: its miss ratio on a trace of requests.",
      fb_cli_bench},
+    {"completion", "bash|zsh|fish", 1, 1, " ",
+     "Prints what makes a shell complete forebay's commands and options.", fb_cli_completion},
     {"version", "", 0, 0, " json ", "Prints the version.", fb_cli_version},
     {"help", "[COMMAND]", 0, 1, " ", "This text, or more about one command.", fb_cli_help},
     {.name = NULL},
@@ -49,39 +77,92 @@ typedef struct option_row {
     const char *name;
     const char *value;  // NULL: a switch
     const char *help;
+    size_t at;  // in fb_line: a text, or of a switch a bool; 0: store_option() sees to it
 } option_row;
+
+#define AT(field) offsetof(fb_line, field)
 
 // Those for all that talk to a server are `url` and `timeout`.
 static const option_row OPTIONS[] = {
-    {"config", "FILE", "the configuration; else FOREBAY_CONFIG, else ./forebay.yaml (-c FILE)"},
-    {"set", "OPTION=VALUE", "one option over the file and the environment, as memory=64MiB"},
-    {"keep-memory", NULL, "go on with what is in region.file (region.keep=true)"},
-    {"ttl", "TIME", "how long the value lives: 30s, 5m, 1h"},
-    {"refresh", NULL, "ask the source, whatever the cache has"},
-    {"soft", NULL, "stale instead of gone"},
-    {"samples", "COUNT", "requests of each kind; 5 unless set"},
-    {"output", "FILE", "where the report goes; cache_performance_report.txt unless set"},
-    {"entries", "COUNT,...", "memory: how many entries; 10000,1000000 unless set"},
-    {"threads", "COUNT,...", "memory: how many threads; 1,2 unless set"},
-    {"rounds", "COUNT", "memory: rounds, of which the median counts; 9 unless set"},
-    {"churn", "SECONDS", "memory: mixed writes for so long instead; the most memory it took"},
-    {"quick", NULL, "memory: three short rounds"},
-    {"memory", "SIZE", "trace: replay with this limit, as 64MiB"},
+    {"config", "FILE", "the configuration; else FOREBAY_CONFIG, else ./forebay.yaml (-c FILE)",
+     AT(config)},
+    {"set", "OPTION=VALUE", "one option over the file and the environment, as memory=64MiB", 0},
+    {"keep-memory", NULL, "go on with what is in region.file (region.keep=true)", AT(keep_memory)},
+    {"insecure", NULL,
+     "listen where other hosts reach it, without a password (listen.insecure=true)", AT(insecure)},
+    {"ttl", "TIME", "how long the value lives: 30s, 5m, 1h", AT(ttl)},
+    {"refresh", NULL, "ask the source, whatever the cache has", AT(refresh)},
+    {"soft", NULL, "stale instead of gone", AT(soft)},
+    {"cost", "NUMBER", "check: what it costs; 1 unless given", AT(cost)},
+    {"tier", "NAME", "check, show: a tier of the rule", AT(tier)},
+    {"peek", NULL, "check: says what would be, and charges nothing", AT(peek)},
+    {"for", "TIME", "override: for how long: 30s, 1h, 7d", AT(for_time)},
+    {"kind", "NAME", "enqueue: what the job is, for its worker", AT(kind)},
+    {"priority", "0-9", "enqueue: 0 is the most urgent; the queue's unless set", AT(priority)},
+    {"delay", "TIME", "enqueue, send: not before so long: 30s, 1h", AT(delay)},
+    {"at", "INSTANT", "enqueue: not before 2026-12-24T18:00:00Z, or a Unix time in milliseconds",
+     AT(at)},
+    {"unique", "KEY", "enqueue, send: while a job has this key, that one is told", AT(unique)},
+    {"attempts", "COUNT", "enqueue: how often it is tried; the queue's unless set", AT(attempts)},
+    {"lease", "TIME", "enqueue: how long a worker has it without a sign of life", AT(lease)},
+    {"expires", "TIME", "enqueue, send: not begun by then it is dead", AT(expires)},
+    {"state", "STATE", "list: scheduled, ready, leased or dead; all unless set", AT(state)},
+    {"after", "ID", "list: those after it", AT(after)},
+    {"count", "COUNT", "list, retry: at most how many; top: how many times, then it ends",
+     AT(count)},
+    {"once", NULL, "top: once, as text", AT(once)},
+    {"window", "TIME", "minute, hour or start; of stats start unless set, of top minute", AT(window)},
+    {"samples", "COUNT", "requests of each kind; 5 unless set", 0},
+    {"output", "FILE", "where the report goes; cache_performance_report.txt unless set",
+     AT(output)},
+    {"entries", "COUNT,...", "memory: how many entries; 10000,1000000 unless set", AT(entries)},
+    {"threads", "COUNT,...", "memory: how many threads; 1,2 unless set", AT(threads)},
+    {"rounds", "COUNT", "memory: rounds, of which the median counts; 9 unless set", AT(rounds)},
+    {"churn", "SECONDS", "memory: mixed writes for so long instead; the most memory it took",
+     AT(churn)},
+    {"quick", NULL, "memory: three short rounds", AT(quick)},
+    {"memory", "SIZE", "trace: replay with this limit, as 64MiB", AT(memory)},
     {"share", "PART,...",
      "trace: replay with as much memory as holds these parts of the distinct objects; "
-     "0.001,0.01,0.1 unless set"},
+     "0.001,0.01,0.1 unless set",
+     AT(share)},
     {"format", "NAME",
      "trace: text (one key a line, or key,size) or oracleGeneral (libCacheSim's); else by the name "
-     "and the first bytes"},
-    {"ignore-sizes", NULL, "trace: objects of one size, whatever the trace says"},
-    {"compare", NULL, "trace: LRU and S3-FIFO with as many objects, exact, beside it"},
-    {"raw", NULL, "print the bytes alone, without a line end"},
-    {"json", NULL, "print JSON"},
+     "and the first bytes",
+     AT(format)},
+    {"ignore-sizes", NULL, "trace: objects of one size, whatever the trace says", AT(ignore_sizes)},
+    {"compare", NULL, "trace: LRU and S3-FIFO with as many objects, exact, beside it", AT(compare)},
+    {"rate", "NUMBER", "load: requests a second, whatever the answers; 1000 unless set", AT(rate)},
+    {"connections", "COUNT", "load: 50 unless set", AT(connections)},
+    {"pipeline", "COUNT", "load: requests under way on one connection at most; 16 unless set",
+     AT(pipeline)},
+    {"keys", "COUNT", "load: how many; 100000 unless set", AT(keys)},
+    {"zipf", "EXPONENT", "load: few keys are asked for often, as 0.99; 0, all alike, unless set",
+     AT(zipf)},
+    {"value-size", "SIZE", "load: bytes that set and enqueue write; 100 unless set", AT(value_size)},
+    {"get-ratio", "SHARE", "load: gets among gets and sets; 0.9 unless set", AT(get_ratio)},
+    {"mix", "KIND=N,...",
+     "load: other requests: get, set, fetch:CLASS:PARAM, limit:RULE, enqueue:QUEUE, as "
+     "get=90,fetch:page:id=10",
+     AT(mix)},
+    {"arrivals", "NAME", "load: poisson, or even; poisson unless set", AT(arrivals)},
+    {"duration", "TIME", "load: how long is measured; 10s unless set", AT(duration)},
+    {"warmup", "TIME", "load: how long before that; 1s unless set", AT(warmup)},
+    {"seed", "NUMBER", "load: of what is drawn; 1 unless set", AT(seed)},
+    {"fill", NULL, "load: first set each key once", AT(fill)},
+    {"raw", NULL, "print the bytes alone, without a line end", AT(raw)},
+    {"json", NULL, "print JSON", AT(json)},
+    {"user", "NAME", "as whom to sign in; else FOREBAY_USER, else default", AT(user)},
+    {"password", "TEXT",
+     "with which password; else FOREBAY_PASSWORD (others can read a command line: prefer that)",
+     AT(password)},
     {"url", "ADDRESS",
-     "the server: forebay://[user:password@]host:port, host:port or unix:/path; else FOREBAY_URL, "
-     "else 127.0.0.1:6380"},
-    {"timeout", "TIME", "how long to wait for an answer, from 1ms; 30s unless set"},
-    {"help", NULL, "help about the command"},
+     "the server: forebay://[user:password@]host:port (forebays:// with TLS), host:port or "
+     "unix:/path; else FOREBAY_URL, "
+     "else 127.0.0.1:6380",
+     AT(url)},
+    {"timeout", "TIME", "how long to wait for an answer, from 1ms; 30s unless set", 0},
+    {"help", NULL, "help about the command", AT(help)},
 };
 enum { OPTION_COUNT = sizeof OPTIONS / sizeof OPTIONS[0] };
 _Static_assert(OPTION_COUNT <= 64, "fb_line.given has a bit for each");
@@ -106,14 +187,24 @@ static bool is_among(const char *option, const char *options) {
 
 static bool takes(const fb_subcommand *command, const char *option) {
     bool local = command->run == fb_cli_serve || command->run == fb_cli_check ||
-                 command->run == fb_cli_version || command->run == fb_cli_help;
+                 command->run == fb_cli_version || command->run == fb_cli_help ||
+                 command->run == fb_cli_completion;
     if (strcmp(option, "help") == 0) {
         return true;
     }
-    if (strcmp(option, "url") == 0 || strcmp(option, "timeout") == 0) {
+    if (strcmp(option, "url") == 0 || strcmp(option, "timeout") == 0 ||
+        strcmp(option, "user") == 0 || strcmp(option, "password") == 0) {
         return !local;
     }
     return is_among(option, command->options);
+}
+
+void fb_cli_each_option(const fb_subcommand *command, fb_cli_option_fn fn, void *arg) {
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (takes(command, OPTIONS[i].name)) {
+            fn(arg, OPTIONS[i].name, OPTIONS[i].value, OPTIONS[i].help);
+        }
+    }
 }
 
 static void help_all(void) {
@@ -125,24 +216,28 @@ static void help_all(void) {
         printf("  %-56s %s\n", usage, one->help);
     }
     puts(
-        "\n`forebay help COMMAND` tells a command's options. Exit status: 0 done, 1 nothing "
-        "there,\n"
-        "2 wrong usage or configuration, 3 no connection or address taken, 4 refused by the "
-        "server,\n"
-        "5 the answer could not be written.");
+        "\n`forebay help COMMAND` tells a command's options. Exit status: 0 done, 1 nothing there "
+        "or\n"
+        "denied by a limit, 2 wrong usage or configuration, 3 no connection or address taken, "
+        "4 refused\n"
+        "by the server, 5 the answer could not be written.");
+}
+
+static void print_option(void *arg, const char *name, const char *value, const char *help) {
+    char shape[60];
+    snprintf(shape, sizeof shape, "--%s %s", name, value != NULL ? value : "");
+    printf("  %-22s %s\n", shape, help);
 }
 
 static void help_one(const fb_subcommand *command) {
     printf("Usage: forebay %s%s%s\n\n%s\n\n", command->name,
            command->arguments[0] != '\0' ? " " : "", command->arguments, command->help);
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (takes(command, OPTIONS[i].name)) {
-            char shape[60];
-            snprintf(shape, sizeof shape, "--%s %s", OPTIONS[i].name,
-                     OPTIONS[i].value ? OPTIONS[i].value : "");
-            printf("  %-22s %s\n", shape, OPTIONS[i].help);
-        }
+    if (command->run == fb_cli_jobs) {
+        fb_cli_jobs_usage();
+    } else if (command->run == fb_cli_mail) {
+        fb_cli_mail_usage();
     }
+    fb_cli_each_option(command, print_option, NULL);
 }
 
 static const fb_subcommand *find_command(const char *name) {
@@ -189,28 +284,6 @@ int fb_cli_help(const fb_line *line) {
 
 // ---- options
 
-static void store_switch(fb_line *line, const char *name) {
-    if (strcmp(name, "raw") == 0) {
-        line->raw = true;
-    } else if (strcmp(name, "json") == 0) {
-        line->json = true;
-    } else if (strcmp(name, "keep-memory") == 0) {
-        line->keep_memory = true;
-    } else if (strcmp(name, "soft") == 0) {
-        line->soft = true;
-    } else if (strcmp(name, "refresh") == 0) {
-        line->refresh = true;
-    } else if (strcmp(name, "quick") == 0) {
-        line->quick = true;
-    } else if (strcmp(name, "ignore-sizes") == 0) {
-        line->ignore_sizes = true;
-    } else if (strcmp(name, "compare") == 0) {
-        line->compare = true;
-    } else if (strcmp(name, "help") == 0) {
-        line->help = true;
-    }
-}
-
 static bool store_timeout(fb_line *line, const char *value) {
     int64_t ns;
     if (fb_units_duration(fb_str_of(value), &ns) < 0 || ns < 1000000) {
@@ -241,34 +314,17 @@ static bool store_setting(fb_line *line, const char *value) {
     return true;
 }
 
-static bool store_option(fb_line *line, const char *name, const char *value) {
-    if (strcmp(name, "config") == 0) {
-        line->config = value;
-    } else if (strcmp(name, "url") == 0) {
-        line->url = value;
-    } else if (strcmp(name, "ttl") == 0) {
-        line->ttl = value;
-    } else if (strcmp(name, "output") == 0) {
-        line->output = value;
-    } else if (strcmp(name, "entries") == 0) {
-        line->entries = value;
-    } else if (strcmp(name, "threads") == 0) {
-        line->threads = value;
-    } else if (strcmp(name, "rounds") == 0) {
-        line->rounds = value;
-    } else if (strcmp(name, "churn") == 0) {
-        line->churn = value;
-    } else if (strcmp(name, "memory") == 0) {
-        line->memory = value;
-    } else if (strcmp(name, "share") == 0) {
-        line->share = value;
-    } else if (strcmp(name, "format") == 0) {
-        line->format = value;
-    } else if (strcmp(name, "set") == 0) {
+static bool store_option(fb_line *line, const option_row *row, const char *value) {
+    char *at = (char *)line + row->at;
+    if (row->value == NULL) {
+        *(bool *)(void *)at = true;
+    } else if (row->at > 0) {
+        *(const char **)(void *)at = value;
+    } else if (strcmp(row->name, "set") == 0) {
         return store_setting(line, value);
-    } else if (strcmp(name, "timeout") == 0) {
+    } else if (strcmp(row->name, "timeout") == 0) {
         return store_timeout(line, value);
-    } else if (strcmp(name, "samples") == 0) {
+    } else {
         return store_samples(line, value);
     }
     return true;
@@ -311,17 +367,15 @@ static bool take_option(fb_line *line, const fb_subcommand *command, char **argv
         value = argv[(*place)++];
     }
     line->given |= UINT64_C(1) << (row - OPTIONS);
-    if (row->value == NULL) {
-        store_switch(line, row->name);
-        return true;
-    }
-    return store_option(line, row->name, value);
+    return store_option(line, row, value);
 }
 
 const char *fb_cli_other_option(const fb_line *line, const char *options) {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if ((line->given & UINT64_C(1) << i) != 0 && !is_among(OPTIONS[i].name, options)) {
-            return OPTIONS[i].name;
+        const char *name = OPTIONS[i].name;
+        bool login = strcmp(name, "user") == 0 || strcmp(name, "password") == 0;
+        if ((line->given & UINT64_C(1) << i) != 0 && !is_among(login ? "url" : name, options)) {
+            return name;
         }
     }
     return NULL;
@@ -377,6 +431,8 @@ int fb_cli_main(int argc, char **argv) {
         return complain_of_command(name);
     }
     const char *url = getenv("FOREBAY_URL");
+    line.user = getenv("FOREBAY_USER");
+    line.password = getenv("FOREBAY_PASSWORD");
     line.command = command->name;
     line.url = url != NULL && url[0] != '\0' ? url : DEFAULT_URL;
     line.timeout_ms = TIMEOUT_MS;
@@ -394,5 +450,6 @@ int fb_cli_main(int argc, char **argv) {
                         command->arguments[0] != '\0' ? " " : "", command->arguments);
         return FB_EXIT_USAGE;
     }
+    fb_link_set_login(line.user, line.password);
     return finish(&line, command->run(&line));
 }

@@ -12,7 +12,8 @@ extern "C" {
 // Exit statuses, for scripts; `forebay help` lists them.
 enum {
     FB_EXIT_OK = 0,
-    FB_EXIT_NOT_FOUND = 1,   // get, fetch: there is nothing; del: nothing was there
+    FB_EXIT_NOT_FOUND = 1,   // get, fetch, jobs show: there is nothing; del, jobs retry and its kin:
+                             // nothing was there; limit check: denied; mail test, doctor: it does not work
     FB_EXIT_USAGE = 2,       // wrong words, or a configuration that is refused
     FB_EXIT_CONNECTION = 3,  // no connection, or lost; serve: an address is taken
     FB_EXIT_REFUSED = 4,     // the server answered with an error
@@ -28,6 +29,7 @@ typedef struct fb_line {
     const char *sets[FB_LINE_SETS_MAX];  // --set
     size_t set_count;
     const char *config;                              // -c, --config
+    const char *user, *password;  // --user, --password, or FOREBAY_USER, FOREBAY_PASSWORD
     const char *url;                                 // --url, FOREBAY_URL, or the default address
     const char *ttl;                                 // --ttl
     const char *output;                              // --output
@@ -35,7 +37,16 @@ typedef struct fb_line {
     uint32_t samples;                                // --samples
     const char *entries, *threads, *rounds, *churn;  // of bench memory, as given
     const char *memory, *share, *format;             // of bench trace, as given
-    bool json, raw, soft, refresh, keep_memory, quick, ignore_sizes, compare, help;
+    const char *rate, *connections, *pipeline, *keys, *zipf, *value_size;  // of bench load, as given
+    const char *get_ratio, *mix, *arrivals, *duration, *warmup, *seed;
+    bool fill;
+    const char *cost, *tier, *for_time;  // of limit, as given
+    const char *kind, *priority, *delay, *at, *unique, *attempts, *lease, *expires;  // of jobs, mail
+    const char *state, *after, *count;
+    bool once;                                       // of top
+    const char *window;                              // of stats, top
+    bool peek;
+    bool json, raw, soft, refresh, keep_memory, insecure, quick, ignore_sizes, compare, help;
     uint64_t given;  // which options, by their rows
 } fb_line;
 
@@ -58,6 +69,11 @@ FB_PRINTF(2, 3) void fb_cli_complain(const fb_line *line, const char *format, ..
 // The first option of the line that is not among `options` (" samples output "), or NULL.
 const char *fb_cli_other_option(const fb_line *line, const char *options);
 
+// Each option that the command takes, in the order of their table. value: what is written behind it, as
+// FILE; NULL: nothing.
+typedef void (*fb_cli_option_fn)(void *arg, const char *name, const char *value, const char *help);
+void fb_cli_each_option(const fb_subcommand *command, fb_cli_option_fn fn, void *arg);
+
 // The runners, by file.
 int fb_cli_serve(const fb_line *line);  // local.c
 int fb_cli_check(const fb_line *line);
@@ -70,9 +86,17 @@ int fb_cli_invalidate(const fb_line *line);
 int fb_cli_warm(const fb_line *line);
 int fb_cli_stats(const fb_line *line);
 int fb_cli_explain(const fb_line *line);
+int fb_cli_doctor(const fb_line *line);        // doctor.c
+int fb_cli_top(const fb_line *line);           // top.c
+int fb_cli_limit(const fb_line *line);         // limit.c
+int fb_cli_jobs(const fb_line *line);          // jobs.c
+int fb_cli_mail(const fb_line *line);          // mail.c
+void fb_cli_jobs_usage(void);                  // a line for each thing it does
+void fb_cli_mail_usage(void);
 int fb_cli_bench(const fb_line *line);         // bench.c
 int fb_cli_bench_memory(const fb_line *line);  // bench_memory.c
 int fb_cli_bench_trace(const fb_line *line);   // bench_trace.c
+int fb_cli_completion(const fb_line *line);    // completion.c
 int fb_cli_help(const fb_line *line);          // command_line.c
 
 #ifdef __cplusplus

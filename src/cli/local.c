@@ -7,6 +7,7 @@
 #include "cli/command_line.h"
 #include "base/str.h"
 #include "daemon/configure.h"
+#include "daemon/guard.h"
 #include "daemon/serve.h"
 #include "node/reply.h"
 
@@ -22,6 +23,7 @@ static fb_configure configure(const fb_line *line) {
 int fb_cli_serve(const fb_line *line) {
     fb_configure how = configure(line);
     how.keep_memory = line->keep_memory;
+    how.insecure = line->insecure;
     return fb_serve(&how);
 }
 
@@ -69,11 +71,16 @@ int fb_cli_check(const fb_line *line) {
     char file[4096] = "";
     fb_error error = {0};
     fb_config *config = NULL;
+    fb_users *users = NULL;
     fb_configure how = configure(line);
     int result = fb_configure_read(&how, &config, file, sizeof file, &error);
     if (result == FB_OK) {
         result = fb_check(config, &error);
     }
+    if (result >= 0) {
+        result = fb_guard_read(config, &users, &error);
+    }
+    fb_users_free(users);
     report_check(line, file, result, &error);
     fb_config_free(config);
     return result < 0 ? FB_EXIT_USAGE : FB_EXIT_OK;

@@ -9,32 +9,46 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "client/link.h"
+#include "cli/ask.h"
 #include "cli/print.h"
 
 enum {
-    ARGS_MAX = 2 * FB_LINE_WORDS_MAX + 8,
     NUMBER_SIZE = 32,
     INPUT_STEP = 1 << 20,
     INPUT_MAX = 512 << 20  // the largest argument there is
 };
 
-typedef struct question {
-    fb_str args[ARGS_MAX];
-    size_t count;
-} question;
+fb_question fb_question_begin(const char *verb) {
+    fb_question what = {.count = 0};
+    fb_question_add(&what, fb_str_of(verb));
+    return what;
+}
 
-static void add(question *to, fb_str arg) {
-    if (to->count < ARGS_MAX) {
+void fb_question_add(fb_question *to, fb_str arg) {
+    if (to->count < FB_QUESTION_ARGS_MAX) {
         to->args[to->count++] = arg;
     }
 }
 
-static bool is_nothing(const fb_resp_value *reply) {
-    return reply->type == FB_RESP_NULL || (reply->type == FB_RESP_INTEGER && reply->integer == 0);
+void fb_question_option(fb_question *to, const char *word, const char *value) {
+    if (value != NULL) {
+        fb_question_add(to, fb_str_of(word));
+        fb_question_add(to, fb_str_of(value));
+    }
 }
 
-// Asks, prints, and says how it went. `nothing_is_failure`: null and 0 mean FB_EXIT_NOT_FOUND.
-static int run(const fb_line *line, const question *what, bool nothing_is_failure) {
+int fb_cli_print(const fb_line *line, const fb_resp_value *reply) {
+    if (line->json && fb_print_json(reply) < 0) {
+        fb_cli_complain(line, "out of memory");
+        return FB_EXIT_REFUSED;
+    }
+    if (!line->json) {
+        (line->raw ? fb_print_raw : fb_print_text)(reply);
+    }
+    return FB_EXIT_OK;
+}
+
+int fb_cli_ask(const fb_line *line, const fb_question *what, fb_cli_reply_fn fn) {
     fb_link *link = NULL;
     const fb_resp_value *reply = NULL;
     fb_error error;
@@ -50,32 +64,33 @@ static int run(const fb_line *line, const question *what, bool nothing_is_failur
         fb_cli_complain(line, "%.*s", FB_STR_ARG(reply->text));
         status = FB_EXIT_REFUSED;
     } else {
-        status = nothing_is_failure && is_nothing(reply) ? FB_EXIT_NOT_FOUND : FB_EXIT_OK;
-        if (line->json && fb_print_json(reply) < 0) {
-            fb_cli_complain(line, "out of memory");
-            status = FB_EXIT_REFUSED;
-        } else if (!line->json) {
-            (line->raw ? fb_print_raw : fb_print_text)(reply);
-        }
+        status = fn(line, reply);
     }
     fb_link_close(link);
     return status;
 }
 
-static question begin(const char *verb) {
-    question what = {.count = 0};
-    add(&what, fb_str_of(verb));
-    return what;
+static bool is_nothing(const fb_resp_value *reply) {
+    return reply->type == FB_RESP_NULL || (reply->type == FB_RESP_INTEGER && reply->integer == 0);
 }
 
-static void add_words(question *what, const fb_line *line, size_t from) {
+// Null and 0 mean FB_EXIT_NOT_FOUND.
+static int print_or_miss(const fb_line *line, const fb_resp_value *reply) {
+    int status = fb_cli_print(line, reply);
+    return status == FB_EXIT_OK && is_nothing(reply) ? FB_EXIT_NOT_FOUND : status;
+}
+
+static int run(const fb_line *line, const fb_question *what, bool nothing_is_failure) {
+    return fb_cli_ask(line, what, nothing_is_failure ? print_or_miss : fb_cli_print);
+}
+
+static void add_words(fb_question *what, const fb_line *line, size_t from) {
     for (size_t i = from; i < line->word_count; i++) {
-        add(what, fb_str_of(line->words[i]));
+        fb_question_add(what, fb_str_of(line->words[i]));
     }
 }
 
-// "name=value" words become two arguments each.
-static bool add_params(question *what, const fb_line *line, size_t from) {
+bool fb_question_pairs(fb_question *what, const fb_line *line, size_t from) {
     for (size_t i = from; i < line->word_count; i++) {
         fb_str word = fb_str_of(line->words[i]);
         size_t equals = fb_str_find(word, '=');
@@ -83,20 +98,27 @@ static bool add_params(question *what, const fb_line *line, size_t from) {
             fb_cli_complain(line, "'%s': expected NAME=VALUE", line->words[i]);
             return false;
         }
-        add(what, fb_str_make(word.ptr, equals));
-        add(what, fb_str_make(word.ptr + equals + 1, word.len - equals - 1));
+        fb_question_add(what, fb_str_make(word.ptr, equals));
+        fb_question_add(what, fb_str_make(word.ptr + equals + 1, word.len - equals - 1));
     }
     return true;
 }
 
+const char *fb_cli_server(const fb_line *line, char text[FB_CLI_SERVER_SIZE]) {
+    fb_address address;
+    fb_error error;
+    bool fine = fb_address_read(fb_str_of(line->url), &address, &error) == FB_OK;
+    (void)snprintf(text, FB_CLI_SERVER_SIZE, "%s", fine ? address.name : "no address");
+    return text;
+}
+
 int fb_cli_get(const fb_line *line) {
-    question what = begin("GET");
+    fb_question what = fb_question_begin("GET");
     add_words(&what, line, 0);
     return run(line, &what, true);
 }
 
-// All of standard input. Says so and returns false where that fails.
-static bool read_input(const fb_line *line, fb_buf *value) {
+bool fb_cli_input(const fb_line *line, fb_buf *value) {
     bool room = true;
     while (room && !feof(stdin) && !ferror(stdin) && value->len <= INPUT_MAX) {
         room = fb_buf_reserve(value, INPUT_STEP) == FB_OK;
@@ -124,17 +146,17 @@ static bool read_ttl(const fb_line *line, char ttl_ms[NUMBER_SIZE]) {
 }
 
 int fb_cli_set(const fb_line *line) {
-    question what = begin("SET");
+    fb_question what = fb_question_begin("SET");
     char ttl_ms[NUMBER_SIZE];
     fb_buf value = {0};
     bool from_input = strcmp(line->words[1], "-") == 0;
     bool fine =
-        (line->ttl == NULL || read_ttl(line, ttl_ms)) && (!from_input || read_input(line, &value));
-    add(&what, fb_str_of(line->words[0]));
-    add(&what, from_input ? fb_buf_str(&value) : fb_str_of(line->words[1]));
+        (line->ttl == NULL || read_ttl(line, ttl_ms)) && (!from_input || fb_cli_input(line, &value));
+    fb_question_add(&what, fb_str_of(line->words[0]));
+    fb_question_add(&what, from_input ? fb_buf_str(&value) : fb_str_of(line->words[1]));
     if (line->ttl != NULL) {
-        add(&what, FB_STR("PX"));
-        add(&what, fb_str_of(ttl_ms));
+        fb_question_add(&what, FB_STR("PX"));
+        fb_question_add(&what, fb_str_of(ttl_ms));
     }
     int status = fine ? run(line, &what, false) : FB_EXIT_USAGE;
     fb_buf_release(&value);
@@ -142,45 +164,48 @@ int fb_cli_set(const fb_line *line) {
 }
 
 int fb_cli_del(const fb_line *line) {
-    question what = begin("DEL");
+    fb_question what = fb_question_begin("DEL");
     add_words(&what, line, 0);
     return run(line, &what, true);
 }
 
 int fb_cli_fetch(const fb_line *line) {
-    question what = begin("FB.FETCH");
+    fb_question what = fb_question_begin("FB.FETCH");
     if (line->refresh) {
-        add(&what, FB_STR("REFRESH"));
+        fb_question_add(&what, FB_STR("REFRESH"));
     }
-    add(&what, FB_STR("CLASS"));
-    add(&what, fb_str_of(line->words[0]));
-    return add_params(&what, line, 1) ? run(line, &what, true) : FB_EXIT_USAGE;
+    fb_question_add(&what, FB_STR("CLASS"));
+    fb_question_add(&what, fb_str_of(line->words[0]));
+    return fb_question_pairs(&what, line, 1) ? run(line, &what, true) : FB_EXIT_USAGE;
 }
 
 int fb_cli_invalidate(const fb_line *line) {
-    question what = begin("FB.INVALIDATE");
+    fb_question what = fb_question_begin("FB.INVALIDATE");
     if (line->soft) {
-        add(&what, FB_STR("SOFT"));
+        fb_question_add(&what, FB_STR("SOFT"));
     }
     add_words(&what, line, 0);
     return run(line, &what, false);
 }
 
 int fb_cli_warm(const fb_line *line) {
-    question what = begin("FB.WARM");
-    add(&what, FB_STR("CLASS"));
-    add(&what, fb_str_of(line->words[0]));
-    return add_params(&what, line, 1) ? run(line, &what, false) : FB_EXIT_USAGE;
+    fb_question what = fb_question_begin("FB.WARM");
+    fb_question_add(&what, FB_STR("CLASS"));
+    fb_question_add(&what, fb_str_of(line->words[0]));
+    return fb_question_pairs(&what, line, 1) ? run(line, &what, false) : FB_EXIT_USAGE;
 }
 
 int fb_cli_stats(const fb_line *line) {
-    question what = begin("FB.STATS");
-    add_words(&what, line, 0);
+    fb_question what = fb_question_begin("FB.STATS");
+    if (line->word_count > 0) {
+        fb_question_option(&what, "CLASS", line->words[0]);
+    }
+    fb_question_option(&what, "WINDOW", line->window);
     return run(line, &what, false);
 }
 
 int fb_cli_explain(const fb_line *line) {
-    question what = begin("FB.EXPLAIN");
+    fb_question what = fb_question_begin("FB.EXPLAIN");
     add_words(&what, line, 0);
     return run(line, &what, false);
 }

@@ -29,7 +29,8 @@ static size_t find_at(fb_str text) {
 
 // Of "forebay://", and of "redis://", as other clients of the same server have it; 0: none.
 static size_t scheme_len(fb_str text) {
-    static const fb_str schemes[] = {FB_STR_INIT("forebay://"), FB_STR_INIT("redis://")};
+    static const fb_str schemes[] = {FB_STR_INIT("forebay://"), FB_STR_INIT("redis://"),
+                                     FB_STR_INIT("forebays://"), FB_STR_INIT("rediss://")};
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         if (fb_str_starts(text, schemes[i])) {
             return schemes[i].len;
@@ -134,11 +135,71 @@ static const char *read_path(fb_str path, fb_address *to) {
     return NULL;
 }
 
+// "ca=/path&insecure=1"
+static const char *read_tls(fb_str query, fb_address *to) {
+    while (query.len > 0) {
+        size_t end = fb_str_find(query, '&');
+        fb_str one = {query.ptr, end};
+        query = end < query.len ? rest_after(query, end + 1) : FB_STR("");
+        size_t equals = fb_str_find(one, '=');
+        fb_str name = {one.ptr, equals};
+        fb_str value = equals < one.len ? rest_after(one, equals + 1) : FB_STR("");
+        bool fits = true;
+        if (fb_str_equal(name, FB_STR("ca"))) {
+            fits = copy(to->tls_ca, sizeof to->tls_ca, value);
+        } else if (fb_str_equal(name, FB_STR("cert"))) {
+            fits = copy(to->tls_cert, sizeof to->tls_cert, value);
+        } else if (fb_str_equal(name, FB_STR("key"))) {
+            fits = copy(to->tls_key, sizeof to->tls_key, value);
+        } else if (fb_str_equal(name, FB_STR("insecure"))) {
+            to->tls_insecure = fb_str_equal(value, FB_STR("1"));
+        } else {
+            return "after '?' there may be ca=, cert=, key= and insecure=1";
+        }
+        if (!fits) {
+            return "a path is too long";
+        }
+    }
+    return NULL;
+}
+
+static const char LOGIN_WRONG[] =
+    "user or password is too long, or has a '%' without two hexadecimal digits";
+
+// The last '@' with a '/' behind it, or len.
+static size_t find_path(fb_str text) {
+    for (size_t i = text.len; i > 1; i--) {
+        if (text.ptr[i - 2] == '@' && text.ptr[i - 1] == '/') {
+            return i - 2;
+        }
+    }
+    return text.len;
+}
+
+// "/path", or "//user:password@/path".
+static const char *read_socket(fb_str rest, fb_address *to) {
+    size_t at = find_path(rest);
+    if (fb_str_starts(rest, FB_STR("//")) && at < rest.len) {
+        if (!read_login(fb_str_make(rest.ptr + 2, at - 2), to)) {
+            return LOGIN_WRONG;
+        }
+        rest = rest_after(rest, at + 1);
+    }
+    return read_path(rest, to);
+}
+
 static const char *read_server(fb_str rest, fb_address *to) {
+    size_t mark = to->tls ? fb_str_find(rest, '?') : rest.len;
+    const char *wrong =
+        mark < rest.len ? read_tls(rest_after(rest, mark + 1), to) : NULL;
+    if (wrong != NULL) {
+        return wrong;
+    }
+    rest.len = mark;
     size_t at = find_at(rest);
     if (at < rest.len) {
         if (!read_login(fb_str_make(rest.ptr, at), to)) {
-            return "user or password is too long, or has a '%' without two hexadecimal digits";
+            return LOGIN_WRONG;
         }
         rest = rest_after(rest, at + 1);
     }
@@ -154,10 +215,10 @@ int fb_address_read(fb_str text, fb_address *address, fb_error *error) {
     const char *wrong;
     *address = (fb_address){.user = ""};
     if (fb_str_starts(text, FB_STR("unix:"))) {
-        wrong = read_path(rest_after(text, strlen("unix:")), address);
-    } else if (fb_str_starts(text, FB_STR("rediss:"))) {
-        wrong = "this version has no TLS";
+        wrong = read_socket(rest_after(text, strlen("unix:")), address);
     } else if (scheme_len(text) > 0) {
+        address->tls = fb_str_starts(text, FB_STR("forebays:")) ||
+                       fb_str_starts(text, FB_STR("rediss:"));
         wrong = read_server(rest_after(text, scheme_len(text)), address);
     } else if (text.len > 0 && memmem(text.ptr, text.len, "://", 3) != NULL &&
                find_at(text) == text.len) {

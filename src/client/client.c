@@ -32,9 +32,22 @@ static int64_t choose_ms(int64_t ms, int64_t usual_ms) {
     return ms <= 0 ? usual_ms : ms < most_ms ? ms : most_ms;
 }
 
+static bool copy_text(char *to, size_t to_size, const char *from) {
+    return from == NULL || (size_t)snprintf(to, to_size, "%s", from) < to_size;
+}
+
 static int read_address(fb_str url, fb_address *address, fb_error *error) {
     const char *known = url.len == 0 ? getenv("FOREBAY_URL") : NULL;
-    return fb_address_read(known != NULL ? fb_str_of(known) : url, address, error);
+    int result = fb_address_read(known != NULL ? fb_str_of(known) : url, address, error);
+    // As whom, the environment says as well, but not of an address that it does not know.
+    bool silent = address->user[0] == '\0' && address->password[0] == '\0';
+    if (result == FB_OK && url.len == 0 && silent &&
+        (!copy_text(address->user, sizeof address->user, getenv("FOREBAY_USER")) ||
+         !copy_text(address->password, sizeof address->password, getenv("FOREBAY_PASSWORD")))) {
+        result = fb_error_set(error, FB_EINVAL,
+                              "FOREBAY_USER or FOREBAY_PASSWORD: longer than it may be");
+    }
+    return result;
 }
 
 int fb_client_open(const fb_client_options *options, fb_client **out, fb_error *error) {

@@ -397,7 +397,7 @@ static int talk(fb_link *link, const fb_ask *ask, const fb_resp_value **reply, f
 
 // Whether somebody who comes anew is answered.
 static bool answers(fb_client *client) {
-    fb_conn *conn;
+    fb_conn *conn = NULL;
     fb_error ignored;
     bool well = make_conn(client, &conn, &ignored) == FB_OK;
     if (well) {

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,8 +25,11 @@
 enum { READ_LEN = 65536, KEPT_LEN = 4 * READ_LEN, POLL_MS_MAX = 3600000, ALIVE_S = 10 };
 static const uint64_t REPLY_MAX = UINT64_C(1) << 30;
 
+static const fb_link_tls *tls_of_all;
+
 struct fb_link {
     int fd;
+    void *tls;  // NULL: none
     int64_t timeout_ms;  // of the request under way
     int64_t until_ns;
     fb_buf out, in;
@@ -109,6 +113,42 @@ static int connect_path(const fb_address *to, int64_t until_ns, int *fd, fb_erro
                : fb_error_set(error, FB_EIO, "cannot connect to %s: %s", to->name, strerror(errno));
 }
 
+// ---- TLS
+
+void fb_link_set_tls(const fb_link_tls *tls) {
+    tls_of_all = tls;
+}
+
+static int begin_tls(fb_link *link, const fb_address *to, fb_error *error) {
+    if (tls_of_all == NULL) {
+        return fb_error_set(error, FB_EINVAL, "%s: this client speaks no TLS", to->name);
+    }
+    int result = tls_of_all->begin(link->fd, to, &link->tls, error);
+    while (result == FB_OK) {
+        short events = 0;
+        result = tls_of_all->shake(link->tls, &events, error);
+        if (result != FB_PENDING) {
+            return result;
+        }
+        result = wait_for(link->fd, events, link->until_ns);
+        if (result < 0) {
+            return fb_error_set(error, result, "%s: the TLS handshake did not end in time",
+                                to->name);
+        }
+    }
+    return result;
+}
+
+ssize_t fb_link_recv_some(fb_link *link, char *into, size_t len) {
+    return link->tls == NULL ? recv(link->fd, into, len, 0)
+                             : tls_of_all->recv(link->tls, into, len);
+}
+
+ssize_t fb_link_send_some(fb_link *link, const char *from, size_t len) {
+    return link->tls == NULL ? send(link->fd, from, len, MSG_NOSIGNAL)
+                             : tls_of_all->send(link->tls, from, len);
+}
+
 // A server that does not know HELLO says its words back, the password among them: of such an error
 // the code word alone is shown.
 static fb_str without_password(fb_str text, const char *password) {
@@ -155,6 +195,9 @@ int fb_link_connect(const fb_address *to, int64_t timeout_ms, fb_link **out, fb_
     fb_link_begin(link, timeout_ms);
     int result = to->path[0] != '\0' ? connect_path(to, link->until_ns, &link->fd, error)
                                      : connect_host(to, link->until_ns, &link->fd, error);
+    if (result == FB_OK && to->tls) {
+        result = begin_tls(link, to, error);
+    }
     if (result == FB_OK) {
         result = greet(link, to, error);
     }
@@ -166,15 +209,42 @@ int fb_link_connect(const fb_address *to, int64_t timeout_ms, fb_link **out, fb_
     return FB_OK;
 }
 
+// ---- who signs in
+
+static const char *login_user, *login_password;
+
+void fb_link_set_login(const char *user, const char *password) {
+    login_user = user;
+    login_password = password;
+}
+
+static bool copy_text(char *to, size_t to_size, const char *from) {
+    return from == NULL || (size_t)snprintf(to, to_size, "%s", from) < to_size;
+}
+
+bool fb_link_login(fb_address *to) {
+    if (to->user[0] != '\0' || to->password[0] != '\0') {
+        return true;
+    }
+    return copy_text(to->user, sizeof to->user, login_user) &&
+           copy_text(to->password, sizeof to->password, login_password);
+}
+
 int fb_link_open(const char *url, int64_t timeout_ms, fb_link **link, fb_error *error) {
     fb_address to;
     int result = fb_address_read(fb_str_of(url), &to, error);
+    if (result == FB_OK && !fb_link_login(&to)) {
+        result = fb_error_set(error, FB_EINVAL, "the user or the password is too long");
+    }
     return result < 0 ? result : fb_link_connect(&to, timeout_ms, link, error);
 }
 
 void fb_link_close(fb_link *link) {
     if (link == NULL) {
         return;
+    }
+    if (link->tls != NULL) {
+        tls_of_all->end(link->tls);
     }
     if (link->fd >= 0) {
         close(link->fd);
@@ -231,7 +301,7 @@ int fb_link_send(fb_link *link, fb_error *error) {
         return fb_error_set(error, FB_ENOMEM, "out of memory");
     }
     while (sent < link->out.len) {
-        ssize_t put = send(link->fd, link->out.ptr + sent, link->out.len - sent, MSG_NOSIGNAL);
+        ssize_t put = fb_link_send_some(link, link->out.ptr + sent, link->out.len - sent);
         if (put > 0) {
             sent += (size_t)put;
         } else if (errno == EAGAIN) {
@@ -252,11 +322,16 @@ static int read_more(fb_link *link, fb_error *error) {
     if (fb_buf_reserve(&link->in, READ_LEN) < 0) {
         return fb_error_set(error, FB_ENOMEM, "out of memory");
     }
-    int result = wait_for(link->fd, POLLIN, link->until_ns);
-    if (result < 0) {
-        return say_failure(link, result, error);
+    // With TLS the socket may have nothing more, and the session does.
+    char *into = link->in.ptr + link->in.len;
+    ssize_t got = link->tls != NULL ? fb_link_recv_some(link, into, READ_LEN) : -1;
+    if (link->tls == NULL || (got < 0 && errno == EAGAIN)) {
+        int result = wait_for(link->fd, POLLIN, link->until_ns);
+        if (result < 0) {
+            return say_failure(link, result, error);
+        }
+        got = fb_link_recv_some(link, into, READ_LEN);
     }
-    ssize_t got = recv(link->fd, link->in.ptr + link->in.len, READ_LEN, 0);
     if (got == 0) {
         return fb_error_set(error, FB_EIO, "%s closed the connection", link->name);
     }

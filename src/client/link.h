@@ -8,6 +8,8 @@
 
 #include <forebay/base.h>
 
+#include <sys/types.h>
+
 #include "client/address.h"
 #include "wire/resp.h"
 
@@ -16,6 +18,28 @@ extern "C" {
 #endif
 
 typedef struct fb_link fb_link;
+
+// TLS, by whoever has it: this library has none, but the program does (cli/tls.c).
+typedef struct fb_link_tls {
+    // Over a socket that does not block. FB_OK; FB_EIO, FB_EDENIED, FB_EINVAL, FB_ENOMEM with
+    // `error`.
+    int (*begin)(int fd, const fb_address *to, void **session, fb_error *error);
+    // As recv() and send() of such a socket. FB_OK of shake(): hands are shaken; FB_PENDING: wait
+    // for *events (of poll()) and come again.
+    int (*shake)(void *session, short *events, fb_error *error);
+    ssize_t (*recv)(void *session, char *into, size_t len);
+    ssize_t (*send)(void *session, const char *from, size_t len);
+    void (*end)(void *session);
+} fb_link_tls;
+
+// For all links from now on, before there are several threads.
+void fb_link_set_tls(const fb_link_tls *tls);
+
+// As whom fb_link_open() signs in where the address does not say: for a program's options. Both are
+// kept, not copied; NULL or "": none. As above, before there are several threads.
+void fb_link_set_login(const char *user, const char *password);
+// Puts that into an address without a login. false: it is too long.
+bool fb_link_login(fb_address *to);
 
 enum { FB_LINK_DEPTH_MAX = 8 };  // how deep replies may be nested
 
@@ -44,6 +68,11 @@ void fb_link_begin(fb_link *link, int64_t timeout_ms);
 FB_CHECK_RESULT int fb_link_put(fb_link *link, const fb_str *args, size_t arg_count);
 FB_CHECK_RESULT int fb_link_send(fb_link *link, fb_error *error);
 FB_CHECK_RESULT int fb_link_read(fb_link *link, const fb_resp_value **reply, fb_error *error);
+
+// As recv() and send() of its socket, which does not block, with TLS where there is TLS: for who
+// waits for many at once. Not between begin() and read().
+ssize_t fb_link_recv_some(fb_link *link, char *into, size_t len);
+ssize_t fb_link_send_some(fb_link *link, const char *from, size_t len);
 
 // Of the request since begin(): whether all of it went to the system, and whether anything came
 // back. What did not go out whole, the server cannot have done.

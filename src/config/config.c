@@ -36,8 +36,11 @@ int fb_config_new(fb_config **config) {
         return FB_ENOMEM;
     }
     int result = fb_value_defaults(fb_settings_table, &(*config)->settings);
+    if (result == FB_OK) {
+        result = fb_settings_add_builtins(*config);
+    }
     if (result != FB_OK) {
-        fb_mem_free(*config);
+        fb_config_free(*config);
         *config = NULL;
     }
     return result;
@@ -48,7 +51,7 @@ void fb_config_free(fb_config *config) {
         return;
     }
     fb_option_release(fb_settings_table, &config->settings);
-    fb_marks_release(&config->marks);
+    fb_option_marks_release(&config->marks);
     fb_mem_free(config);
 }
 
@@ -60,7 +63,7 @@ int fb_config_copy(const fb_config *config, fb_config **copy) {
     int result = fb_option_copy(fb_settings_table, sizeof(config->settings), &config->settings,
                                 &(*copy)->settings);
     if (result == FB_OK) {
-        result = fb_marks_copy(&config->marks, &(*copy)->marks);
+        result = fb_option_marks_copy(&config->marks, &(*copy)->marks);
     }
     if (result != FB_OK) {
         fb_config_free(*copy);
@@ -131,6 +134,9 @@ int fb_config_environment(fb_config *config, const char *const *environment, fb_
     fb_arena arena = {0};
 
     int result = begin(config, &arena, &reading);
+    if (result == FB_OK) {
+        result = fb_environment_read_usual(&reading, environment);
+    }
     for (; result == FB_OK && *environment != NULL; environment++) {
         result = fb_environment_read(&reading, fb_str_of(*environment));
     }
@@ -144,6 +150,19 @@ int fb_config_check(const fb_config *config, fb_error *error) {
 
 // ---- looking
 
+int fb_config_secret(const fb_config *config, fb_str path, const char **secret) {
+    const fb_option *row = NULL;
+    const void *holder = NULL;
+
+    int result = fb_tree_find(fb_settings_table, &config->settings, path, &row, &holder);
+    if (result != FB_OK || row->secret == FB_OPTION_OPEN || row->type != FB_OPTION_TEXT) {
+        return FB_MISS;
+    }
+    const char *text = *(char *const *)(const void *)((const char *)holder + row->offset);
+    *secret = text != NULL ? text : "";
+    return FB_OK;
+}
+
 int fb_config_get(const fb_config *config, fb_str path, char *text, size_t text_size) {
     const fb_option *row = NULL;
     const void *holder = NULL;
@@ -153,7 +172,7 @@ int fb_config_get(const fb_config *config, fb_str path, char *text, size_t text_
     if (result != FB_OK) {
         return result;
     }
-    result = fb_value_show(row, holder, &shown);
+    result = fb_value_show_open(row, holder, &shown);
     if (result == FB_MISS) {
         result = FB_OK;
     }
@@ -184,7 +203,7 @@ static int tell(void *arg, const fb_path *path, const fb_option *row, const void
     t->value.len = 0;
     int result = fb_buf_reserve(&t->value, 1);
     if (result == FB_OK) {
-        result = fb_value_show(row, holder, &t->value);
+        result = fb_value_show_open(row, holder, &t->value);
     }
     if (result < 0) {
         return result;

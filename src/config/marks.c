@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-void fb_marks_release(fb_marks *marks) {
+void fb_option_marks_release(fb_option_marks *marks) {
     size_t place = 0;
 
     for (void *mark = NULL; (mark = fb_map_next(&marks->by_path, &place)) != NULL;) {
@@ -23,11 +23,11 @@ void fb_marks_release(fb_marks *marks) {
         fb_mem_free(marks->files[i]);
     }
     fb_mem_free(marks->files);
-    *marks = (fb_marks){0};
+    *marks = (fb_option_marks){0};
 }
 
 // The one copy of a file's name. The newest is the likeliest.
-static int keep_file(fb_marks *marks, const char *file, const char **kept) {
+static int keep_file(fb_option_marks *marks, const char *file, const char **kept) {
     for (size_t i = marks->file_count; i > 0; i--) {
         if (strcmp(marks->files[i - 1], file) == 0) {
             *kept = marks->files[i - 1];
@@ -48,11 +48,11 @@ static int keep_file(fb_marks *marks, const char *file, const char **kept) {
     return FB_OK;
 }
 
-int fb_marks_put(fb_marks *marks, fb_str path, fb_mark mark) {
+int fb_option_marks_put(fb_option_marks *marks, fb_str path, fb_option_mark mark) {
     if (mark.file != NULL && keep_file(marks, mark.file, &mark.file) != FB_OK) {
         return FB_ENOMEM;
     }
-    fb_mark *kept = fb_map_get(&marks->by_path, path);
+    fb_option_mark *kept = fb_map_get(&marks->by_path, path);
     if (kept != NULL) {
         mark.path = kept->path;
         *kept = mark;
@@ -72,16 +72,16 @@ int fb_marks_put(fb_marks *marks, fb_str path, fb_mark mark) {
     return FB_OK;
 }
 
-const fb_mark *fb_marks_get(const fb_marks *marks, fb_str path) {
+const fb_option_mark *fb_option_marks_get(const fb_option_marks *marks, fb_str path) {
     return fb_map_get(&marks->by_path, path);
 }
 
-int fb_marks_copy(const fb_marks *from, fb_marks *to) {
+int fb_option_marks_copy(const fb_option_marks *from, fb_option_marks *to) {
     size_t place = 0;
 
-    for (const fb_mark *mark = NULL; (mark = fb_map_next(&from->by_path, &place)) != NULL;) {
-        if (fb_marks_put(to, mark->path, *mark) != FB_OK) {
-            fb_marks_release(to);
+    for (const fb_option_mark *mark = NULL; (mark = fb_map_next(&from->by_path, &place)) != NULL;) {
+        if (fb_option_marks_put(to, mark->path, *mark) != FB_OK) {
+            fb_option_marks_release(to);
             return FB_ENOMEM;
         }
     }

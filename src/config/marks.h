@@ -14,25 +14,25 @@
 extern "C" {
 #endif
 
-typedef struct fb_mark {
-    const char *file;  // of fb_marks.files; NULL: none
+typedef struct fb_option_mark {
+    const char *file;  // of fb_option_marks.files; NULL: none
     uint32_t line, column;
     fb_str path;
-} fb_mark;
+} fb_option_mark;
 
-typedef struct fb_marks {
+typedef struct fb_option_marks {
     fb_map by_path;
     char **files;
     size_t file_count;
-} fb_marks;
+} fb_option_marks;
 
-void fb_marks_release(fb_marks *marks);
+void fb_option_marks_release(fb_option_marks *marks);
 // Adds or moves the mark of `path`. FB_ENOMEM.
-FB_CHECK_RESULT int fb_marks_put(fb_marks *marks, fb_str path, fb_mark mark);
+FB_CHECK_RESULT int fb_option_marks_put(fb_option_marks *marks, fb_str path, fb_option_mark mark);
 // NULL: the option is at its default.
-const fb_mark *fb_marks_get(const fb_marks *marks, fb_str path);
+const fb_option_mark *fb_option_marks_get(const fb_option_marks *marks, fb_str path);
 // Makes *to, which is empty, a copy. FB_ENOMEM: it is still empty.
-FB_CHECK_RESULT int fb_marks_copy(const fb_marks *from, fb_marks *to);
+FB_CHECK_RESULT int fb_option_marks_copy(const fb_option_marks *from, fb_option_marks *to);
 
 #ifdef __cplusplus
 }

@@ -84,6 +84,10 @@ static int refuse_value(reader *r, const fb_option *row, const fb_node *node, in
     if (result == FB_ENOMEM) {
         return refuse_memory(r);
     }
+    if (row->secret != FB_OPTION_OPEN && node->kind == FB_NODE_SCALAR) {
+        return refuse(r, node, result == FB_ERANGE ? FB_ERANGE : FB_EINVAL, "expected %s",
+                      fb_value_expected(row, result, expected));
+    }
     return refuse(r, node, result == FB_ERANGE ? FB_ERANGE : FB_EINVAL, "expected %s, found %s",
                   fb_value_expected(row, result, expected), found(node, text, sizeof(text)));
 }
@@ -132,11 +136,13 @@ static int refuse_unknown(reader *r, const fb_option *table, const fb_node *key)
     if (nearest != NULL) {
         result = refuse(r, key, FB_EINVAL, "no such option; did you mean \"%s\"?", nearest);
     } else {
-        for (const fb_option *row = table; row->name != NULL && len < sizeof(names); row++) {
+        const fb_option *row = table;
+        for (; row->name != NULL && len + strlen(row->name) + 8 < sizeof(names); row++) {
             len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len > 0 ? ", " : "",
                                     row->name);
         }
-        result = refuse(r, key, FB_EINVAL, "no such option; there are %s", names);
+        result = refuse(r, key, FB_EINVAL, "no such option; there are %s%s", names,
+                        row->name != NULL ? " …" : "");
     }
     fb_path_pop(&r->path, before);
     return result;
@@ -146,12 +152,12 @@ static int refuse_unknown(reader *r, const fb_option *table, const fb_node *key)
 
 static int mark(reader *r, const fb_option *row, void *object, const fb_node *node) {
     uint32_t place[2] = {r->file != NULL ? node->line : 0, r->file != NULL ? node->column : 0};
-    fb_mark where = {.file = r->file, .line = place[0], .column = place[1]};
+    fb_option_mark where = {.file = r->file, .line = place[0], .column = place[1]};
 
     if (row != NULL && row->place_offset > 0) {
         memcpy((char *)object + row->place_offset, place, sizeof(place));
     }
-    if (fb_marks_put(&r->config->marks, fb_path_str(&r->path), where) != FB_OK) {
+    if (fb_option_marks_put(&r->config->marks, fb_path_str(&r->path), where) != FB_OK) {
         return refuse_memory(r);
     }
     return FB_OK;
@@ -275,6 +281,10 @@ static int read_element(reader *r, const fb_option *row, void *object, const fb_
     if (result != FB_OK || fb_yaml_is_nothing(item->value)) {
         return result;
     }
+    const char *moved = fb_settings_moved(fb_path_str(&r->path));
+    if (item->value->kind == FB_NODE_SCALAR && moved != NULL) {
+        return refuse(r, item->key, FB_EINVAL, "this option is %s now", moved);
+    }
     if (item->value->kind != FB_NODE_MAP) {
         char text[FB_VALUE_SHOWN_SIZE + 2];
         return refuse(r, item->value, FB_EINVAL, "expected a map of options, found %s",
@@ -312,8 +322,9 @@ static int read_option(reader *r, const fb_option *row, void *object, const fb_n
             if (fb_yaml_is_nothing(node)) {
                 return FB_OK;
             }
-            return node->kind == FB_NODE_MAP ? read_map(r, row->inner, object, node)
-                                             : refuse_value(r, row, node, FB_ETYPE);
+            return node->kind == FB_NODE_MAP
+                       ? read_map(r, row->inner, (char *)object + row->offset, node)
+                       : refuse_value(r, row, node, FB_ETYPE);
         case FB_OPTION_NAMED:
             return read_named(r, row, object, node);
         case FB_OPTION_FLAGS:

@@ -12,7 +12,7 @@ extern "C" {
 
 struct fb_config {
     fb_settings settings;
-    fb_marks marks;
+    fb_option_marks marks;
 };
 
 #ifdef __cplusplus

@@ -136,6 +136,8 @@ int fb_tree_find(const fb_option *table, const void *object, fb_str path, const 
             if (object == NULL) {
                 return FB_MISS;
             }
+        } else {
+            object = (const char *)object + (*row)->offset;
         }
         table = (*row)->inner;
     }
@@ -167,7 +169,7 @@ static int walk_table(walk *w, const fb_option *table, const void *object) {
     for (const fb_option *row = table; row->name != NULL && result == FB_OK; row++) {
         size_t before = fb_path_push(&w->path, fb_str_of(row->name));
         if (row->type == FB_OPTION_SECTION) {
-            result = walk_table(w, row->inner, object);
+            result = walk_table(w, row->inner, (const char *)object + row->offset);
         } else if (row->type == FB_OPTION_NAMED) {
             result = walk_named(w, row, object);
         } else {

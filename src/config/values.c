@@ -294,7 +294,7 @@ static int set_defaults(const fb_option *table, void *object) {
 
     for (const fb_option *row = table; row->name != NULL && result == FB_OK; row++) {
         if (row->type == FB_OPTION_SECTION) {
-            result = set_defaults(row->inner, object);
+            result = set_defaults(row->inner, (char *)object + row->offset);
         } else if (fb_value_is_single(row) && row->default_text != NULL) {
             result = fb_value_read(row, object, fb_str_of(row->default_text));
             FB_ASSERT(result == FB_OK || result == FB_ENOMEM);
@@ -390,10 +390,21 @@ static int show_text(const char *text, fb_buf *out) {
     return text != NULL ? fb_buf_append(out, fb_str_of(text)) : FB_MISS;
 }
 
+// A number without a default is 0 until it is set, which it cannot be set to.
+static bool is_unset(const fb_option *row, const void *member) {
+    bool optional = row->default_text == NULL && row->min > 0;
+
+    return optional && ((row->type == FB_OPTION_COUNT && *(const uint32_t *)member == 0) ||
+                        (row->type == FB_OPTION_DURATION && *(const int64_t *)member == 0));
+}
+
 int fb_value_show(const fb_option *row, const void *object, fb_buf *out) {
     const void *member = (const char *)object + row->offset;
     char text[64];
 
+    if (is_unset(row, member)) {
+        return FB_MISS;
+    }
     switch (row->type) {
         case FB_OPTION_TEXT:
         case FB_OPTION_PATH:

@@ -36,6 +36,8 @@ FB_CHECK_RESULT int fb_value_defaults(const fb_option *table, void *object);
 // Appends the value as reading takes it; lists in YAML's form, "[trim, \"a b\"]". FB_OK, FB_ENOMEM;
 // FB_MISS: not set. Not for SECTION and NAMED.
 FB_CHECK_RESULT int fb_value_show(const fb_option *row, const void *object, fb_buf *out);
+// The same as people may see it: secrets are "***", of an URL user and password.
+FB_CHECK_RESULT int fb_value_show_open(const fb_option *row, const void *object, fb_buf *out);
 // What is accepted, after "expected": "a duration such as 30s or 1h"; after FB_ERANGE its range.
 // Returns `text`, of FB_VALUE_EXPECTED_SIZE bytes.
 const char *fb_value_expected(const fb_option *row, int result, char *text);

@@ -111,6 +111,9 @@ int fb_configure_read(const fb_configure *how, fb_config **out, char *used, size
     if (result == FB_OK && how->keep_memory) {
         result = fb_config_set(config, FB_STR("region.keep"), FB_STR("true"), error);
     }
+    if (result == FB_OK && how->insecure) {
+        result = fb_config_set(config, FB_STR("listen.insecure"), FB_STR("true"), error);
+    }
     if (result < 0) {
         fb_config_free(config);
         return result;
@@ -120,33 +123,6 @@ int fb_configure_read(const fb_configure *how, fb_config **out, char *used, size
     }
     *out = config;
     return FB_OK;
-}
-
-// Which of the two is set to something in a list of "NAME=value"; NULL: none.
-static const char *find_redis(char *const *list) {
-    static const char *const names[] = {"REDIS_URL", "REDIS_HOST"};
-    for (size_t i = 0; i < 2; i++) {
-        size_t len = strlen(names[i]);
-        for (char *const *one = list; one != NULL && *one != NULL; one++) {
-            if (strncmp(*one, names[i], len) == 0 && (*one)[len] == '=' &&
-                (*one)[len + 1] != '\0') {
-                return names[i];
-            }
-        }
-    }
-    return NULL;
-}
-
-const char *fb_configure_redis(const fb_configure *how) {
-    const char *name = find_redis(environ);
-    char path[FB_CONFIGURE_PATH_SIZE];
-    char **list = NULL;
-    fb_error error;  // what is wrong with the file is told when it is applied
-    if (name == NULL && load_dotenv(choose_file(how), path, &list, &error) == FB_OK) {
-        name = find_redis(list);
-    }
-    fb_config_free_dotenv(list);
-    return name;
 }
 
 void fb_configure_show_error(const fb_error *error, char *text, size_t text_size) {

@@ -15,6 +15,7 @@ typedef struct fb_configure {
     const char *const *settings;  // "memory=64MiB" from the command line
     size_t setting_count;
     bool keep_memory;  // region.keep, whatever is set
+    bool insecure;     // listen.insecure, likewise
 } fb_configure;
 
 enum { FB_CONFIGURE_PATH_SIZE = 4096 };
@@ -23,9 +24,6 @@ enum { FB_CONFIGURE_PATH_SIZE = 4096 };
 // file was read, "" for none.
 FB_CHECK_RESULT int fb_configure_read(const fb_configure *how, fb_config **config, char *used,
                                       size_t used_size, fb_error *error);
-
-// The variable, of the environment or of .env, that names a Redis to be used; NULL: there is none.
-const char *fb_configure_redis(const fb_configure *how);
 
 // "catalogue.yaml:14:10: classes.package.ttl: …", as compilers say it.
 void fb_configure_show_error(const fb_error *error, char *text, size_t text_size);

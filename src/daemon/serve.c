@@ -1,4 +1,4 @@
-// Wiring. The main thread does nothing but wait for signals: everything else happens on the
+// Wiring. The main thread waits for signals and looks after the rest (watchman.h): all else happens on the
 // engine's loops, where the doors work.
 //
 // Stopping: the doors stop accepting and readyz says no; what is under way gets `drain` to end;
@@ -6,7 +6,7 @@
 
 #include "daemon/serve.h"
 
-#include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,21 +20,28 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "daemon/descriptors.h"
+#include "daemon/doors.h"
+#include "daemon/guard.h"
 #include "daemon/log_sink.h"
-#include "door/http.h"
-#include "door/resp.h"
+#include "daemon/machine.h"
+#include "daemon/watchman.h"
+#include "node/doors.h"
+#include "node/session_user.h"
+#include "node/slow.h"
 #include "os/clock.h"
-#include "os/group.h"
-#include "os/port_owner.h"
+#include "os/notify.h"
 
 typedef struct server {
     const fb_configure *how;
     char config_path[FB_CONFIGURE_PATH_SIZE];
     fb_config *config;
     fb_node node;
-    fb_resp_door *resp, *own;  // `own`: at listen.socket
-    fb_http *http;
-    char prefix[256], http_address[300];
+    fb_daemon_doors doors;
+    fb_watchman *watchman;
+    char prefix[256];
+    char cors[16384];
+    char connect_limit[65], auth_limit[65];
     pthread_mutex_t reload_lock;
 } server;
 
@@ -47,6 +54,13 @@ static int64_t wall_us(void) {
 static void option(const fb_config *config, const char *path, char *text, size_t text_size) {
     if (fb_config_get(config, fb_str_of(path), text, text_size) != FB_OK) {
         text[0] = '\0';
+    }
+}
+
+// "[a, b]" as the node has it: with spaces between.
+static void take_list(char *text) {
+    for (char *at = text; *at != '\0'; at++) {
+        *at = strchr("[],'\"", *at) != NULL ? ' ' : *at;
     }
 }
 
@@ -64,81 +78,17 @@ static void set_log(const fb_config *config) {
     fb_log_sink_set(fb_log_sink_level(level), fb_log_sink_format(format));
 }
 
+static void set_slow(fb_node *node, const fb_config *config) {
+    char text[64];
+    int64_t ns = 0;
+    option(config, "log.slow", text, sizeof text);
+    fb_slow_set(node, fb_units_duration(fb_str_of(text), &ns) == FB_OK ? ns : 0);
+}
+
 static void log_error(const char *event, const fb_error *error) {
     char text[1024];
     fb_configure_show_error(error, text, sizeof text);
     fb_log(FB_LOG_ERROR, event, "error=%s", fb_log_quote(fb_str_of(text), FB_LOG_TEXT_MAX).text);
-}
-
-// ---- doors
-
-// "127.0.0.1:6380" → 6380; 0 where there is none.
-static uint16_t port_of(const char *address) {
-    const char *colon = strrchr(address, ':');
-    return colon != NULL ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
-}
-
-static void log_address_error(const char *door, const char *address, const fb_error *error) {
-    char owner[128];
-    fb_port_owner(port_of(address), owner, sizeof owner);
-    if (owner[0] != '\0') {
-        fb_log(FB_LOG_ERROR, "address_taken",
-               "door=%s address=%s by=%s hint=\"choose another: --set listen.%s=127.0.0.1:PORT, or "
-               "FOREBAY_LISTEN_%s, or listen: in the configuration\"",
-               door, address, fb_log_quote(fb_str_of(owner), FB_LOG_TEXT_MAX).text, door,
-               strcmp(door, "resp") == 0 ? "RESP" : "HTTP");
-    } else {
-        fb_log(FB_LOG_ERROR, "cannot_listen", "door=%s address=%s error=%s", door, address,
-               fb_log_quote(fb_str_of(error->text), FB_LOG_TEXT_MAX).text);
-    }
-}
-
-static int open_own(server *self) {
-    char path[4096], group[256];
-    uint32_t number;
-    fb_error error;
-    int result = fb_config_get(self->config, FB_STR("listen.socket"), path, sizeof path);
-    option(self->config, "region.group", group, sizeof group);
-    if (result == FB_OK && path[0] == '\0') {
-        return FB_SERVE_OK;
-    }
-    if (result < 0) {
-        path[0] = '\0';  // one that does not fit here fits no socket
-        (void)fb_error_set(&error, result, "listen.socket: %s", fb_result_text(result));
-    } else {
-        result = fb_group_find(group, &number, &error);
-    }
-    if (result == FB_OK) {
-        result = fb_resp_open_own(&self->node, path, number, &self->own, &error);
-    }
-    if (result < 0) {
-        fb_log(FB_LOG_ERROR, "cannot_listen", "door=socket address=%s error=%s",
-               fb_log_quote(fb_str_of(path), FB_LOG_KEY_MAX).text,
-               fb_log_quote(fb_str_of(error.text), FB_LOG_TEXT_MAX).text);
-    }
-    return result < 0 ? FB_SERVE_ADDRESS : FB_SERVE_OK;
-}
-
-static int open_doors(server *self) {
-    char address[300];
-    fb_error error;
-    option(self->config, "listen.resp", address, sizeof address);
-    if (strcmp(address, "off") != 0) {
-        if (fb_resp_open(&self->node, fb_str_of(address), &self->resp, &error) < 0) {
-            log_address_error("resp", address, &error);
-            return FB_SERVE_ADDRESS;
-        }
-        self->node.resp_address = fb_resp_address(self->resp);
-    }
-    option(self->config, "listen.http", address, sizeof address);
-    if (strcmp(address, "off") != 0) {
-        if (fb_http_open(&self->node, address, &self->http, &error) < 0) {
-            log_address_error("http", address, &error);
-            return FB_SERVE_ADDRESS;
-        }
-        fb_http_address(self->http, self->http_address, sizeof self->http_address);
-    }
-    return open_own(self);
 }
 
 // ---- reload
@@ -150,22 +100,91 @@ static void note_change(void *arg, fb_str path, bool applied) {
            FB_STR_ARG(path));
 }
 
-static int reload(void *arg, fb_error *error) {
-    server *self = arg;
-    fb_config *config = NULL;
-    pthread_mutex_lock(&self->reload_lock);
-    int result = fb_configure_read(self->how, &config, NULL, 0, error);
+// Puts a configuration and its users (NULL: those that there are stay) in force; they are freed where
+// that fails.
+static int put_in_force(server *self, fb_config *config, fb_users *users, fb_error *error) {
+    int result = fb_daemon_doors_reload(&self->doors, config, error);
     if (result == FB_OK) {
         result = fb_reload(self->node.engine, config, note_change, NULL, error);
     }
     if (result < 0) {
-        log_error("reload_refused", error);
+        fb_users_free(users);
+        fb_config_free(config);
+        return result;
+    }
+    if (users != NULL) {
+        fb_users_put(&self->node, users);
+        fb_session_end_deleted(&self->node, NULL);
+    }
+    (void)fb_node_config_swap(&self->node, config);
+    fb_doors_read(&self->node, config);
+    fb_descriptors_raise(&self->node);
+    fb_config_free(self->config);
+    self->config = config;
+    set_log(config);
+    set_slow(&self->node, config);
+    return FB_OK;
+}
+
+// The users of a configuration, if they may be in force at the doors that are open.
+static int read_users(const server *self, const fb_config *config, fb_users **users,
+                      fb_error *error) {
+    int result = fb_guard_read(config, users, error);
+    if (result == FB_OK &&
+        (result = fb_daemon_doors_check(&self->doors, config, *users, error)) < 0) {
+        fb_users_free(*users);
+        *users = NULL;
+    }
+    return result;
+}
+
+// What clients change of the configuration is changed in a copy, which then is put in force as one
+// that was read is. (It does not outlast that: a reload begins with the files again.)
+static int configure(void *arg, const fb_param *changes, size_t count, size_t *wrong,
+                     fb_error *error) {
+    server *self = arg;
+    fb_config *config = NULL;
+    fb_users *users = NULL;
+    bool of_users = false;  // else what ACL SETUSER did stays
+    *wrong = count;
+    pthread_mutex_lock(&self->reload_lock);
+    int result = fb_config_copy(self->config, &config);
+    if (result < 0) {
+        result = fb_error_set(error, result, "out of memory");
+    }
+    for (size_t i = 0; i < count && result == FB_OK; i++) {
+        result = fb_config_set(config, changes[i].name, changes[i].value, error);
+        *wrong = result < 0 ? i : count;
+        of_users = of_users || fb_str_equal(changes[i].name, FB_STR("password")) ||
+                   fb_str_starts(changes[i].name, FB_STR("users."));
+    }
+    if (result == FB_OK && of_users) {
+        result = read_users(self, config, &users, error);
+    }
+    if (result < 0) {
         fb_config_free(config);
     } else {
-        (void)fb_node_config_swap(&self->node, config);
-        fb_config_free(self->config);
-        self->config = config;
-        set_log(config);
+        result = put_in_force(self, config, users, error);
+    }
+    pthread_mutex_unlock(&self->reload_lock);
+    return result;
+}
+
+static int reload(void *arg, fb_error *error) {
+    server *self = arg;
+    fb_config *config = NULL;
+    fb_users *users = NULL;
+    pthread_mutex_lock(&self->reload_lock);
+    int result = fb_configure_read(self->how, &config, NULL, 0, error);
+    if (result == FB_OK && (result = read_users(self, config, &users, error)) < 0) {
+        fb_config_free(config);
+    }
+    if (result == FB_OK) {
+        result = put_in_force(self, config, users, error);
+    }
+    if (result < 0) {
+        log_error("reload_refused", error);
+    } else {
         fb_log(FB_LOG_INFO, "reloaded", "file=%s",
                fb_log_quote(fb_str_of(self->config_path), FB_LOG_TEXT_MAX).text);
     }
@@ -183,14 +202,6 @@ static void block_signals(sigset_t *set) {
     pthread_sigmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);  // a file that may not be as large is an error, which has words
-}
-
-static int next_signal(const sigset_t *set) {
-    int number;
-    do {
-        number = sigwaitinfo(set, NULL);
-    } while (number < 0 && errno == EINTR);
-    return number;
 }
 
 // ---- starting and stopping
@@ -220,29 +231,44 @@ static int start(server *self) {
         log_error("configuration_refused", &error);
         return FB_SERVE_CONFIG;
     }
-    char connections[32];
-    option(self->config, "limits.connections", connections, sizeof connections);
+    fb_users *users = NULL;
+    if (fb_guard_read(self->config, &users, &error) < 0) {
+        log_error("configuration_refused", &error);
+        return FB_SERVE_CONFIG;
+    }
+    fb_users_put(&self->node, users);
     option(self->config, "http.prefix", self->prefix, sizeof self->prefix);
+    option(self->config, "http.cors", self->cors, sizeof self->cors);
+    take_list(self->cors);
+    option(self->config, "listen.connect_limit", self->connect_limit, sizeof self->connect_limit);
+    option(self->config, "listen.auth_limit", self->auth_limit, sizeof self->auth_limit);
+    fb_shared_info shared;
+    fb_shared_info_read(self->node.engine, &shared);
+    self->node.waits = shared.state != FB_SHARED_NONE;
     self->node.config = self->config;
     self->node.http_prefix = self->prefix;
+    self->node.http_cors = self->cors;
+    self->node.connect_limit = self->connect_limit;
+    self->node.auth_limit = self->auth_limit;
     self->node.resp_address = "";
-    self->node.http_address = self->http_address;
+    self->node.http_address = "";
     self->node.wall_us = wall_us;
+    self->node.now_ns = fb_clock_now_ns;
+    set_slow(&self->node, self->config);
+    self->node.examine = fb_machine_examine;
     self->node.reload = reload;
     self->node.reload_arg = self;
-    self->node.connections_max = (uint32_t)strtoul(connections, NULL, 10);
+    self->node.configure = configure;
+    fb_doors_read(&self->node, self->config);
+    fb_descriptors_raise(&self->node);
     self->node.process_id = (uint32_t)getpid();
     make_run_id(self->node.run_id);
-    return open_doors(self);
-}
-
-static void warn_of_redis(const fb_configure *how) {
-    const char *name = fb_configure_redis(how);
-    if (name != NULL) {
-        fb_log(FB_LOG_WARN, "redis_unused",
-               "variable=%s hint=\"this version has no shared tier: it works in memory alone\"",
-               name);
+    if (fb_watchman_new(&self->node, &self->watchman) < 0) {
+        (void)fb_error_set(&error, FB_ENOMEM, "out of memory");
+        log_error("cannot_start", &error);
+        return FB_SERVE_FAILED;
     }
+    return fb_daemon_doors_open(&self->doors, &self->node, self->config);
 }
 
 static bool is_busy(const server *self) {
@@ -255,68 +281,80 @@ static bool is_busy(const server *self) {
     return busy;
 }
 
-// Until nothing is under way, the time is over, or another signal comes.
-static void drain(server *self, const sigset_t *set) {
+// Until nothing is under way at the doors, the time is over, or another signal comes. What is left of the
+// time is the workers'.
+static int64_t drain(server *self, const sigset_t *set) {
     enum { TURN_MS = 10 };
     static const struct timespec TURN = {0, TURN_MS * 1000000};
-    int64_t until_ns = fb_clock_now_ns() + duration_ms(self->config, "drain") * 1000000;
-    while (fb_clock_now_ns() < until_ns) {
-        bool answered = self->resp == NULL || fb_resp_drain(self->resp, TURN_MS) == FB_OK;
-        answered = (self->own == NULL || fb_resp_drain(self->own, TURN_MS) == FB_OK) && answered;
-        answered = (self->http == NULL || fb_http_drain(self->http, TURN_MS) == FB_OK) && answered;
+    pthread_mutex_lock(&self->reload_lock);  // a client may change it until the doors are closed
+    int64_t drain_ms = duration_ms(self->config, "drain");
+    pthread_mutex_unlock(&self->reload_lock);
+    int64_t until_ns = fb_clock_now_ns() + drain_ms * 1000000;
+    int64_t now_ns;
+    while ((now_ns = fb_clock_now_ns()) < until_ns) {
+        bool answered = fb_daemon_doors_drain(&self->doors, TURN_MS);
         if (answered && !is_busy(self)) {
-            return;
+            return (until_ns - now_ns) / 1000000;
         }
         int number = sigtimedwait(set, NULL, &TURN);
         if (number == SIGTERM || number == SIGINT) {
-            return;
+            break;
         }
     }
+    return 0;
 }
 
 static void stop(server *self, const sigset_t *set) {
     atomic_store(&self->node.draining, true);
-    if (self->resp != NULL) {
-        fb_resp_stop_accepting(self->resp);
-    }
-    if (self->own != NULL) {
-        fb_resp_stop_accepting(self->own);
-    }
-    if (self->http != NULL) {
-        fb_http_stop(self->http);
-    }
-    if (set != NULL) {
-        drain(self, set);
-    }
-    fb_resp_close(self->own);
-    fb_resp_close(self->resp);
-    fb_http_close(self->http);
-    fb_close(self->node.engine, 0);
+    fb_daemon_doors_stop(&self->doors);
+    int64_t left_ms = set != NULL ? drain(self, set) : 0;
+    fb_daemon_doors_close(&self->doors);
+    fb_close(self->node.engine, left_ms);
+    fb_watchman_free(self->watchman);
+    fb_users_free(self->node.users);
     fb_config_free(self->config);
     pthread_mutex_destroy(&self->reload_lock);
+}
+
+// What clients who do not read let grow in our memory goes back to the system when they have gone:
+// blocks of this size and more are mappings of their own. Left alone, glibc raises that bound to the
+// largest block it has seen freed, up to 32 MiB, and keeps what is below: after a flood of slow
+// readers 500 MB were ours that nobody used; with this, 30.
+static void keep_little(void) {
+    enum { LARGE = 512 * 1024 };
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE);
+    (void)mallopt(M_TRIM_THRESHOLD, LARGE);
 }
 
 int fb_serve(const fb_configure *how) {
     server self = {.how = how, .reload_lock = PTHREAD_MUTEX_INITIALIZER};
     static const fb_hooks hooks = {.log = fb_log_sink};
     sigset_t set;
+    keep_little();
     fb_hooks_set(&hooks);
+    fb_notify_open();
     block_signals(&set);
-    warn_of_redis(how);
     int status = start(&self);
     if (status != FB_SERVE_OK) {
         stop(&self, NULL);
         return status;
     }
-    fb_log(FB_LOG_INFO, "ready", "version=%s resp=%s http=%s config=%s process=%u", fb_version(),
-           self.resp != NULL ? fb_resp_address(self.resp) : "off",
-           self.http != NULL ? self.http_address : "off",
-           fb_log_quote(fb_str_of(self.config_path), FB_LOG_TEXT_MAX).text, self.node.process_id);
-    int number;
-    while ((number = next_signal(&set)) == SIGHUP) {
-        fb_error error;
-        (void)!reload(&self, &error);  // it has been logged; the old configuration stays
+    if (self.doors.tls != NULL) {
+        fb_log(FB_LOG_INFO, "tls_ready", "resp_tls=%s http_tls=%s",
+               fb_daemon_doors_resp_tls(&self.doors), fb_daemon_doors_http_tls(&self.doors));
     }
+    fb_log(FB_LOG_INFO, "ready", "version=%s resp=%s http=%s config=%s process=%u", fb_version(),
+           fb_daemon_doors_resp(&self.doors), fb_daemon_doors_http(&self.doors),
+           fb_log_quote(fb_str_of(self.config_path), FB_LOG_TEXT_MAX).text, self.node.process_id);
+    fb_notify("READY=1\nSTATUS=serving");
+    int number;
+    while ((number = fb_watchman_wait(self.watchman, &set)) == SIGHUP) {
+        fb_error error;
+        fb_notify_reloading();
+        (void)!reload(&self, &error);  // it has been logged; the old configuration stays
+        fb_notify("READY=1");
+    }
+    fb_notify("STOPPING=1\nSTATUS=stopping");
     fb_log(FB_LOG_INFO, "stopping", "signal=%s", number == SIGINT ? "SIGINT" : "SIGTERM");
     stop(&self, &set);
     fb_log(FB_LOG_INFO, "stopped", "process=%u", (unsigned)getpid());

@@ -7,8 +7,8 @@
 // Buffers are borrowed: the bytes are read into the loop's own buffer, and replies are written into
 // the loop's own, which comes back when the socket took them all. Only the rest of a command, or
 // replies that the socket did not take, are the connection's own memory, freed when they are gone.
-// An idle connection is this struct, its session and the command reader's array: 950 bytes of
-// resident memory each, measured over 5,000 that had asked once, beside what the kernel keeps.
+// An idle connection is this struct, its session and the command reader's array
+// (docs/operations.md has the figures).
 //
 // Who does not read what he asked for: when more than out_soft bytes wait to be sent, no more
 // commands run until half of that is gone. What he says meanwhile is still read, up to in_soft
@@ -18,81 +18,47 @@
 // beyond that the peer is held back by his socket; who then takes nothing for `patience`, though we
 // do nothing else for him, is waiting for us to read. Nothing but an end can help him, so that is
 // what he gets, and the log says why. While all connections together hold more than held_max bytes,
-// the bounds are out_pressed and in_pressed. A reply that is larger than OUT_HARD ends the
-// connection.
+// the bounds are out_pressed and in_pressed. Who is owed more than listen.output_hard is closed.
 //
-// Who is told goodbye may still be sending: to close then would make his system throw away what he
-// has not read yet, the last reply, which says what was wrong. So only our side is closed, and what
-// he sends is thrown away until he closes his, or sends nothing for a moment.
+// Who waits for jobs (FB.RESERVE) may wait for hours: what he says meanwhile is read and kept, up
+// to in_pressed bytes, so that his end is noticed. Then he waits no longer, and no job is given to
+// him.
 //
 // The socket's event wants reading, writing, or both, and is only told where that changes: a
 // connection that keeps up never waits for writing. A turn that stops before all is fed (its share
 // is used up) asks for writing, which is true at once in the next round.
 
-#include "door/connection.h"
-
 #include <errno.h>
-#include <event2/event_struct.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "base/log.h"
-#include "base/mem.h"
 #include "base/str.h"
-#include "node/session.h"
-
-const fb_connection_bounds FB_CONNECTION_BOUNDS_DEFAULT = {
-    .out_soft = 16 * 1024 * 1024,
-    .in_soft = 256 * 1024 * 1024,
-    .out_pressed = FB_SESSION_PACE_LEN,
-    .in_pressed = 1024 * 1024,
-    .held_max = UINT64_C(512) << 20,
-    .patience = {60, 0},
-    .farewell = {1, 0},
-};
+#include "door/connection_inside.h"
 
 enum {
     ROUNDS_MAX = 4,                  // × FB_SESSION_PACE_LEN: replies of one turn
     SEND_LEN_MAX = 4 * 1024 * 1024,  // bytes of one turn
     SPARE_CAP_MAX = 1024 * 1024,
-    READ_LEN_MAX = 1024 * 1024,
-    FAREWELL_LEN_MAX = 64 * 1024 * 1024
-};
-#define OUT_HARD ((size_t)FB_SESSION_REPLY_LEN_MAX)
-
-struct fb_connection {
-    fb_list list;   // of all
-    fb_list ready;  // of those to be resumed
-    fb_lane_state *lane;
-    fb_session *session;
-    int fd;
-    short interest;               // what the event waits for
-    const struct timeval *limit;  // and how long; NULL: for ever
-    bool eof;                     // nothing more will come in
-    bool leaving;                 // our side is closed
-    bool full;                    // too much is unsent: no more commands run
-    size_t sent;     // bytes at the start of the session's out that the socket has taken
-    size_t counted;  // bytes this connection stands for in what all hold
-    size_t used;     // bytes at the start of `in` that are done with
-    size_t ignored;  // bytes that came while leaving
-    fb_buf in;       // what is left of a command, and what came behind it
-    struct event event;
+    READ_LEN_MAX = 1024 * 1024
 };
 
-static void drop(fb_connection *connection);
+// What all of them do at once, and what happens around the turns: connection_life.c.
+
+// ---- the socket, or TLS over it
+
+static ssize_t recv_some(const fb_connection *connection, char *into, size_t len) {
+    return connection->ssl == NULL ? recv(connection->fd, into, len, 0)
+                                   : fb_door_tls_recv(connection->ssl, into, len);
+}
+
+static ssize_t send_some(const fb_connection *connection, const char *from, size_t len) {
+    return connection->ssl == NULL ? send(connection->fd, from, len, MSG_NOSIGNAL)
+                                   : fb_door_tls_send(connection->ssl, from, len);
+}
 
 // ---- writing
 
-static size_t unsent(fb_connection *connection) {
-    return fb_session_out(connection->session)->len - connection->sent;
-}
-
-static size_t waiting(const fb_connection *connection) {
-    return connection->in.len - connection->used;
-}
-
-static void count_held(fb_connection *connection) {
+void fb_connection_count_held(fb_connection *connection) {
     size_t now = unsent(connection) + waiting(connection);
     if (now != connection->counted) {
         atomic_fetch_add_explicit(connection->lane->held_bytes, now - connection->counted,
@@ -124,7 +90,7 @@ static void lend_out(fb_connection *connection) {
     }
 }
 
-static void take_back_out(fb_connection *connection) {
+void fb_connection_take_back(fb_connection *connection) {
     fb_buf *out = fb_session_out(connection->session);
     if (out->len > 0 || out->cap == 0) {
         return;
@@ -151,8 +117,8 @@ static bool flush(fb_connection *connection) {
     fb_buf *out = fb_session_out(connection->session);
     size_t before = connection->sent;
     while (connection->sent < out->len && connection->sent - before < SEND_LEN_MAX) {
-        ssize_t count = send(connection->fd, out->ptr + connection->sent,
-                             out->len - connection->sent, MSG_NOSIGNAL);
+        ssize_t count =
+            send_some(connection, out->ptr + connection->sent, out->len - connection->sent);
         if (count > 0) {
             connection->sent += (size_t)count;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -164,6 +130,7 @@ static bool flush(fb_connection *connection) {
     if (connection->sent > before) {
         atomic_fetch_add_explicit(&connection->lane->node->bytes_out, connection->sent - before,
                                   memory_order_relaxed);
+        connection->taken += connection->sent - before;
         cut(out, &connection->sent);
     }
     return true;
@@ -174,7 +141,7 @@ static bool flush(fb_connection *connection) {
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
 // Each event begins the limit anew.
-static int want(fb_connection *connection, short interest, const struct timeval *limit) {
+int fb_connection_want(fb_connection *connection, short interest, const struct timeval *limit) {
     if (interest == connection->interest && limit == connection->limit) {
         return FB_OK;
     }
@@ -193,18 +160,23 @@ static int want(fb_connection *connection, short interest, const struct timeval 
 }
 
 // Nothing more will be read: the peer said so, or we are to stop and nothing has arrived.
-static bool last_read(const fb_connection *connection) {
+bool fb_connection_last_read(const fb_connection *connection) {
     char byte;
     if (connection->eof || !connection->lane->draining) {
         return connection->eof;
     }
-    return waiting(connection) == 0 && recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
+    return waiting(connection) == 0 &&
+           recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
 // Whether more input has a place: commands run, or it can be kept until they do.
 static bool may_read(const fb_connection *connection, int result) {
-    if (connection->eof || result == FB_ECLOSED || result == FB_PENDING) {
+    if (connection->eof || result == FB_ECLOSED) {
         return false;
+    }
+    if (result == FB_PENDING) {
+        return fb_session_is_blocked(connection->session) &&
+               waiting(connection) < connection->lane->bounds->in_pressed;
     }
     if (result == FB_OK && !connection->full) {
         return true;
@@ -213,51 +185,34 @@ static bool may_read(const fb_connection *connection, int result) {
     return waiting(connection) < (pressed(connection) ? bounds->in_pressed : bounds->in_soft);
 }
 
-static void say_goodbye(fb_connection *connection) {
-    connection->leaving = true;
-    fb_list_remove(&connection->ready);
-    fb_buf_release(&connection->in);
-    connection->used = 0;
-    count_held(connection);
-    take_back_out(connection);
-    if (connection->eof || shutdown(connection->fd, SHUT_WR) != 0 ||
-        want(connection, EV_READ, &connection->lane->bounds->farewell) < 0) {
-        drop(connection);
-    }
-}
-
-static void ignore_input(fb_connection *connection) {
-    ssize_t count = recv(connection->fd, connection->lane->input, FB_CONNECTION_READ_LEN, 0);
-    connection->ignored += count > 0 ? (size_t)count : 0;
-    bool later = count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
-    if ((count <= 0 && !later) || connection->ignored > FAREWELL_LEN_MAX) {
-        drop(connection);
-    }
-}
-
 // After a turn whose last feed gave `result`; FB_REFUSED also where none was made.
 static void settle(fb_connection *connection, int result) {
-    count_held(connection);
+    fb_connection_count_held(connection);
     size_t left = unsent(connection);
     bool over = result == FB_ECLOSED;
     bool waits = result == FB_PENDING || fb_session_waits(connection->session);
     bool idle = result == FB_OK && !waits && left == 0;
     if (over && left == 0) {
-        say_goodbye(connection);
+        fb_connection_say_goodbye(connection);
         return;
     }
-    if ((idle && last_read(connection)) || left > OUT_HARD) {
-        drop(connection);
+    if (idle && fb_connection_last_read(connection)) {
+        fb_connection_drop(connection);
+        return;
+    }
+    if (left > 0 && left > fb_connection_output_max(connection)) {
+        fb_connection_close_for_output(connection, fb_connection_output_max(connection));
         return;
     }
     (void)is_full(connection);
     bool reading = may_read(connection, result);
     bool writing = left > 0 || result == FB_REFUSED;
     bool stuck = writing && !reading && result != FB_PENDING;
-    take_back_out(connection);
+    fb_connection_take_back(connection);
     short interest = (short)((reading ? EV_READ : 0) | (writing ? EV_WRITE : 0));
-    if (want(connection, interest, stuck ? &connection->lane->bounds->patience : NULL) < 0) {
-        drop(connection);
+    const struct timeval *limit = stuck ? &connection->lane->bounds->patience : NULL;
+    if (fb_connection_want(connection, interest, limit) < 0) {
+        fb_connection_drop(connection);
     }
 }
 
@@ -298,7 +253,7 @@ static void take_turn(fb_connection *connection, fb_str input) {
         there = flush(connection);
     }
     if (!there || keep_rest(connection, input, used) < 0) {
-        drop(connection);
+        fb_connection_drop(connection);
         return;
     }
     settle(connection, result);
@@ -319,12 +274,12 @@ static char *room(fb_connection *connection, size_t *len) {
     return fb_buf_reserve(in, *len) == FB_OK ? in->ptr + in->len : NULL;
 }
 
-static void take_input(fb_connection *connection) {
+void fb_connection_take_input(fb_connection *connection) {
     size_t len = 0;
     char *into = room(connection, &len);
-    ssize_t count = into != NULL ? recv(connection->fd, into, len, 0) : -1;
+    ssize_t count = into != NULL ? recv_some(connection, into, len) : -1;
     if (into == NULL) {
-        drop(connection);
+        fb_connection_drop(connection);
     } else if (count > 0) {
         atomic_fetch_add_explicit(&connection->lane->node->bytes_in, (uint64_t)count,
                                   memory_order_relaxed);
@@ -336,44 +291,40 @@ static void take_input(fb_connection *connection) {
         take_turn(connection, input);
     } else if (count == 0) {
         connection->eof = true;
+        fb_session_unblock(connection->session);
         take_turn(connection, kept(connection));
     } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-        drop(connection);
+        fb_connection_drop(connection);
     }
 }
 
 // Goes on with what is kept.
 static void go_on(fb_connection *connection) {
-    if (flush(connection)) {
+    if (flush(connection) && !fb_session_is_killed(connection->session)) {
         take_turn(connection, kept(connection));
     } else {
-        drop(connection);
+        fb_connection_drop(connection);
     }
-}
-
-static void lose_patience(fb_connection *connection) {
-    fb_log(FB_LOG_WARN, "connection_stuck",
-           "peer=%s unsent_bytes=%zu waiting_bytes=%zu hint=\"it takes none of its replies\"",
-           fb_log_quote(fb_str_of(fb_session_peer(connection->session)), FB_LOG_KEY_MAX).text,
-           unsent(connection), waiting(connection));
-    drop(connection);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg) {
     (void)fd;
     fb_connection *connection = arg;
+    connection->turns++;
     // One or the other a turn: input is read when there is nothing to be written, which comes
     // round.
     if (connection->leaving && (what & EV_TIMEOUT) == 0) {
-        ignore_input(connection);
+        fb_connection_ignore_input(connection);
     } else if (connection->leaving) {
-        drop(connection);
+        fb_connection_drop(connection);
+    } else if (connection->shaking) {
+        fb_connection_shake(connection);
     } else if ((what & EV_TIMEOUT) != 0) {
-        lose_patience(connection);
+        fb_connection_lose_patience(connection);
     } else if ((what & EV_WRITE) != 0) {
         go_on(connection);
     } else {
-        take_input(connection);
+        fb_connection_take_input(connection);
     }
 }
 
@@ -381,7 +332,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg) {
 
 // The session's loop is ours, but we may be deep in the engine: go on when the loop comes round,
 // which also lets answers that come together leave together.
-static void wake(void *arg) {
+void fb_connection_wake(void *arg) {
     fb_connection *connection = arg;
     if (fb_list_empty(&connection->ready)) {
         fb_list_insert(&connection->lane->ready, &connection->ready);
@@ -401,67 +352,5 @@ void fb_connection_resume_all(fb_lane_state *lane) {
         fb_connection *connection = FB_LIST_OF(now.next, fb_connection, ready);
         fb_list_remove(&connection->ready);
         go_on(connection);
-    }
-}
-
-// ---- its life
-
-static void drop(fb_connection *connection) {
-    fb_lane_state *lane = connection->lane;
-    if (connection->interest != 0) {
-        (void)event_del(&connection->event);
-    }
-    if (connection->session != NULL) {
-        atomic_fetch_sub_explicit(lane->held_bytes, connection->counted, memory_order_relaxed);
-        fb_session_free(connection->session);
-    }
-    (void)close(connection->fd);
-    fb_list_remove(&connection->list);
-    fb_list_remove(&connection->ready);
-    fb_buf_release(&connection->in);
-    fb_mem_free(connection);
-    lane->gone(lane->gone_arg);
-}
-
-int fb_connection_new(fb_lane_state *lane, int fd, fb_str peer) {
-    fb_connection *connection = fb_mem_zero(1, sizeof *connection);
-    if (connection == NULL) {
-        (void)close(fd);
-        lane->gone(lane->gone_arg);
-        return FB_ENOMEM;
-    }
-    connection->lane = lane;
-    connection->fd = fd;
-    fb_list_init(&connection->ready);
-    fb_list_insert(&lane->connections, &connection->list);
-    int result = fb_session_new(lane->node, peer, wake, connection, &connection->session);
-    if (result == FB_OK) {
-        result = want(connection, EV_READ, NULL);
-    }
-    if (result < 0) {
-        drop(connection);
-    }
-    return result;
-}
-
-void fb_connection_drain_all(fb_lane_state *lane) {
-    lane->draining = true;
-    FB_LIST_EACH_SAFE(node, after, &lane->connections) {
-        fb_connection *connection = FB_LIST_OF(node, fb_connection, list);
-        bool busy = unsent(connection) > 0 || fb_session_waits(connection->session);
-        if (busy || connection->leaving || (connection->interest & EV_READ) == 0) {
-            continue;  // settle() sees to it later
-        }
-        if (last_read(connection)) {
-            drop(connection);
-        } else {
-            take_input(connection);
-        }
-    }
-}
-
-void fb_connection_close_all(fb_lane_state *lane) {
-    while (!fb_list_empty(&lane->connections)) {
-        drop(FB_LIST_OF(lane->connections.next, fb_connection, list));
     }
 }

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "door/tls.h"
 #include "node/node.h"
 
 #ifdef __cplusplus
@@ -28,6 +29,10 @@ typedef struct fb_connection_bounds {
     uint64_t held_max;
     struct timeval patience;  // with who is held back and takes nothing
     struct timeval farewell;  // for what somebody still sends when he has been told it is over
+    struct timeval tick;      // between two looks at all of them: fb_connection_watch_all()
+    uint32_t shake_ticks;     // a TLS handshake may take so long
+    uint32_t slow_ticks;      // who has something to take must take slow_len of it in so long
+    size_t slow_len;
 } fb_connection_bounds;
 
 extern const fb_connection_bounds FB_CONNECTION_BOUNDS_DEFAULT;
@@ -36,6 +41,7 @@ extern const fb_connection_bounds FB_CONNECTION_BOUNDS_DEFAULT;
 typedef struct fb_lane_state {
     fb_node *node;
     struct event_base *base;
+    fb_door_tls *tls;  // NULL: they speak RESP without it
     const fb_connection_bounds *bounds;
     fb_list connections;
     fb_list ready;                 // those whose replies have come, until `resume` runs
@@ -52,6 +58,8 @@ typedef struct fb_lane_state {
 // Takes `fd` over, also when it fails (then it is closed). `peer` is for CLIENT LIST.
 FB_CHECK_RESULT int fb_connection_new(fb_lane_state *lane, int fd, fb_str peer);
 void fb_connection_resume_all(fb_lane_state *lane);
+// A tick has passed: closes those whose time is over, who are idle, slow, or hold too much.
+void fb_connection_watch_all(fb_lane_state *lane);
 // Answers what has arrived, and closes those with nothing left to answer, from now on.
 void fb_connection_drain_all(fb_lane_state *lane);
 void fb_connection_close_all(fb_lane_state *lane);

@@ -1,7 +1,8 @@
 // The HTTP door: a listener and a server on every loop, and the life of the whole.
 //
-// Each loop accepts for itself from its own socket on the shared port. A Unix socket cannot be
-// shared that way: all loops wait at the same one, and whoever comes first accepts.
+// Each loop accepts for itself from its own socket on the shared port. A Unix socket, and one that
+// somebody opened for us, cannot be shared that way: all loops wait at the same one, and whoever
+// comes first accepts.
 //
 // Everything of a lane is touched on its loop alone. The caller's thread gets there by posts, and
 // waits until each loop has done its part.
@@ -25,7 +26,7 @@ typedef struct part {
     fb_http *http;
     fb_http_lane lane;
     uint32_t index;
-    int fd;
+    int fds[FB_HTTP_LISTENERS_MAX];
     int result;
 } part;
 
@@ -75,7 +76,7 @@ static void on_all_loops(fb_http *http, void (*work)(part *one)) {
 
 static void open_part(part *one) {
     struct event_base *base = fb_loop_base(one->http->common.node->engine, one->index);
-    one->result = fb_http_lane_open(&one->lane, &one->http->common, base, one->fd);
+    one->result = fb_http_lane_open(&one->lane, &one->http->common, base, one->fds);
 }
 
 static void stop_part(part *one) {
@@ -92,22 +93,6 @@ static void close_part(part *one) {
 
 // ---- opening
 
-static int64_t or_default(int64_t given, int64_t normal) {
-    return given > 0 ? given : normal;
-}
-
-static fb_http_limits complete(const fb_http_limits *given) {
-    fb_http_limits none = {0};
-    const fb_http_limits *from = given != NULL ? given : &none;
-    return (fb_http_limits){
-        .idle_ms = or_default(from->idle_ms, 60000),
-        .slow_ms = or_default(from->slow_ms, 10000),
-        .header_len_max = (size_t)or_default((int64_t)from->header_len_max, 64 << 10),
-        .body_len_max = (size_t)or_default((int64_t)from->body_len_max, 64 << 20),
-        .bodies_len_max = (size_t)or_default((int64_t)from->bodies_len_max, 256 << 20),
-    };
-}
-
 static void wake(void *arg) {
     fb_http *http = arg;
     pthread_mutex_lock(&http->lock);
@@ -121,7 +106,10 @@ static fb_http *new_door(fb_node *node, const fb_http_limits *limits) {
         return NULL;
     }
     http->common.node = node;
-    http->common.limits = complete(limits);
+    fb_http_feed_init(&http->common.feed, node);
+    if (limits != NULL) {
+        http->common.limits = *limits;
+    }
     http->part_count = fb_loop_count(node->engine);
     http->parts = fb_mem_zero(http->part_count, sizeof *http->parts);
     if (http->parts == NULL) {
@@ -131,7 +119,9 @@ static fb_http *new_door(fb_node *node, const fb_http_limits *limits) {
     for (uint32_t i = 0; i < http->part_count; i++) {
         http->parts[i].http = http;
         http->parts[i].index = i;
-        http->parts[i].fd = -1;
+        for (size_t j = 0; j < FB_HTTP_LISTENERS_MAX; j++) {
+            http->parts[i].fds[j] = -1;
+        }
     }
     http->common.empty = wake;
     http->common.empty_arg = http;
@@ -145,10 +135,34 @@ static fb_http *new_door(fb_node *node, const fb_http_limits *limits) {
 }
 
 static void free_door(fb_http *http) {
+    fb_http_feed_release(&http->common.feed);
     pthread_cond_destroy(&http->change);
     pthread_mutex_destroy(&http->lock);
     fb_mem_free(http->parts);
     fb_mem_free(http);
+}
+
+// One socket for all loops. Without one of its own a loop serves nobody, and the others do.
+static void share(fb_http *http, size_t place, int fd) {
+    http->parts[0].fds[place] = fd;
+    for (uint32_t i = 1; i < http->part_count; i++) {
+        http->parts[i].fds[place] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    }
+}
+
+static int take_sockets(fb_http *http, const fb_http_options *options, fb_error *error) {
+    int result = options->fd_count <= FB_HTTP_LISTENERS_MAX
+                     ? fb_listen_take(options->fds, options->fd_count, &http->listen, error)
+                     : fb_error_set(error, FB_EINVAL, "%zu sockets for one door: at most %d",
+                                    options->fd_count, FB_HTTP_LISTENERS_MAX);
+    if (result < 0) {
+        fb_listen_close(options->fds, options->fd_count);
+        return result;
+    }
+    for (size_t i = 0; i < options->fd_count; i++) {
+        share(http, i, options->fds[i]);
+    }
+    return FB_OK;
 }
 
 static int open_sockets(fb_http *http, const char *address, fb_error *error) {
@@ -157,10 +171,11 @@ static int open_sockets(fb_http *http, const char *address, fb_error *error) {
         return fb_error_set(error, FB_ENOMEM, "out of memory");
     }
     int result = fb_listen_open(fb_str_of(address), http->part_count, fds, &http->listen, error);
-    for (uint32_t i = 0; i < http->part_count && result == FB_OK; i++) {
-        // Without a socket of its own a loop serves nobody, and the others do.
-        bool shared = http->listen.local && i > 0;
-        http->parts[i].fd = shared ? fcntl(fds[0], F_DUPFD_CLOEXEC, 0) : fds[i];
+    if (result == FB_OK && http->listen.local) {
+        share(http, 0, fds[0]);
+    }
+    for (uint32_t i = 0; i < http->part_count && result == FB_OK && !http->listen.local; i++) {
+        http->parts[i].fds[0] = fds[i];
     }
     fb_mem_free(fds);
     return result;
@@ -172,11 +187,20 @@ int fb_http_open(fb_node *node, const char *address, fb_http **out, fb_error *er
 
 int fb_http_open_with(fb_node *node, const char *address, const fb_http_limits *limits,
                       fb_http **out, fb_error *error) {
-    fb_http *http = new_door(node, limits);
+    fb_http_options options = {.address = address, .limits = limits};
+    return fb_http_open_as(node, &options, out, error);
+}
+
+int fb_http_open_as(fb_node *node, const fb_http_options *options, fb_http **out,
+                    fb_error *error) {
+    fb_http *http = new_door(node, options->limits);
     if (http == NULL) {
+        fb_listen_close(options->fds, options->fd_count);
         return fb_error_set(error, FB_ENOMEM, "out of memory");
     }
-    int result = open_sockets(http, address, error);
+    http->common.tls = options->tls;
+    int result = options->fd_count > 0 ? take_sockets(http, options, error)
+                                       : open_sockets(http, options->address, error);
     if (result < 0) {
         free_door(http);
         return result;

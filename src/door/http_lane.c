@@ -14,10 +14,13 @@
 //
 // IDLE may last idle_ms. READING and WRITING may last slow_ms and a second more for each 32 KiB
 // that got through: so neither a byte now and then nor a slow line with a large body is mistaken
-// for the other. HANDLING lasts as long as the node takes; reading rests meanwhile.
+// for the other. HANDLING lasts as long as the node takes; reading rests meanwhile. A response that goes
+// on is HANDLING too, until its end: http_stream.c sees to who does not read it.
 //
 // The server frees a connection when it breaks, and the request with it, unless the request is
-// being handled: then it hands the request over, to be freed by us (on_close).
+// being handled: then it hands the request over, to be freed by us (on_close). But behind a body it
+// does not read while a request is handled, and would not know. Where an answer may be long in coming
+// (watch) we look ourselves, without taking what we see, until something else than an end is there.
 //
 // What the server says by itself to malformed requests is HTML. It is exchanged for a problem
 // document before it leaves (replace_page). Anything that frees or rewrites waits until the
@@ -28,16 +31,14 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,14 +47,20 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "door/http_read.h"
+#include "door/notice.h"
+#include "node/admit.h"
 #include "node/http.h"
+#include "node/slow.h"
 
 enum {
-    REST_MS = 100,
     SWEEP_MS_MIN = 10,
     SWEEP_MS_MAX = 1000,
     SECOND_LEN = 32 * 1024,     // what adds a second
-    AHEAD_LEN_MAX = 256 * 1024  // read behind a request that is not answered yet
+    AHEAD_LEN_MAX = 256 * 1024,  // read behind a request that is not answered yet
+    EVERY_METHOD = EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+                   EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT |
+                   EVHTTP_REQ_PATCH
 };
 
 typedef enum phase { IDLE, READING, HANDLING, WRITING } phase;
@@ -65,6 +72,7 @@ typedef struct client {
     fb_list todo;
     fb_http_lane *lane;
     struct bufferevent *stream;
+    struct ssl_st *ssl;  // the stream's; NULL: plain
     struct evhttp_connection *connection;  // NULL until adopted, and the key in the map
     struct evbuffer_cb_entry *on_input, *on_output;
     waiting *request;  // the one that is being handled
@@ -72,8 +80,10 @@ typedef struct client {
     int64_t since_ns;
     uint64_t moved_len;       // in this phase
     uint64_t unanswered_len;  // what it stands for in the sum
-    bool overfull;            // holds too much
+    bool overfull;            // all hold too much together
+    bool endless;             // this one sends too much
     bool page;                // the server said something by itself
+    bool late;                // its time is over
 } client;
 
 // A request that is being handled; it outlives its client when that breaks.
@@ -82,12 +92,35 @@ struct waiting {
     struct evhttp_request *request;
     bool head;
     bool last;  // the connection ends with this response
+    void (*gone)(void *arg);  // to be told of its client's end, once; or NULL
+    void *gone_arg;
+    struct event *look;  // for that end
+    fb_http_stream *stream;  // of a response that goes on
+    fb_node *node;
+    fb_slow_watch slow;
 };
 
 static int64_t clock_ns(void) {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static uint64_t figure(uint64_t given, const _Atomic uint64_t *said, uint64_t normal) {
+    uint64_t configured = atomic_load_explicit(said, memory_order_relaxed);
+    return given > 0 ? given : configured > 0 ? configured : normal;
+}
+
+static fb_http_limits limits_of(const fb_http_common *common) {
+    const fb_http_limits *given = &common->limits;
+    const fb_doors *doors = &common->node->doors;
+    return (fb_http_limits){
+        .idle_ms = (int64_t)figure((uint64_t)given->idle_ms, &doors->http_idle_ms, 60000),
+        .slow_ms = (int64_t)figure((uint64_t)given->slow_ms, &doors->http_timeout_ms, 10000),
+        .header_len_max = figure(given->header_len_max, &doors->http_header_max, 64 << 10),
+        .body_len_max = figure(given->body_len_max, &doors->http_body_max, 64 << 20),
+        .bodies_len_max = figure(given->bodies_len_max, &doors->http_bodies_max, 256 << 20),
+    };
 }
 
 static void count_unanswered(client *one, uint64_t len) {
@@ -127,10 +160,10 @@ static void note_input(struct evbuffer *buffer, const struct evbuffer_cb_info *i
     }
     count_unanswered(one, one->unanswered_len + info->n_added);
     uint64_t all = atomic_load_explicit(&common->unanswered_len, memory_order_relaxed);
-    bool endless = one->moved_len / 2 > common->limits.header_len_max + common->limits.body_len_max;
-    bool large = one->unanswered_len > common->limits.header_len_max;
-    if (endless || (large && all > common->limits.bodies_len_max && one->phase == READING)) {
-        one->overfull = true;
+    fb_http_limits limits = limits_of(common);
+    one->endless = one->moved_len / 2 > limits.header_len_max + limits.body_len_max;
+    one->overfull = one->unanswered_len > limits.header_len_max && all > limits.bodies_len_max;
+    if (one->phase == READING && (one->endless || one->overfull)) {
         give_chore(one);
     }
 }
@@ -150,22 +183,63 @@ static void note_output(struct evbuffer *buffer, const struct evbuffer_cb_info *
 
 // ---- ends
 
-// Says why, as far as the socket takes it at once, and closes.
-static void cut(client *one, int status, const char *why) {
+static void stop_looking(waiting *one) {
+    if (one->look != NULL) {
+        event_free(one->look);
+        one->look = NULL;
+    }
+}
+
+// It may answer the request meanwhile, which frees it.
+static void tell_gone(waiting *one) {
+    void (*gone)(void *arg) = one->gone;
+    stop_looking(one);
+    one->gone = NULL;
+    if (gone != NULL) {
+        gone(one->gone_arg);
+    }
+}
+
+// As much as the socket takes.
+static void send_at_once(client *to, fb_str bytes) {
+    if (to->ssl == NULL) {
+        (void)!send(bufferevent_getfd(to->stream), bytes.ptr, bytes.len,
+                    MSG_NOSIGNAL | MSG_DONTWAIT);
+        return;
+    }
+    ssize_t sent = 1;
+    while (fb_door_tls_is_shaken(to->ssl) && bytes.len > 0 && sent > 0) {
+        sent = fb_door_tls_send(to->ssl, bytes.ptr, bytes.len);
+        size_t done = sent > 0 ? (size_t)sent : 0;
+        bytes = fb_str_make(bytes.ptr + done, bytes.len - done);
+    }
+}
+
+// Says why, and after how many seconds to come again (0: nothing of that), as far as the socket
+// takes it at once, and closes.
+static void cut_until(client *one, int status, const char *why, int64_t retry_s) {
     fb_http_response response = {0};
     fb_buf out = {0};
+    char retry[48] = "";
+    if (retry_s > 0) {
+        (void)snprintf(retry, sizeof retry, "Retry-After: %lld\r\n", (long long)retry_s);
+    }
     fb_http_problem(&response, status, "%s", why);
     int result =
         fb_buf_printf(&out,
-                      "HTTP/1.1 %d %s\r\nServer: forebay\r\nConnection: close\r\n"
+                      "HTTP/1.1 %d %s\r\nServer: forebay\r\nConnection: close\r\n%s"
                       "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n",
-                      status, fb_http_status_text(status), response.body.len);
+                      status, fb_http_status_text(status), retry, response.body.len);
     if (result == FB_OK && fb_buf_append(&out, fb_buf_str(&response.body)) == FB_OK) {
-        (void)!send(bufferevent_getfd(one->stream), out.ptr, out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        send_at_once(one, fb_buf_str(&out));
     }
     fb_buf_release(&out);
     fb_http_response_release(&response);
     evhttp_connection_free(one->connection);
+}
+
+static void cut(client *one, int status, const char *why) {
+    cut_until(one, status, why, 0);
 }
 
 static void forget(client *one) {
@@ -175,11 +249,34 @@ static void forget(client *one) {
     fb_mem_free(one);
 }
 
+// TLS's part of an end: a goodbye, or what the handshake failed of.
+static void end_tls(client *one) {
+    static fb_door_notice notice;
+    fb_http_lane *lane = one->lane;
+    uint64_t more;
+    if (one->ssl == NULL || fb_door_tls_is_shaken(one->ssl) || lane->draining) {
+        if (one->ssl != NULL) {
+            fb_door_tls_goodbye(one->ssl);
+        }
+        return;
+    }
+    atomic_fetch_add_explicit(&lane->common->node->tls_failed, 1, memory_order_relaxed);
+    if (fb_door_notice_due(&notice, &more)) {
+        unsigned long code = bufferevent_get_openssl_error(one->stream);
+        const char *why = code != 0    ? fb_door_tls_words(code)
+                          : one->late  ? "it took too long"
+                                       : "the client hung up";
+        fb_log(FB_LOG_WARN, "tls_handshake_failed", "door=http reason=%s more=%llu",
+               fb_log_quote(fb_str_of(why), FB_LOG_KEY_MAX).text, (unsigned long long)more);
+    }
+}
+
 // The server is about to free the connection.
 static void on_close(struct evhttp_connection *connection, void *arg) {
     client *one = arg;
     fb_http_lane *lane = one->lane;
     waiting *request = one->request;
+    end_tls(one);
     if (request != NULL) {
         if (evhttp_request_get_connection(request->request) != connection) {
             evhttp_request_free(request->request);  // handed over to us
@@ -197,6 +294,9 @@ static void on_close(struct evhttp_connection *connection, void *arg) {
     forget(one);
     if (atomic_fetch_sub(&lane->common->connections, 1) == 1) {
         lane->common->empty(lane->common->empty_arg);
+    }
+    if (request != NULL) {
+        tell_gone(request);
     }
 }
 
@@ -225,14 +325,13 @@ static void add_body(struct evhttp_request *request, fb_buf *body) {
     }
 }
 
-static void add_headers(struct evhttp_request *request, const fb_http_response *response,
-                        bool last) {
+static void add_headers(struct evhttp_request *request, const fb_http_response *response, bool last) {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     (void)evhttp_add_header(headers, "Server", "forebay");
     for (size_t i = 0; i < response->header_count; i++) {
         (void)evhttp_add_header(headers, response->headers[i].name, response->headers[i].value);
     }
-    if (response->status != 204 && response->status != 304) {
+    if (response->status != 204 && response->status != 304 && response->every_ms == 0) {
         char len[24];
         (void)snprintf(len, sizeof len, "%zu", response->body.len);
         (void)evhttp_add_header(headers, "Content-Length", len);
@@ -242,10 +341,59 @@ static void add_headers(struct evhttp_request *request, const fb_http_response *
     }
 }
 
-// Takes the response's body.
-static void answer(waiting *one, fb_http_response *response) {
+// Its client has gone, or is to go, as the server stops.
+static void end_stream(void *arg) {
+    waiting *one = arg;
+    client *to = one->client;
+    fb_http_stream_free(one->stream);
+    if (to != NULL) {
+        to->request = NULL;
+        evhttp_request_set_on_complete_cb(one->request, on_sent, to);
+        enter(to, WRITING);
+        evhttp_send_reply_end(one->request);
+    }
+    fb_mem_free(one);
+}
+
+static void cut_stream(void *arg) {
+    waiting *one = arg;
+    evhttp_connection_free(one->client->connection);
+}
+
+// The connection ends with it, and *one.
+static void begin_stream(waiting *one, fb_http_response *response) {
     client *to = one->client;
     struct evhttp_request *request = one->request;
+    struct evbuffer *chunk = evbuffer_new();
+    add_headers(request, response, true);
+    evhttp_send_reply_start(request, response->status, fb_http_status_text(response->status));
+    if (chunk != NULL) {
+        (void)evbuffer_add(chunk, response->body.ptr, response->body.len);
+        evhttp_send_reply_chunk(request, chunk);
+        evbuffer_free(chunk);
+    }
+    one->gone = end_stream;
+    one->gone_arg = one;
+    one->stream =
+        fb_http_stream_new(&to->lane->streams, request, response->every_ms, cut_stream, one);
+    if (one->stream == NULL || to->lane->draining) {
+        tell_gone(one);
+    }
+}
+
+// Takes the response's body. False: *one is needed no more.
+static bool answer(waiting *one, fb_http_response *response) {
+    client *to = one->client;
+    struct evhttp_request *request = one->request;
+    const char *origin =
+        evhttp_find_header(evhttp_request_get_input_headers(request), "Origin");
+    fb_http_cross_origin(to->lane->common->node, fb_str_of(origin), response);
+    if (one->head) {
+        response->every_ms = 0;
+    } else if (response->every_ms > 0) {
+        begin_stream(one, response);
+        return true;
+    }
     bool last = one->last || to->lane->draining ||
                 atomic_load_explicit(&to->lane->common->node->draining, memory_order_relaxed);
     to->request = NULL;
@@ -256,109 +404,89 @@ static void answer(waiting *one, fb_http_response *response) {
     evhttp_request_set_on_complete_cb(request, on_sent, to);
     enter(to, WRITING);
     evhttp_send_reply(request, response->status, fb_http_status_text(response->status), NULL);
+    return false;
 }
 
 static void respond(void *arg, fb_http_response *response) {
     waiting *one = arg;
-    if (one->client != NULL) {
-        answer(one, response);
+    stop_looking(one);
+    fb_slow_end(one->node, &one->slow, "");
+    if (one->client == NULL || !answer(one, response)) {
+        fb_mem_free(one);
     }
-    fb_mem_free(one);
+}
+
+// ---- who waits for long
+
+// (With TLS what is there to be seen says nothing, but the end of the socket does.)
+static void look(evutil_socket_t fd, short what, void *arg) {
+    waiting *one = arg;
+    char byte;
+    if ((what & EV_CLOSED) != 0) {
+        tell_gone(one);
+        return;
+    }
+    ssize_t count = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    bool later = count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+    if (count > 0) {
+        stop_looking(one);  // there is another request: its end would be behind that
+    } else if (!later) {
+        tell_gone(one);
+    }
+}
+
+// Without memory for it nobody looks: the answer comes in its time.
+static void watch(void *arg, void (*gone)(void *gone_arg), void *gone_arg) {
+    waiting *one = arg;
+    one->gone = gone;
+    one->gone_arg = gone_arg;
+    if (one->client == NULL) {
+        tell_gone(one);
+        return;
+    }
+    short what = one->client->ssl != NULL ? EV_CLOSED : EV_READ;
+    one->look = event_new(one->client->lane->base, bufferevent_getfd(one->client->stream),
+                          (short)(what | EV_PERSIST), look, one);
+    if (one->look != NULL) {
+        (void)event_add(one->look, NULL);
+    }
 }
 
 // ---- requests
 
-static const char *method_name(enum evhttp_cmd_type type) {
-    switch (type) {
-        case EVHTTP_REQ_GET:
-            return "GET";
-        case EVHTTP_REQ_POST:
-            return "POST";
-        case EVHTTP_REQ_HEAD:
-            return "HEAD";
-        case EVHTTP_REQ_PUT:
-            return "PUT";
-        case EVHTTP_REQ_DELETE:
-            return "DELETE";
-        case EVHTTP_REQ_OPTIONS:
-            return "OPTIONS";
-        case EVHTTP_REQ_TRACE:
-            return "TRACE";
-        case EVHTTP_REQ_CONNECT:
-            return "CONNECT";
-        case EVHTTP_REQ_PATCH:
-            return "PATCH";
-    }
-    return "?";
-}
+enum { PEER_SIZE = 128 };
 
-enum {
-    EVERY_METHOD = EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
-                   EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT |
-                   EVHTTP_REQ_PATCH,
-    WITH_BODY = EVHTTP_REQ_POST | EVHTTP_REQ_PUT | EVHTTP_REQ_PATCH
-};
-
-// "/a?b", or with a proxy's "http://host" before it.
-static void split_target(const char *uri, fb_str *path, fb_str *query) {
-    const char *host = uri[0] != '/' ? strstr(uri, "://") : NULL;
-    if (host != NULL) {
-        const char *slash = strchr(host + 3, '/');
-        uri = slash != NULL ? slash : "/";
-    }
-    fb_str all = fb_str_of(uri);
-    size_t mark = fb_str_find(all, '?');
-    *path = fb_str_make(uri, mark);
-    *query = mark < all.len ? fb_str_make(uri + mark + 1, all.len - mark - 1) : fb_str_make("", 0);
-}
-
-static bool comes_twice(const struct evkeyvalq *headers, const char *name) {
-    unsigned count = 0;
-    for (const struct evkeyval *one = headers->tqh_first; one != NULL; one = one->next.tqe_next) {
-        count += strcasecmp(one->key, name) == 0;
-    }
-    return count > 1;
-}
-
-// The server takes no body for some methods, and reads one that is there as the next request; and
-// where it does take one, a coding it does not know, or a second length, of which it believes the
-// first, makes the same mistake possible.
-static bool body_is_unread(struct evhttp_request *request) {
-    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
-    const char *len = evhttp_find_header(headers, "Content-Length");
-    const char *coding = evhttp_find_header(headers, "Transfer-Encoding");
-    if ((evhttp_request_get_command(request) & WITH_BODY) != 0) {
-        return comes_twice(headers, "Content-Length") || comes_twice(headers, "Transfer-Encoding") ||
-               (coding != NULL && (len != NULL || strcasecmp(coding, "chunked") != 0));
-    }
-    return coding != NULL || (len != NULL && strcmp(len, "0") != 0);
-}
-
-static fb_http_request describe(struct evhttp_request *request) {
-    struct evbuffer *body = evhttp_request_get_input_buffer(request);
-    size_t len = evbuffer_get_length(body);
-    const char *bytes = len > 0 ? (const char *)evbuffer_pullup(body, -1) : NULL;
-    fb_http_request is = {
-        .method = fb_str_of(method_name(evhttp_request_get_command(request))),
-        .body = {bytes, bytes != NULL ? len : 0},
-        .if_none_match = fb_str_of(
-            evhttp_find_header(evhttp_request_get_input_headers(request), "If-None-Match")),
-        .respond = respond,
-    };
-    split_target(evhttp_request_get_uri(request), &is.path, &is.query);
-    return is;
+static fb_str peer_of(client *one, char text[PEER_SIZE]) {
+    char *host = NULL;
+    ev_uint16_t port = 0;
+    evhttp_connection_get_peer(one->connection, &host, &port);
+    (void)snprintf(text, PEER_SIZE, "%s:%u", host != NULL ? host : "", (unsigned)port);
+    return fb_str_of(text);
 }
 
 static void handle(client *from, waiting *one) {
     fb_http_response response;
-    fb_http_request is = describe(one->request);
+    char peer[PEER_SIZE];
+    fb_http_request is = fb_http_read(one->request);
+    is.respond = respond;
+    is.watch = watch;
     is.arg = one;
+    is.peer = peer_of(from, peer);
     one->head = fb_str_equal(is.method, FB_STR("HEAD"));
-    one->last = body_is_unread(one->request);
+    one->last = fb_http_read_is_last(one->request);
+    one->node = from->lane->common->node;
+    fb_slow_request_begin(one->node, &one->slow, is.method, is.path);
     from->request = one;
     enter(from, HANDLING);
     bufferevent_setwatermark(from->stream, EV_READ, 0, AHEAD_LEN_MAX);
-    if (fb_http_handle(from->lane->common->node, &is, &response) == FB_OK) {
+    const char *why;
+    int wrong = fb_http_read_fault(one->request, &why);
+    if (wrong != 0) {
+        response = (fb_http_response){.status = wrong};
+        fb_http_problem(&response, wrong, "%s", why);
+        one->last = true;
+    }
+    if (wrong != 0 || fb_http_handle(one->node, &is, &response) == FB_OK) {
         respond(one, &response);
         fb_http_response_release(&response);
     }
@@ -384,10 +512,36 @@ static void on_request(struct evhttp_request *request, void *arg) {
 
 static bool enter_count(fb_http_common *common) {
     fb_node *node = common->node;
+    uint64_t most = atomic_load_explicit(&node->connections_max, memory_order_relaxed);
     uint64_t before = atomic_fetch_add_explicit(&node->connections, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&node->connections_total, 1, memory_order_relaxed);
     atomic_fetch_add(&common->connections, 1);
-    return node->connections_max == 0 || before < node->connections_max;
+    if (most > 0 && before >= most) {
+        fb_door_full("http", most);
+        return false;
+    }
+    return true;
+}
+
+static void refuse(client *one, int status, const char *why, int64_t retry_s) {
+    atomic_fetch_add_explicit(&one->lane->common->node->connections_refused, 1,
+                              memory_order_relaxed);
+    cut_until(one, status, why, retry_s);
+}
+
+// Whether its address may connect, by listen.connect_limit; else it is gone.
+static bool admit(client *one) {
+    char peer[PEER_SIZE];
+    char when[FB_ADMIT_TEXT_SIZE];
+    char why[FB_ADMIT_TEXT_SIZE + 64];
+    int64_t retry_s;
+    if (fb_admit_connection(one->lane->common->node, peer_of(one, peer), when, &retry_s)) {
+        return true;
+    }
+    (void)snprintf(why, sizeof why, "too many connections from this address.%s%s",
+                   when[0] != '\0' ? " " : "", when);
+    refuse(one, 429, why, retry_s);
+    return false;
 }
 
 static void adopt(client *one) {
@@ -409,9 +563,9 @@ static void adopt(client *one) {
     int on = 1;
     (void)setsockopt(bufferevent_getfd(one->stream), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (!may_come) {
-        atomic_fetch_add_explicit(&lane->common->node->connections_refused, 1,
-                                  memory_order_relaxed);
-        cut(one, 503, "all connections that may be open are open (limits.connections)");
+        refuse(one, 503, "all connections that may be open are open (listen.connections)", 0);
+    } else if (!admit(one)) {
+        return;
     } else if (result < 0 || one->on_input == NULL || one->on_output == NULL) {
         evhttp_connection_free(connection);
     }
@@ -420,7 +574,9 @@ static void adopt(client *one) {
 static const char *page_detail(int status) {
     switch (status) {
         case 413:
-            return "the request is larger than the limit, or its chunks are malformed";
+            return "the body is larger than the limit (http.max_body), or its chunks are malformed";
+        case 431:
+            return "the request line and the headers are longer than the limit (http.max_header)";
         case 417:
             return "the only expectation that can be met is 100-continue";
         case 501:
@@ -441,6 +597,9 @@ static void replace_page(client *one) {
         return;
     }
     int status = (int)strtol(head + strlen("HTTP/1.1 "), NULL, 10);
+    if (status == 400 && one->unanswered_len > limits_of(one->lane->common).header_len_max) {
+        status = 431;  // the server has no other word for what is too long
+    }
     if (status >= 400) {
         cut(one, status, page_detail(status));
     }
@@ -456,10 +615,29 @@ static void do_chores(evutil_socket_t fd, short what, void *arg) {
             adopt(one);
         } else if (one->page) {
             replace_page(one);
+        } else if (one->endless && one->phase == READING) {
+            cut(one, 413, page_detail(413));
         } else if (one->overfull && one->phase == READING) {
             cut(one, 503, "too much is being sent to this server at once");
         }
     }
+}
+
+static struct bufferevent *new_stream(fb_http_lane *lane, struct event_base *base,
+                                      struct ssl_st **ssl) {
+    if (lane->common->tls == NULL) {
+        return bufferevent_socket_new(base, -1, 0);
+    }
+    *ssl = fb_door_tls_accept(lane->common->tls, -1);
+    // Which frees it also where it fails.
+    struct bufferevent *stream =
+        *ssl != NULL ? bufferevent_openssl_socket_new(base, -1, *ssl, BUFFEREVENT_SSL_ACCEPTING,
+                                                      BEV_OPT_CLOSE_ON_FREE)
+                     : NULL;
+    if (stream != NULL) {
+        bufferevent_openssl_set_allow_dirty_shutdown(stream, 1);
+    }
+    return stream;
 }
 
 static struct bufferevent *on_accept(struct event_base *base, void *arg) {
@@ -468,8 +646,11 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg) {
     if (one == NULL) {
         return NULL;
     }
+    fb_http_limits limits = limits_of(lane->common);
+    evhttp_set_max_headers_size(lane->server, (ev_ssize_t)limits.header_len_max);
+    evhttp_set_max_body_size(lane->server, (ev_ssize_t)limits.body_len_max);
     one->lane = lane;
-    one->stream = bufferevent_socket_new(base, -1, 0);
+    one->stream = new_stream(lane, base, &one->ssl);
     if (one->stream == NULL) {
         fb_mem_free(one);
         return NULL;
@@ -484,10 +665,11 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg) {
 
 // ---- time
 
-static bool is_over(const client *one, int64_t now_ns) {
-    const fb_http_limits *limits = &one->lane->common->limits;
+static bool is_over(const client *one, const fb_http_limits *limits, int64_t now_ns) {
     int64_t allowed_ms = limits->idle_ms;
-    if (one->phase == READING || one->phase == WRITING) {
+    if (one->ssl != NULL && !fb_door_tls_is_shaken(one->ssl)) {
+        allowed_ms = limits->slow_ms;
+    } else if (one->phase == READING || one->phase == WRITING) {
         allowed_ms = limits->slow_ms + (int64_t)(one->moved_len * 1000 / SECOND_LEN);
     }
     return one->phase != HANDLING && now_ns - one->since_ns > allowed_ms * 1000000;
@@ -497,11 +679,14 @@ static void look_round(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     fb_http_lane *lane = arg;
     int64_t now_ns = clock_ns();
+    fb_http_limits limits = limits_of(lane->common);
+    fb_http_listeners_resume(&lane->listeners);
     FB_LIST_EACH_SAFE(node, after, &lane->clients) {
         client *one = FB_LIST_OF(node, client, list);
-        if (one->connection == NULL || !is_over(one, now_ns)) {
+        if (one->connection == NULL || !is_over(one, &limits, now_ns)) {
             continue;
         }
+        one->late = true;
         if (one->phase == READING) {
             cut(one, 408, "the request took too long to come in");
         } else {
@@ -510,53 +695,17 @@ static void look_round(evutil_socket_t fd, short what, void *arg) {
     }
 }
 
-// ---- accepting
-
-// Without a free file descriptor accepting would fail at once, again and again.
-static void on_accept_error(struct evconnlistener *listener, void *arg) {
-    static const struct timeval pause = {0, REST_MS * 1000};
-    fb_http_lane *lane = arg;
-    char text[128];
-    fb_log(FB_LOG_WARN, "accept_failed", "door=http reason=\"%s\" pause_ms=%d",
-           strerror_r(errno, text, sizeof text), REST_MS);
-    if (event_add(lane->rest, &pause) == 0) {
-        (void)evconnlistener_disable(listener);
-    }
-}
-
-static void on_rested(evutil_socket_t fd, short what, void *arg) {
-    (void)fd, (void)what;
-    (void)evconnlistener_enable(((fb_http_lane *)arg)->listener);
-}
-
-static int listen_at(fb_http_lane *lane, int fd) {
-    lane->listener = evconnlistener_new(lane->base, NULL, NULL,
-                                        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (lane->listener == NULL) {
-        (void)close(fd);
-        return FB_ENOMEM;
-    }
-    lane->bound = evhttp_bind_listener(lane->server, lane->listener);
-    if (lane->bound == NULL) {
-        evconnlistener_free(lane->listener);
-        return FB_ENOMEM;
-    }
-    evconnlistener_set_error_cb(lane->listener, on_accept_error);
-    return FB_OK;
-}
+// ---- its life
 
 static int begin_sweep(fb_http_lane *lane) {
-    const fb_http_limits *limits = &lane->common->limits;
-    int64_t ms = (limits->idle_ms < limits->slow_ms ? limits->idle_ms : limits->slow_ms) / 4;
+    fb_http_limits limits = limits_of(lane->common);
+    int64_t ms = (limits.idle_ms < limits.slow_ms ? limits.idle_ms : limits.slow_ms) / 4;
     ms = ms < SWEEP_MS_MIN ? SWEEP_MS_MIN : ms > SWEEP_MS_MAX ? SWEEP_MS_MAX : ms;
     struct timeval every = {ms / 1000, ms % 1000 * 1000};
     return event_add(lane->sweep, &every) == 0 ? FB_OK : FB_ENOMEM;
 }
 
 static void set_up(fb_http_lane *lane) {
-    const fb_http_limits *limits = &lane->common->limits;
-    evhttp_set_max_headers_size(lane->server, (ev_ssize_t)limits->header_len_max);
-    evhttp_set_max_body_size(lane->server, (ev_ssize_t)limits->body_len_max);
     evhttp_set_allowed_methods(lane->server, EVERY_METHOD);
     evhttp_set_default_content_type(lane->server, NULL);
     (void)evhttp_set_flags(lane->server, EVHTTP_SERVER_LINGERING_CLOSE);
@@ -564,32 +713,26 @@ static void set_up(fb_http_lane *lane) {
     evhttp_set_gencb(lane->server, on_request, lane);
 }
 
-int fb_http_lane_open(fb_http_lane *lane, fb_http_common *common, struct event_base *base, int fd) {
+int fb_http_lane_open(fb_http_lane *lane, fb_http_common *common, struct event_base *base,
+                      const int *fds) {
     *lane = (fb_http_lane){.common = common, .base = base};
     fb_list_init(&lane->clients);
     fb_list_init(&lane->todo);
     lane->server = evhttp_new(base);
-    lane->rest = event_new(base, -1, 0, on_rested, lane);
     lane->chores = event_new(base, -1, 0, do_chores, lane);
     lane->sweep = event_new(base, -1, EV_PERSIST, look_round, lane);
-    if (lane->server == NULL || lane->rest == NULL || lane->chores == NULL || lane->sweep == NULL ||
-        begin_sweep(lane) < 0) {
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        return FB_ENOMEM;
+    bool ready = lane->server != NULL && lane->chores != NULL &&
+                 lane->sweep != NULL && begin_sweep(lane) == FB_OK &&
+                 fb_http_streams_init(&lane->streams, &common->feed, base) == FB_OK;
+    if (ready) {
+        set_up(lane);
     }
-    set_up(lane);
-    return fd >= 0 ? listen_at(lane, fd) : FB_OK;
+    int result = fb_http_listeners_open(&lane->listeners, base, ready ? lane->server : NULL, fds);
+    return ready ? result : FB_ENOMEM;
 }
 
 void fb_http_lane_stop(fb_http_lane *lane) {
-    if (lane->bound != NULL) {
-        evhttp_del_accept_socket(lane->server, lane->bound);
-        lane->bound = NULL;
-        lane->listener = NULL;
-        (void)event_del(lane->rest);
-    }
+    fb_http_listeners_stop(&lane->listeners);
 }
 
 // What has been sent to us and not been read yet is a request too.
@@ -607,6 +750,8 @@ void fb_http_lane_drain(fb_http_lane *lane) {
         client *one = FB_LIST_OF(node, client, list);
         if (waits_for_nothing(one)) {
             evhttp_connection_free(one->connection);
+        } else if (one->request != NULL) {
+            tell_gone(one->request);
         }
     }
 }
@@ -619,13 +764,14 @@ static void free_event(struct event *event) {
 
 void fb_http_lane_close(fb_http_lane *lane) {
     fb_http_lane_stop(lane);
+    lane->draining = true;
     if (lane->server != NULL) {
         do_chores(-1, 0, lane);  // those that have just come have to be known
         evhttp_free(lane->server);
         FB_ASSERT(fb_list_empty(&lane->clients));
     }
-    free_event(lane->rest);
     free_event(lane->chores);
     free_event(lane->sweep);
+    fb_http_streams_release(&lane->streams);
     fb_map_release(&lane->by_connection);
 }

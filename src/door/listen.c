@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -263,8 +264,57 @@ int fb_listen_open_own(const char *path, uint32_t group, int *fd, fb_listen *one
     return result;
 }
 
-void fb_listen_release(const fb_listen *one) {
+// ---- from somebody else
+
+static int take_one(int fd, fb_error *error) {
+    int type = 0, listens = 0;
+    socklen_t size = sizeof type;
+    bool fits = getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+    size = sizeof listens;
+    fits = fits && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0;
+    if (!fits) {
+        return fb_error_set(error, FB_EINVAL,
+                            "file descriptor %d is no stream socket that listens", fd);
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+        return fb_error_set(error, FB_EIO, "file descriptor %d cannot be used", fd);
+    }
+    return FB_OK;
+}
+
+int fb_listen_take(const int *fds, size_t count, fb_listen *one, fb_error *error) {
+    target at = {.len = sizeof at.address};
+    *one = (fb_listen){.taken = true};
+    for (size_t i = 0; i < count; i++) {
+        int result = take_one(fds[i], error);
+        if (result < 0) {
+            return result;
+        }
+    }
+    if (getsockname(fds[0], (struct sockaddr *)&at.address, &at.len) != 0) {
+        return fb_error_set(error, FB_EIO, "file descriptor %d has no address", fds[0]);
+    }
+    one->local = at.address.ss_family == AF_UNIX;
     if (one->local) {
+        const struct sockaddr_un *address = (const struct sockaddr_un *)&at.address;
+        (void)snprintf(one->address, sizeof one->address, "unix:%.*s",
+                       (int)sizeof address->sun_path, address->sun_path);
+    } else {
+        (void)show(&at, one);
+    }
+    return FB_OK;
+}
+
+void fb_listen_close(const int *fds, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        (void)close(fds[i]);
+    }
+}
+
+void fb_listen_release(const fb_listen *one) {
+    if (one->local && !one->taken) {
         (void)unlink(one->address + strlen("unix:"));
     }
 }

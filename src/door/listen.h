@@ -16,6 +16,7 @@ enum { FB_LISTEN_ADDRESS_SIZE = 160 };
 
 typedef struct fb_listen {
     bool local;                            // a Unix socket: one for all
+    bool taken;                            // from somebody else, whose its name is
     char address[FB_LISTEN_ADDRESS_SIZE];  // as it is bound, with the port that was free
 } fb_listen;
 
@@ -28,6 +29,11 @@ FB_CHECK_RESULT int fb_listen_open(fb_str address, size_t count, int *fds, fb_li
 // UINT32_MAX: none). Its address is absolute. FB_OK, FB_EINVAL, FB_EIO.
 FB_CHECK_RESULT int fb_listen_open_own(const char *path, uint32_t group, int *fd,
                                        fb_listen *listen, fb_error *error);
+// Makes sockets ours that somebody else opened and listens on (socket activation): non-blocking,
+// and not for child processes. `listen` shows the first. FB_OK; FB_EINVAL: one is no such socket.
+FB_CHECK_RESULT int fb_listen_take(const int *fds, size_t count, fb_listen *listen,
+                                   fb_error *error);
+void fb_listen_close(const int *fds, size_t count);
 // Takes the name of a Unix socket out of its folder. The sockets are the caller's to close.
 void fb_listen_release(const fb_listen *listen);
 

@@ -67,7 +67,7 @@ static void arrive(fb_post *post) {
 
 void fb_call_send(fb_call *call) {
     call->owner = fb_engine_lane_of(call->engine, call->bound.key);
-    if (fb_loop_here() == call->owner->loop) {
+    if (fb_loop_here() == call->owner->loop && fb_fiber_here() == NULL) {
         fb_lane_ask(call->owner, call);
     } else {
         call->post.fn = arrive;

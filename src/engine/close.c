@@ -1,9 +1,12 @@
 // The way down. Each step ends one way in which something new could still come up:
 //
 //   1. closing: nothing begins with a caller any more
-//   2. what is under way gets its time (drain_ms)
-//   3. stopping: nothing more is loaded; sources interrupt what runs
-//   4. the loops end. Posts that come later wait on their stacks.
+//   2. who waits for a job is told that there will be none; built-in workers finish what they have, or
+//      hand it back; what is under way gets its time. All of that within drain_ms
+//   3. what the shared tier is owed gets what is left of that time
+//   4. stopping: nothing more is loaded; sources interrupt what runs. Who waits for the shared tier
+//      or for a load is told that it is over, again and again until no fiber waits: they can only run
+//      on their loops. The loops end. Posts that come later wait on their stacks.
 //   5. this thread takes the loops' place: it does what is posted, and tells who still waits that
 //      it is over, again and again until nobody is left. A loader of a caller's own may take its
 //      time, but nobody waits for it but this thread; and a caller that got in before step 1 may
@@ -19,6 +22,9 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "engine/limits.h"
+#include "engine/mail.h"
+#include "engine/queues.h"
 #include "os/clock.h"
 
 static void wait_until_idle(fb_engine *engine, int64_t wait_ns) {
@@ -51,6 +57,52 @@ static void cancel_loads(fb_engine *engine) {
         if (supply->source != NULL) {
             supply->source->type->cancel(supply->source);
         }
+    }
+}
+
+// ---- fibers
+
+// On the lane's thread.
+static void end_lane(fb_post *post) {
+    fb_lane *lane = FB_LIST_OF(post, fb_lane, errand);
+    fb_sleeper *closer = lane->closer;
+    fb_shared_end(lane);
+    fb_limits_end(lane);
+    fb_queues_end(lane->engine->queues, lane->index);
+    (void)fb_lane_abandon(lane);
+    lane->ended = true;
+    fb_sleeper_wake(closer);
+}
+
+static bool any_fiber(const fb_engine *engine) {
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        if (engine->lanes[i].fibers != NULL && fb_fiber_waiting(engine->lanes[i].fibers) > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void end_lanes(fb_engine *engine) {
+    fb_sleeper closer;
+    for (uint32_t i = 0; i < engine->lane_count; i++) {
+        fb_lane *lane = &engine->lanes[i];
+        if (lane->loop != NULL) {
+            fb_sleeper_begin(&closer, 1);
+            lane->errand.fn = end_lane;
+            lane->closer = &closer;
+            fb_loop_submit(lane->loop, &lane->errand);
+            fb_sleeper_wait(&closer);
+        }
+    }
+}
+
+static void end_waiting(fb_engine *engine) {
+    static const struct timespec moment = {0, 1000000};
+    end_lanes(engine);
+    while (any_fiber(engine)) {
+        (void)nanosleep(&moment, NULL);  // they wait for each other, or for another engine
+        end_lanes(engine);
     }
 }
 
@@ -92,10 +144,16 @@ static void finish(fb_engine *engine) {
 }
 
 static void release(fb_engine *engine) {
+    fb_queues_close(engine->queues);
     for (uint32_t i = 0; i < engine->lane_count; i++) {
         fb_lane_release(&engine->lanes[i]);
     }
     fb_warm_release(engine);
+    fb_leases_free(engine->leases);
+    fb_limits_free(engine->limits);
+    fb_queues_free(engine->queues);
+    fb_mailer_free(engine->mailer);
+    fb_shared_free(engine->shared);
     fb_region_home_close(engine->region, engine->cache);
     fb_cache_free(engine->cache);
     fb_plan_release(&engine->opened);
@@ -103,6 +161,7 @@ static void release(fb_engine *engine) {
     fb_config_free(engine->config);
     pthread_cond_destroy(&engine->idle);
     pthread_mutex_destroy(&engine->idle_lock);
+    pthread_mutex_destroy(&engine->versions_lock);
     pthread_mutex_destroy(&engine->backlog.lock);
     pthread_mutex_destroy(&engine->config_lock);
     fb_mem_free(engine->lanes);
@@ -110,12 +169,19 @@ static void release(fb_engine *engine) {
 }
 
 void fb_close(fb_engine *engine, int64_t drain_ms) {
-    if (engine == NULL) {
+    if (engine == NULL || !fb_engine_is_ours(engine)) {
         return;
     }
     refuse_new(engine);
-    wait_until_idle(engine, fb_engine_ns_of(drain_ms));
+    int64_t begin_ns = fb_clock_now_ns();
+    int64_t drain_ns = fb_engine_ns_of(drain_ms);
+    int64_t until_ns = drain_ns < INT64_MAX - begin_ns ? begin_ns + drain_ns : INT64_MAX;
+    fb_queues_stop(engine->queues, drain_ms);
+    int64_t left_ns = until_ns - fb_clock_now_ns();
+    wait_until_idle(engine, left_ns > 0 ? left_ns : 0);
+    fb_shared_last_chance(engine, until_ns);
     cancel_loads(engine);
+    end_waiting(engine);
     stop_loops(engine);
     finish(engine);
     fb_workers_free(engine->workers);

@@ -19,7 +19,7 @@
 #include "os/clock.h"
 
 typedef struct job {
-    fb_job job;  // first: what the source sees
+    fb_source_job job;  // first: what the source sees
     fb_bulkhead_node gate;
     fb_post post;  // back to the lane
     fb_task task;  // of a caller's loader
@@ -92,13 +92,13 @@ static void leave_gate(job *one) {
     }
 }
 
-static void done(fb_job *base) {
+static void done(fb_source_job *base) {
     job *one = FB_LIST_OF(base, job, job);
     fb_load_log_slow(one->lane->engine, &one->job, fb_clock_now_ns() - one->start_ns);
     leave_gate(one);
 }
 
-static void load_item(fb_job *base, size_t index) {
+static void load_item(fb_source_job *base, size_t index) {
     const fb_load_item *item = &base->items[index];
     fb_loaded *loaded = &base->loaded[index];
     fb_load load = {
@@ -122,7 +122,7 @@ static void run_loader(fb_task *task, uint32_t worker) {
     for (size_t i = 0; i < one->job.item_count; i++) {
         if (stopping) {
             say(&one->loaded[i], FB_ECLOSED, "shutting down");
-        } else if (fb_job_is_late(&one->job, fb_clock_now_ns())) {
+        } else if (fb_source_job_is_late(&one->job, fb_clock_now_ns())) {
             say(&one->loaded[i], FB_ETIMEDOUT, "its time was over before the loader's turn came");
         } else {
             load_item(&one->job, i);
@@ -186,7 +186,7 @@ void fb_dispatch(fb_lane *lane, const fb_action *action) {
         refuse(lane, action, FB_ENOMEM, "out of memory");
         return;
     }
-    one->job = (fb_job){.class_ = action->class_,
+    one->job = (fb_source_job){.class_ = action->class_,
                         .items = action->items,
                         .loaded = one->loaded,
                         .item_count = action->item_count,

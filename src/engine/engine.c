@@ -16,6 +16,9 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "engine/limits.h"
+#include "engine/mail.h"
+#include "engine/queues.h"
 #include "os/clock.h"
 
 enum { LOOPS_MAX = 256, WORKERS_MIN = 4, WORKERS_MAX = 32, CALLBACK_QUEUE_MAX = 65536 };
@@ -112,7 +115,10 @@ static int open_lanes(fb_engine *engine, const fb_settings *settings) {
 static int make_cache(fb_engine *engine, const fb_settings *settings, fb_plan *plan,
                       fb_error *error) {
     fb_cache_options options = {
-        .memory_bytes = settings->memory_bytes, .seed = engine->seed, .catalog = plan->catalog};
+        .memory_bytes = settings->memory_bytes,
+        .seed = engine->seed,
+        .catalog = plan->catalog,
+        .partitions = fb_shared_partitions(settings)};
     if (engine->region != NULL) {
         int result = fb_region_home_cache(engine->region, &options, &engine->cache, error);
         plan->catalog = options.catalog;
@@ -145,6 +151,33 @@ static int open_cache(fb_engine *engine, const fb_settings *settings, fb_error *
     return result;
 }
 
+// A lane's own part of opening, on its thread, while this one waits.
+typedef struct beginning {
+    fb_post post;
+    fb_lane *lane;
+    fb_sleeper *opener;
+    int result;
+} beginning;
+
+static void begin_lane(fb_post *post) {
+    beginning *one = FB_LIST_OF(post, beginning, post);
+    one->result = fb_shared_begin(one->lane);
+    fb_sleeper_wake(one->opener);
+}
+
+static int begin_shared(fb_engine *engine) {
+    int result = FB_OK;
+    for (uint32_t i = 0; i < engine->lane_count && engine->shared != NULL && result == FB_OK; i++) {
+        fb_sleeper opener;
+        beginning one = {.post.fn = begin_lane, .lane = &engine->lanes[i], .opener = &opener};
+        fb_sleeper_begin(&opener, 1);
+        fb_loop_submit(one.lane->loop, &one.post);
+        fb_sleeper_wait(&opener);
+        result = one.result;
+    }
+    return result;
+}
+
 static int open_parts(fb_engine *engine, const fb_config *config, fb_error *error) {
     int result = fb_config_copy(config, &engine->config);
     if (result < 0) {
@@ -165,8 +198,42 @@ static int open_parts(fb_engine *engine, const fb_config *config, fb_error *erro
     if (result < 0) {
         return result;
     }
+    result = fb_shared_open(engine, settings, error);
+    if (result < 0) {
+        return result;
+    }
     result = open_lanes(engine, settings);
     if (result == FB_OK) {
+        result = fb_limits_open(engine, settings, error);
+        if (result < 0) {
+            return result;
+        }
+    }
+    if (result == FB_OK) {
+        result = fb_leases_new(engine->cache, engine->seed, &engine->leases);
+    }
+    if (result == FB_OK) {
+        result = fb_queues_open(engine, config, error);
+        if (result < 0) {
+            return result;
+        }
+        result = fb_mailer_open(engine, settings, error);
+        if (result < 0) {
+            return result;
+        }
+        fb_queues_builtin(engine->queues, FB_QUEUE_WORKER_MAIL, fb_mailer_work, engine->mailer);
+    }
+    if (result == FB_OK) {
+        result = begin_shared(engine);
+    }
+    if (result == FB_OK) {
+        result = fb_queues_begin(engine, error);
+        if (result < 0) {
+            return result;
+        }
+    }
+    if (result == FB_OK) {
+        fb_cache_stats_tick(engine->cache, fb_clock_now_ns());  // windows begin here
         result = fb_loop_post(engine, 0, begin_upkeep, &engine->lanes[0]);
     }
     return result < 0 ? fb_error_set(error, result, "cannot start the event loops: %s",
@@ -177,6 +244,7 @@ static int open_parts(fb_engine *engine, const fb_config *config, fb_error *erro
 static void init_locks(fb_engine *engine) {
     pthread_mutex_init(&engine->config_lock, NULL);
     pthread_mutex_init(&engine->idle_lock, NULL);
+    pthread_mutex_init(&engine->versions_lock, NULL);
     pthread_mutex_init(&engine->backlog.lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -190,6 +258,7 @@ static fb_engine *new_engine(void) {
     if (engine == NULL) {
         return NULL;
     }
+    engine->process = fb_engine_process();
     init_locks(engine);
     fb_list_init(&engine->backlog.batches);
     engine->start_ns = fb_clock_now_ns();
@@ -221,6 +290,18 @@ int fb_open(const fb_config *config, fb_engine **out, fb_error *error) {
 
 int fb_check(const fb_config *config, fb_error *error) {
     int result = fb_config_check(config, error);
+    if (result == FB_OK) {
+        result = fb_shared_check(fb_config_settings(config), error);
+    }
+    if (result == FB_OK) {
+        result = fb_limits_fit(fb_config_settings(config), error);
+    }
+    if (result == FB_OK) {
+        result = fb_queues_fit(fb_config_settings(config), error);
+    }
+    if (result == FB_OK) {
+        result = fb_mailer_check(fb_config_settings(config), error);
+    }
     if (result < 0) {
         return result;
     }
@@ -236,10 +317,12 @@ int fb_check(const fb_config *config, fb_error *error) {
 // ---- loops for others
 
 uint32_t fb_loop_count(const fb_engine *engine) {
+    fb_engine_ours(engine);
     return engine->lane_count;
 }
 
 struct event_base *fb_loop_base(const fb_engine *engine, uint32_t index) {
+    fb_engine_ours(engine);
     FB_ASSERT(index < engine->lane_count);
     return fb_loop_event_base(engine->lanes[index].loop);
 }
@@ -257,6 +340,7 @@ static void run_errand(fb_post *post) {
 }
 
 int fb_loop_post(fb_engine *engine, uint32_t index, void (*fn)(void *arg), void *arg) {
+    fb_engine_ours(engine);
     FB_ASSERT(index < engine->lane_count);
     errand *one = fb_mem_zero(1, sizeof *one);
     if (one == NULL) {
@@ -268,6 +352,7 @@ int fb_loop_post(fb_engine *engine, uint32_t index, void (*fn)(void *arg), void 
 }
 
 int fb_loop_current(const fb_engine *engine) {
+    fb_engine_ours(engine);
     const fb_lane *here = fb_engine_here(engine);
     return here != NULL ? (int)here->index : -1;
 }

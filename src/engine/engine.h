@@ -15,6 +15,11 @@
 //   stats.c     figures                            load_log.c  what is logged of loads
 //   region.c    the cache in a file for others
 //   scratch.c   what a thread keeps                registry.c  objects made once, on their own
+//   shared.c    the shared tier on each lane       wish.c      what callers want of it
+//   wait.c      callers that wait, fb_run          token.c     "not older than that change"
+//   leases.c    leases of callers                  keys_shared.c  plain keys with a shared tier
+//   limits*.c   limits (limits.h)           queues*.c, worker*.c, …  queues (queues.h)
+//   fork.c      engines of a parent process
 
 #ifndef FB_ENGINE_ENGINE_H
 #define FB_ENGINE_ENGINE_H
@@ -28,7 +33,11 @@
 #include "cache/flight.h"
 #include "engine/plan.h"
 #include "engine/region.h"
+#include "os/fiber.h"
 #include "os/loop.h"
+#include "redis/remote.h"
+#include "sync/follow.h"
+#include "sync/gate.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -47,7 +56,22 @@ typedef struct fb_lane {
     bool draining;         // fb_lane_drain() is on this thread's stack
     fb_list calls;         // asked, not answered
     uint32_t upkeep_turn;
+    fb_fiber_pool *fibers; // fb_run()
+    bool ended;            // who runs on it must not wait any more
+    fb_post errand;        // of the thread that closes,
+    struct fb_sleeper *closer;  // who waits for it
+    // With a shared tier:
+    fb_gate *gate;
+    fb_remote *remote;
+    fb_list wishes;        // the gate has them, and has not answered
+    bool heard;            // how its connection is
 } fb_lane;
+
+typedef struct fb_shared fb_shared;
+typedef struct fb_leases fb_leases;
+typedef struct fb_limits fb_limits;  // limits.h
+struct fb_queues;                    // queues.h
+struct fb_mailer;                    // mail.h
 
 // For each class: 0 in quiet times; else 1 and what has not been told yet.
 typedef struct fb_load_log {
@@ -72,7 +96,14 @@ struct fb_engine {
     fb_plan opened;        // all sources and queries, also those of earlier configurations
     fb_lane *lanes;
     uint32_t lane_count;
+    fb_shared *shared;  // NULL: there is no shared tier
+    fb_leases *leases;  // of callers, where there is none
+    fb_limits *limits;
+    struct fb_queues *queues;
+    struct fb_mailer *mailer;
+    pthread_mutex_t versions_lock;  // around a local fb_set() with a source version
     uint64_t seed;
+    uint32_t process;  // fb_engine_process() when it was opened
     int64_t start_ns;
     _Atomic(int64_t) slow_ns;
     fb_backlog backlog;
@@ -86,6 +117,23 @@ struct fb_engine {
     _Atomic(bool) stopping;  // nothing more is loaded either
 };
 
+// ---- processes (fork.c)
+
+extern uint32_t fb_engine_forks;
+// A number that is another in a child than in its parent.
+uint32_t fb_engine_process(void);
+__attribute__((noreturn)) void fb_engine_of_parent(void);
+
+static inline bool fb_engine_is_ours(const fb_engine *engine) {
+    return engine->process == fb_engine_forks;
+}
+// What each public call begins with.
+static inline void fb_engine_ours(const fb_engine *engine) {
+    if (__builtin_expect(!fb_engine_is_ours(engine), 0)) {
+        fb_engine_of_parent();
+    }
+}
+
 // One more thing that a close waits for. enter() is for what begins with a caller, and refuses once
 // the engine closes; busy() for what comes of something that has entered.
 FB_CHECK_RESULT bool fb_engine_enter(fb_engine *engine);
@@ -96,6 +144,27 @@ fb_lane *fb_engine_lane_of(fb_engine *engine, fb_str key);
 fb_lane *fb_engine_here(const fb_engine *engine);
 // For ms of a caller's, >= 0; INT64_MAX where it does not fit.
 int64_t fb_engine_ns_of(int64_t ms);
+
+// ---- waiting (wait.c)
+
+// One caller who waits for `left` answers: a thread asleep, or a fiber while its loop goes on.
+typedef struct fb_sleeper {
+    _Atomic(uint32_t) left;
+    fb_fiber *fiber;  // NULL: a thread
+    fb_loop *loop;    // the fiber's
+    fb_post post;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool awake;
+} fb_sleeper;
+
+// Whether the calling thread may wait for this engine: it is not one of its loops, or runs a fiber.
+bool fb_engine_may_wait(const fb_engine *engine);
+void fb_sleeper_begin(fb_sleeper *sleeper, uint32_t left);
+// Returns when fb_sleeper_wake() was called `left` times, from any thread.
+void fb_sleeper_wait(fb_sleeper *sleeper);
+// The sleeper may be gone when the last of these returns.
+void fb_sleeper_wake(fb_sleeper *sleeper);
 
 // ---- calls (call.c): one question on its way
 
@@ -116,7 +185,7 @@ struct fb_call {
     // of the public call behind it
     fb_fetch_fn done;
     void *done_arg;
-    struct fb_waiting *waiting;
+    struct fb_waiting *waiting;  // in fb_fetch()
 };
 
 // A call with the class, key and parameters of `bound` copied. FB_ENOMEM, FB_ECLOSED.
@@ -148,6 +217,104 @@ void fb_lane_drain(fb_lane *lane);
 // After the loops ended: answers what is left with FB_ECLOSED. Whether there was any.
 bool fb_lane_abandon(fb_lane *lane);
 
+// ---- the shared tier on the lanes (shared.c)
+
+// How many partitions the cache is to have; 0: no shared tier is configured.
+uint32_t fb_shared_partitions(const fb_settings *settings);
+// Whether what it needs of this machine, the files of TLS, is fit. What fb_redis_tls_new() says.
+FB_CHECK_RESULT int fb_shared_check(const fb_settings *settings, fb_error *error);
+// Between the cache and the lanes; nothing where none is configured.
+FB_CHECK_RESULT int fb_shared_open(fb_engine *engine, const fb_settings *settings,
+                                   fb_error *error);
+void fb_shared_free(fb_shared *shared);  // after the lanes
+// On the lane's thread, once its loop runs.
+FB_CHECK_RESULT int fb_shared_begin(fb_lane *lane);
+// On the lane's thread: who waits is told FB_ECLOSED, and nothing is sent any more.
+void fb_shared_end(fb_lane *lane);
+void fb_shared_release(fb_lane *lane);  // after the loop has ended
+// A REMOTE_* action of the flights.
+void fb_shared_flight(fb_lane *lane, const fb_action *action);
+// Does one thing that the gate or the follower wants done; false: there is none.
+bool fb_shared_step(fb_lane *lane);
+int64_t fb_shared_due(const fb_lane *lane);
+void fb_shared_tick(fb_lane *lane, int64_t now_ns);
+// Ten times a second, on lane 0: what people are told.
+void fb_shared_upkeep(fb_engine *engine);
+// The classes changed. FB_ENOMEM: all is as before.
+FB_CHECK_RESULT int fb_shared_reload(fb_engine *engine);
+// Changes that are owed get a chance until then, unless it is away.
+void fb_shared_last_chance(fb_engine *engine, int64_t until_ns);
+
+// ---- wishes (wish.c): what a caller wants of the shared tier, waiting for it
+
+typedef struct fb_wish {
+    fb_want want;
+    // the answer
+    int result;
+    fb_value value;  // with FB_OK of READ and LEASE; owned
+    int64_t number;
+    uint64_t token;
+    fb_receipt receipt;
+    // on its way
+    fb_post post;
+    fb_list list;  // in lane->wishes
+    fb_lane *owner;
+    fb_sleeper *sleeper;
+} fb_wish;
+
+// All of them at once, each by the lane that owns its key; returns when all are answered. Where the
+// engine is closing, or the calling thread may not wait: FB_ECLOSED or FB_EINVAL for each.
+void fb_wishes_wait(fb_engine *engine, fb_wish *wishes, size_t count);
+// One: its result.
+int fb_wish_wait(fb_engine *engine, fb_wish *wish);
+// On the lane's thread: an ANSWER.
+void fb_wish_answer(const fb_gate_action *action);
+
+// ---- what a value is stored with (keys.c)
+
+// Room for a media type beside the tags.
+typedef struct fb_typed {
+    fb_set_options options;
+    fb_str tags[FB_TAGS_MAX];
+    char type[1 + FB_CONTENT_TYPE_LEN_MAX];
+} fb_typed;
+// *options (which may be NULL) becomes what the cache takes: never NULL, and the media type one of the
+// tags, in `with`. FB_EINVAL.
+FB_CHECK_RESULT int fb_options_take(const fb_set_options **options, fb_typed *with);
+
+// ---- plain keys with a shared tier (keys_shared.c): as in forebay/cache.h, but nothing is counted
+
+// What is in the shared tier goes to `fn`.
+FB_CHECK_RESULT int fb_shared_get(fb_engine *engine, fb_str key, fb_value_fn fn, void *arg);
+// The shared tier's word alone, asked for now.
+FB_CHECK_RESULT int fb_shared_get_new(fb_engine *engine, fb_str key, fb_value_fn fn, void *arg);
+// keys[which[i]] for i < count, all at once, each with its args and results.
+void fb_shared_get_many(fb_engine *engine, const fb_str *keys, const uint32_t *which, size_t count,
+                        fb_value_fn fn, void *const *args, int *results);
+// *ttl_ms (may be NULL): as of fb_value.
+FB_CHECK_RESULT int fb_shared_peek(fb_engine *engine, fb_str key, int64_t *ttl_ms);
+FB_CHECK_RESULT int fb_shared_set(fb_engine *engine, fb_str key, fb_str value,
+                                  const fb_set_options *options);
+FB_CHECK_RESULT int fb_shared_del(fb_engine *engine, fb_str key);
+FB_CHECK_RESULT int fb_shared_edit(fb_engine *engine, fb_str key, fb_edit_fn fn, void *arg);
+FB_CHECK_RESULT int fb_shared_add(fb_engine *engine, fb_str key, int64_t delta, int64_t *result);
+FB_CHECK_RESULT int fb_shared_invalidate(fb_engine *engine, const fb_invalidation *what,
+                                         const fb_invalidate_options *options, int64_t *removed,
+                                         fb_receipt *receipt);
+
+// ---- tokens of changes (token.c)
+
+typedef enum fb_cover { FB_COVERED, FB_NOT_COVERED, FB_NOT_COVERED_WIDE } fb_cover;
+// Whether this node has applied the change that `token` is from, as far as it concerns `key`.
+// FB_EINVAL: it is no token.
+FB_CHECK_RESULT int fb_token_cover(const fb_engine *engine, fb_str token, fb_str key,
+                                   fb_cover *cover);
+
+// ---- leases of callers on this node alone (leases.c)
+
+FB_CHECK_RESULT int fb_leases_new(fb_cache *cache, uint64_t seed, fb_leases **leases);
+void fb_leases_free(fb_leases *leases);
+
 // ---- dispatch (dispatch.c): LOAD actions → sources
 
 void fb_dispatch(fb_lane *lane, const fb_action *action);
@@ -156,7 +323,7 @@ void fb_dispatch(fb_lane *lane, const fb_action *action);
 
 void fb_load_log_failed(fb_engine *engine, const fb_class *class_, fb_str key,
                         const fb_loaded *loaded);
-void fb_load_log_slow(fb_engine *engine, const fb_job *job, int64_t took_ns);
+void fb_load_log_slow(fb_engine *engine, const fb_source_job *job, int64_t took_ns);
 // Once a second: how many more there were.
 void fb_load_log_tell(fb_engine *engine);
 

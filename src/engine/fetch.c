@@ -28,6 +28,7 @@ typedef struct question {
     int64_t timeout_ms;
     int64_t ttl_ns;  // as fb_ask.ttl_ns
     bool refresh;
+    bool skip_memory, distrust_memory;  // as in fb_ask
     fb_loader loader;  // as long as it is the caller's
     fb_bound *bound;   // points into scratch->bind
 } question;
@@ -84,6 +85,24 @@ static int ask_class(question *q, const fb_request *request, fb_error *error) {
                          q->bound, error);
 }
 
+// Which tier may answer.
+static int ask_tiers(question *q, const fb_request *request, fb_error *error) {
+    fb_cover cover;
+    bool shared = q->engine->shared != NULL;
+    if (!shared && request->after.len == 0) {
+        return FB_OK;
+    }
+    int result = fb_token_cover(q->engine, request->after, q->bound->key, &cover);
+    if (result < 0) {
+        return fb_error_set(error, result, "'%.*s' is not the token of a change",
+                            FB_STR_ARG(request->after));
+    }
+    q->skip_memory = shared && q->class_->options.order == FB_ORDER_SHARED_FIRST;
+    q->distrust_memory = cover == FB_NOT_COVERED;
+    q->refresh = q->refresh || cover == FB_NOT_COVERED_WIDE;
+    return FB_OK;
+}
+
 // `bound` is a kilobyte, and not worth clearing for each question.
 static int pose(question *q, fb_bound *bound, fb_engine *engine, const fb_request *request,
                 fb_error *error) {
@@ -96,7 +115,10 @@ static int pose(question *q, fb_bound *bound, fb_engine *engine, const fb_reques
         .bound = bound,
     };
     int result = begin(q, error);
-    return result == FB_OK ? ask_class(q, request, error) : result;
+    if (result == FB_OK) {
+        result = ask_class(q, request, error);
+    }
+    return result == FB_OK ? ask_tiers(q, request, error) : result;
 }
 
 // ---- looking up
@@ -129,7 +151,7 @@ static void load_behind(question *q, fb_priority priority) {
 // FB_OK (*value but its bytes, which `fn` was shown) or FB_NEGATIVE: answered from memory. FB_MISS:
 // not, whatever `fn` was shown.
 static int look_up(question *q, fb_value_fn fn, void *arg, fb_value *value) {
-    if (q->refresh || q->ttl_ns == 0) {
+    if (q->refresh || q->skip_memory || q->distrust_memory || q->ttl_ns == 0) {
         return FB_MISS;
     }
     fb_found found;
@@ -138,7 +160,7 @@ static int look_up(question *q, fb_value_fn fn, void *arg, fb_value *value) {
     bool usable = find == FB_FIND_FRESH || find == FB_FIND_EARLY ||
                   (find == FB_FIND_STALE && q->class_->options.soft_timeout_ns == 0);
     if (find == FB_FIND_NOTHING || find == FB_FIND_FALLBACK) {
-        fb_cache_note_miss(q->engine->cache, q->bound->key, FB_MISS_UNKNOWN);  // it knows why
+        fb_cache_missed(q->engine->cache, q->class_->id, q->bound->key);
     }
     if (!usable) {
         return FB_MISS;
@@ -163,6 +185,8 @@ static int make_call(question *q, fb_call **out, fb_error *error) {
     call->ask.timeout_ns = q->timeout_ms > 0 ? fb_engine_ns_of(q->timeout_ms) : 0;
     call->ask.priority = FB_PRIORITY_USER;
     call->ask.refresh = q->refresh;
+    call->ask.skip_memory = q->skip_memory;
+    call->ask.distrust_memory = q->distrust_memory;
     call->ask.ttl_ns = q->ttl_ns;
     call->ask.loader = q->loader;
     q->loader = (fb_loader){0};
@@ -172,6 +196,7 @@ static int make_call(question *q, fb_call **out, fb_error *error) {
 
 int fb_fetch_key(fb_engine *engine, const fb_request *request, fb_key_fn fn, void *arg,
                  fb_error *error) {
+    fb_engine_ours(engine);
     const fb_class *class_ = NULL;
     fb_bound bound;
     fb_scratch *scratch = fb_scratch_get();
@@ -247,6 +272,7 @@ static int start_from_memory(question *q, fb_fetch_fn done, void *arg) {
 }
 
 int fb_fetch_start(fb_engine *engine, const fb_request *request, fb_fetch_fn done, void *arg) {
+    fb_engine_ours(engine);
     question q;
     fb_bound bound;
     fb_error error;
@@ -302,6 +328,7 @@ static void look_ahead(fb_engine *engine, const fb_request *requests, size_t cou
 
 void fb_fetch_start_many(fb_engine *engine, const fb_request *requests, size_t count,
                          fb_fetch_fn done, void *const *args) {
+    fb_engine_ours(engine);
     for (size_t start = 0; start < count; start += AHEAD) {
         size_t end = count - start < AHEAD ? count : start + AHEAD;
         if (end - start > 1) {
@@ -316,11 +343,9 @@ void fb_fetch_start_many(fb_engine *engine, const fb_request *requests, size_t c
 
 // ---- waiting
 
-// A caller's thread asleep until its call is answered.
+// What a caller who waits is answered.
 typedef struct fb_waiting {
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool answered;
+    fb_sleeper sleeper;
     int result;
     fb_value value;
     char error[256];
@@ -328,28 +353,20 @@ typedef struct fb_waiting {
 
 static void finish_wait(fb_call *call) {
     fb_waiting *waiting = call->waiting;
-    pthread_mutex_lock(&waiting->lock);
     waiting->result = call->result;
     waiting->value = call->value;
     memcpy(waiting->error, call->error, sizeof waiting->error);
-    waiting->answered = true;
-    pthread_cond_signal(&waiting->wake);
-    pthread_mutex_unlock(&waiting->lock);
+    fb_sleeper_wake(&waiting->sleeper);
     fb_call_free(call);
 }
 
 static int wait_for(fb_call *call, fb_value *value, fb_error *error) {
-    fb_waiting waiting = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+    fb_waiting waiting = {.result = FB_PENDING};
+    fb_sleeper_begin(&waiting.sleeper, 1);
     call->answered = finish_wait;
     call->waiting = &waiting;
     fb_call_send(call);
-    pthread_mutex_lock(&waiting.lock);
-    while (!waiting.answered) {
-        pthread_cond_wait(&waiting.wake, &waiting.lock);
-    }
-    pthread_mutex_unlock(&waiting.lock);
-    pthread_cond_destroy(&waiting.wake);
-    pthread_mutex_destroy(&waiting.lock);
+    fb_sleeper_wait(&waiting.sleeper);
     if (waiting.result == FB_OK) {
         *value = waiting.value;
     } else if (waiting.result < 0) {
@@ -362,7 +379,7 @@ static int wait_for(fb_call *call, fb_value *value, fb_error *error) {
 
 // A thread of the engine that waited for the engine would wait for itself.
 static int refuse_own_thread(fb_engine *engine, fb_error *error) {
-    if (fb_engine_here(engine) == NULL && !fb_workers_is_current(engine->workers)) {
+    if (fb_engine_may_wait(engine) && !fb_workers_is_current(engine->workers)) {
         return FB_OK;
     }
     return fb_error_set(error, FB_EINVAL, "a blocking call on one of the engine's own threads");
@@ -392,6 +409,7 @@ static int answer(question *q, fb_value *value, fb_error *error) {
 }
 
 int fb_fetch(fb_engine *engine, const fb_request *request, fb_value *value, fb_error *error) {
+    fb_engine_ours(engine);
     question q;
     fb_bound bound;
     *value = (fb_value){0};
@@ -434,6 +452,7 @@ static int check_once(const fb_once *once, fb_error *error) {
 }
 
 int fb_dedupe(fb_engine *engine, const fb_once *once, fb_value *value, fb_error *error) {
+    fb_engine_ours(engine);
     fb_bound bound;
     question q = {
         .engine = engine,

@@ -12,20 +12,22 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "engine/limits.h"
+#include "engine/queues.h"
 #include "os/clock.h"
 
-enum { SWEEP_ITEMS = 2000, TURNS_A_SECOND = 10 };
+enum { SWEEP_ITEMS = 2000, TURNS_A_SECOND = 10, FIBERS_MAX = 4096 };
 
 static void set_timer(fb_lane *lane) {
     int64_t due_ns = fb_flights_due(lane->flights);
-    if (due_ns == lane->timer_due_ns) {
+    int64_t shared_ns = fb_shared_due(lane);
+    due_ns = shared_ns < due_ns ? shared_ns : due_ns;
+    // One that is set for earlier stays: with a request in flight the next deadline moves on with
+    // each answer, and a tick too many costs less than setting the clock each time.
+    if (due_ns >= lane->timer_due_ns) {
         return;
     }
     lane->timer_due_ns = due_ns;
-    if (due_ns == INT64_MAX) {
-        (void)event_del(lane->timer);
-        return;
-    }
     int64_t wait_ns = due_ns - fb_clock_now_ns();
     int64_t wait_us = wait_ns > 0 ? wait_ns / 1000 + 1 : 0;
     struct timeval after = {wait_us / 1000000, wait_us % 1000000};
@@ -38,7 +40,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     (void)fd, (void)what;
     fb_lane *lane = arg;
     lane->timer_due_ns = INT64_MAX;
-    fb_flights_tick(lane->flights, fb_clock_now_ns());
+    int64_t now_ns = fb_clock_now_ns();
+    fb_flights_tick(lane->flights, now_ns);
+    fb_shared_tick(lane, now_ns);
     fb_lane_drain(lane);
 }
 
@@ -51,7 +55,11 @@ static void on_upkeep(evutil_socket_t fd, short what, void *arg) {
         fb_region_home_upkeep(engine->region, engine->cache, fb_clock_now_ns());
     }
     (void)fb_store_sweep(fb_cache_store(engine->cache), fb_clock_now_ns(), SWEEP_ITEMS);
+    fb_cache_stats_tick(engine->cache, fb_clock_now_ns());
     fb_warm_feed(engine);
+    fb_shared_upkeep(engine);
+    fb_limits_upkeep(engine->limits);
+    fb_queues_upkeep(engine->queues);
     if (++lane->upkeep_turn % TURNS_A_SECOND == 0) {
         fb_warm_look(engine);
         fb_load_log_tell(engine);
@@ -87,19 +95,28 @@ static void take_answer(const fb_action *action) {
     answer(call);
 }
 
+static bool do_flights(fb_lane *lane) {
+    fb_action action;
+    if (!fb_flights_next(lane->flights, &action)) {
+        return false;
+    }
+    if (action.type == FB_ACTION_ANSWER) {
+        take_answer(&action);
+    } else if (action.type == FB_ACTION_LOAD) {
+        fb_dispatch(lane, &action);
+    } else {
+        fb_shared_flight(lane, &action);
+    }
+    return true;
+}
+
 void fb_lane_drain(fb_lane *lane) {
+    FB_ASSERT(fb_fiber_here() == NULL);  // see wait.c
     if (lane->draining) {
         return;
     }
     lane->draining = true;
-    fb_action action;
-    while (fb_flights_next(lane->flights, &action)) {
-        if (action.type == FB_ACTION_ANSWER) {
-            take_answer(&action);
-        } else {
-            FB_ASSERT(action.type == FB_ACTION_LOAD);  // there is no shared tier to talk to yet
-            fb_dispatch(lane, &action);
-        }
+    while (do_flights(lane) || fb_shared_step(lane)) {
     }
     lane->draining = false;
     set_timer(lane);
@@ -128,8 +145,15 @@ int fb_lane_init(fb_lane *lane, fb_engine *engine, uint32_t index) {
     lane->index = index;
     lane->timer_due_ns = INT64_MAX;
     fb_list_init(&lane->calls);
-    fb_flights_options options = {.cache = engine->cache, .seed = engine->seed + index + 1};
+    fb_list_init(&lane->wishes);
+    fb_flights_options options = {.cache = engine->cache,
+                                  .seed = engine->seed + index + 1,
+                                  .remote = engine->shared != NULL};
     int result = fb_flights_new(&options, &lane->flights);
+    if (result < 0) {
+        return result;
+    }
+    result = fb_fiber_pool_new(FIBERS_MAX, &lane->fibers);
     if (result < 0) {
         return result;
     }
@@ -160,6 +184,9 @@ void fb_lane_release(fb_lane *lane) {
     if (lane->loop != NULL) {
         fb_loop_stop(lane->loop);
     }
+    fb_shared_release(lane);
+    fb_fiber_pool_free(lane->fibers);
+    lane->fibers = NULL;
     if (lane->timer != NULL) {
         event_free(lane->timer);
     }

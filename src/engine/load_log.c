@@ -25,7 +25,7 @@ void fb_load_log_failed(fb_engine *engine, const fb_class *class_, fb_str key,
     }
 }
 
-void fb_load_log_slow(fb_engine *engine, const fb_job *job, int64_t took_ns) {
+void fb_load_log_slow(fb_engine *engine, const fb_source_job *job, int64_t took_ns) {
     int64_t slow_ns = atomic_load_explicit(&engine->slow_ns, memory_order_relaxed);
     if (slow_ns > 0 && took_ns >= slow_ns && is_news(&engine->log.slow[job->class_->id])) {
         fb_log(FB_LOG_WARN, "slow_load", "class=%.*s key=%s items=%zu ms=%lld",

@@ -435,6 +435,7 @@ static int warm_class(fb_engine *engine, const fb_class *class_, uint64_t *start
 
 int fb_warm(fb_engine *engine, fb_str class_name, const fb_param *params, size_t param_count,
             uint64_t *started, fb_error *error) {
+    fb_engine_ours(engine);
     const fb_class *class_ = NULL;
     uint64_t count = 0;
     int result = find_warmable(engine, class_name, &class_, error);
@@ -451,6 +452,7 @@ int fb_warm(fb_engine *engine, fb_str class_name, const fb_param *params, size_t
 }
 
 int fb_warm_top(fb_engine *engine, fb_str class_name, uint32_t count, uint64_t *started) {
+    fb_engine_ours(engine);
     const fb_class *class_ = NULL;
     uint64_t begun = 0;
     int result = find_warmable(engine, class_name, &class_, NULL);

@@ -254,6 +254,8 @@ const char *fb_command_code(int result) {
             return "NOCLASS";
         case FB_ENOSOURCE:
             return "NOSOURCE";
+        case FB_ENOLIMIT:
+            return "NOLIMIT";
         case FB_ETIMEDOUT:
             return "TIMEOUT";
         case FB_EOVERLOAD:
@@ -266,6 +268,18 @@ const char *fb_command_code(int result) {
             return "CLOSING";
         case FB_ENOMEM:
             return "OOM";
+        case FB_EIO:
+            return "IOERR";
+        case FB_LOST:
+            return "LEASELOST";
+        case FB_ENOQUEUE:
+            return "NOQUEUE";
+        case FB_EFULL:
+            return "FULL";
+        case FB_EVOLATILE:
+            return "VOLATILE";
+        case FB_ENOMAIL:
+            return "NOMAIL";
         default:
             return "ERR";
     }

@@ -1,7 +1,8 @@
 // node/command.h -- the command table: what a RESP client may say, and who answers.
 //
 // One table drives look-up, arity errors, flags, help and COMMAND. A handler writes one reply to
-// call->reply, never protocol bytes. Threads: the table is constant; handlers run on the loops,
+// call->reply, never protocol bytes. With a shared tier a call of the engine may wait (node/errand.h):
+// a handler of a command that reads or writes keys must not touch call->session after one. Threads: the table is constant; handlers run on the loops,
 // many at once.
 
 #ifndef FB_NODE_COMMAND_H
@@ -16,6 +17,8 @@ extern "C" {
 
 // The Redis whose replies these are; clients choose their features by it.
 #define FB_REDIS_VERSION "7.0.15"
+// What stays in memory: S3-FIFO, which counts how often each key is read. Redis's word for that.
+#define FB_MEMORY_POLICY "allkeys-lfu"
 
 typedef struct fb_command fb_command;
 
@@ -50,6 +53,9 @@ enum {  // flags, in the order in which COMMAND names them
     FB_COMMAND_OVERLAP = 4096,   // may begin while replies before it are still to come
     FB_COMMAND_AT_ONCE = 8192,   // is not queued between MULTI and EXEC
     FB_COMMAND_ALONE = 16384,    // refused between MULTI and EXEC
+    FB_COMMAND_LATER = 32768,    // takes a slot of its own, and does not wait
+    FB_COMMAND_PUBSUB = 131072,  // this one is named
+    FB_COMMAND_WAITS = 65536,    // may wait without a shared tier, too
 };
 
 struct fb_command {
@@ -57,7 +63,7 @@ struct fb_command {
     fb_command_fn run;  // NULL: a word that only subcommands follow
     int16_t arity;      // the name included; < 0: at least so many
     int8_t first_key, last_key, key_step;  // last_key < 0: counted from the end
-    uint16_t flags;
+    uint32_t flags;
     const char *categories;  // "read string": after each an '@' is understood
     const char *group;
     const char *since;

@@ -1,5 +1,4 @@
-// COMMAND: the table, told to clients. Shapes are Redis 7's; tips and key specifications, which say
-// again what the key positions say, are left empty.
+// COMMAND: the table, told to clients. Shapes are Redis 7's.
 
 #include "node/command_table.h"
 
@@ -8,9 +7,10 @@
 
 #include "base/glob.h"
 #include "base/str.h"
+#include "node/command_details.h"
 
 typedef struct flag_name {
-    uint16_t flag;
+    uint32_t flag;
     const char *name;
 } flag_name;
 
@@ -19,6 +19,7 @@ static const flag_name FLAG_NAMES[] = {
     {FB_COMMAND_READONLY, "readonly"},
     {FB_COMMAND_DENYOOM, "denyoom"},
     {FB_COMMAND_ADMIN, "admin"},
+    {FB_COMMAND_PUBSUB, "pubsub"},
     {FB_COMMAND_NOSCRIPT, "noscript"},
     {FB_COMMAND_LOADING, "loading"},
     {FB_COMMAND_STALE, "stale"},
@@ -56,14 +57,18 @@ static fb_str next_word(const char **text) {
     return word;
 }
 
-static void reply_categories(fb_reply *reply, const fb_command *command) {
+static size_t word_count(const char *text) {
     size_t count = 0;
-    const char *text = command->categories;
     while (next_word(&text).len > 0) {
         count++;
     }
+    return count;
+}
+
+static void reply_categories(fb_reply *reply, const fb_command *command) {
+    const char *text = command->categories;
+    size_t count = word_count(text);
     fb_reply_set(reply, count);
-    text = command->categories;
     for (size_t i = 0; i < count; i++) {
         char name[WORD_SIZE];
         fb_str word = next_word(&text);
@@ -87,6 +92,77 @@ static void reply_name(fb_reply *reply, const fb_command *parent, const fb_comma
     fb_reply_text(reply, name);
 }
 
+static void reply_tips(fb_reply *reply, const char *tips) {
+    fb_reply_set(reply, word_count(tips));
+    for (fb_str tip = next_word(&tips); tip.len > 0; tip = next_word(&tips)) {
+        fb_reply_bytes(reply, tip);
+    }
+}
+
+// The words of one key's flags: up to the end or a "/".
+static void reply_key_flags(fb_reply *reply, const char *flags) {
+    char text[WORD_SIZE];
+    const char *rest = text;
+    (void)snprintf(text, sizeof text, "%.*s", (int)strcspn(flags, "/"), flags);
+    fb_reply_set(reply, word_count(text));
+    for (fb_str flag = next_word(&rest); flag.len > 0; flag = next_word(&rest)) {
+        char word[WORD_SIZE];
+        (void)snprintf(word, sizeof word, "%.*s", FB_STR_ARG(flag));
+        fb_reply_status(reply, word);
+    }
+}
+
+static const char *next_key_flags(const char *flags) {
+    const char *end = flags + strcspn(flags, "/");
+    return *end == '/' ? end + 1 : end;
+}
+
+static void reply_pair(fb_reply *reply, const char *name, int64_t number) {
+    fb_reply_text(reply, name);
+    fb_reply_integer(reply, number);
+}
+
+// Where keys are: from `first` on, up to `last` behind it (< 0: from the end), each `step`.
+static void reply_key_spec(fb_reply *reply, const char *flags, int first, int last, int step) {
+    fb_reply_map(reply, 3);
+    fb_reply_text(reply, "flags");
+    reply_key_flags(reply, flags);
+    fb_reply_text(reply, "begin_search");
+    fb_reply_map(reply, 2);
+    fb_reply_text(reply, "type");
+    fb_reply_text(reply, "index");
+    fb_reply_text(reply, "spec");
+    fb_reply_map(reply, 1);
+    reply_pair(reply, "index", first);
+    fb_reply_text(reply, "find_keys");
+    fb_reply_map(reply, 2);
+    fb_reply_text(reply, "type");
+    fb_reply_text(reply, "range");
+    fb_reply_text(reply, "spec");
+    fb_reply_map(reply, 3);
+    reply_pair(reply, "lastkey", last);
+    reply_pair(reply, "keystep", step);
+    reply_pair(reply, "limit", 0);
+}
+
+// Keys of different kinds have a specification each. Keys that move have none that fits.
+static void reply_key_specs(fb_reply *reply, const fb_command *command) {
+    const char *flags = fb_command_key_flags(command);
+    int8_t first = command->first_key;
+    int last = command->last_key < 0 ? command->last_key : command->last_key - first;
+    if (first == 0 || flags[0] == '\0') {
+        fb_reply_set(reply, 0);
+    } else if (strchr(flags, '/') == NULL) {
+        fb_reply_set(reply, 1);
+        reply_key_spec(reply, flags, first, last, command->key_step);
+    } else {
+        fb_reply_set(reply, (size_t)last + 1);
+        for (int i = 0; i <= last; i++, flags = next_key_flags(flags)) {
+            reply_key_spec(reply, flags, first + i, 0, 1);
+        }
+    }
+}
+
 // All but its subcommands.
 static void reply_command(fb_reply *reply, const fb_command *parent, const fb_command *command) {
     fb_reply_array(reply, 10);
@@ -97,8 +173,8 @@ static void reply_command(fb_reply *reply, const fb_command *parent, const fb_co
     fb_reply_integer(reply, command->last_key);
     fb_reply_integer(reply, command->key_step);
     reply_categories(reply, command);
-    fb_reply_array(reply, 0);
-    fb_reply_array(reply, 0);
+    reply_tips(reply, fb_command_tips(command));
+    reply_key_specs(reply, command);
     fb_reply_array(reply, sub_count(command));
 }
 
@@ -228,7 +304,7 @@ static bool in_category(const fb_command *command, fb_str category) {
     return false;
 }
 
-static bool passes(const fb_command *command, filter kind, fb_str value) {
+static bool passes(const fb_command *command, const char *name, filter kind, fb_str value) {
     switch (kind) {
         case FILTER_NONE:
             return true;
@@ -237,7 +313,7 @@ static bool passes(const fb_command *command, filter kind, fb_str value) {
         case FILTER_CATEGORY:
             return in_category(command, value);
         case FILTER_PATTERN:
-            return fb_glob_match(value, fb_str_of(command->name));
+            return fb_glob_match(value, fb_str_of(name));
     }
     return false;
 }
@@ -261,23 +337,44 @@ static bool read_filter(const fb_command_call *call, filter *kind, fb_str *value
     return false;
 }
 
+typedef struct listing {
+    filter kind;
+    fb_str value;
+    fb_reply *reply;  // NULL: they are only counted
+    size_t count;
+} listing;
+
+static void list_one(listing *list, const fb_command *command) {
+    char name[FB_COMMAND_NAME_SIZE];
+    (void)fb_command_full_name(command, name);
+    if (passes(command, name, list->kind, list->value)) {
+        list->count++;
+        if (list->reply != NULL) {
+            fb_reply_text(list->reply, name);
+        }
+    }
+}
+
+static void list_all(listing *list) {
+    for (size_t i = 0; fb_command_at(i) != NULL; i++) {
+        const fb_command *command = fb_command_at(i);
+        list_one(list, command);
+        for (size_t k = 0; k < sub_count(command); k++) {
+            list_one(list, &command->subcommands[k]);
+        }
+    }
+}
+
 void fb_command_list(fb_command_call *call) {
-    filter kind = FILTER_NONE;
-    fb_str value = {0};
-    if (!read_filter(call, &kind, &value)) {
+    listing list = {.kind = FILTER_NONE};
+    if (!read_filter(call, &list.kind, &list.value)) {
         fb_command_syntax_error(call);
         return;
     }
-    size_t count = 0;
-    for (size_t i = 0; fb_command_at(i) != NULL; i++) {
-        count += passes(fb_command_at(i), kind, value);
-    }
-    fb_reply_array(call->reply, count);
-    for (size_t i = 0; fb_command_at(i) != NULL; i++) {
-        if (passes(fb_command_at(i), kind, value)) {
-            fb_reply_text(call->reply, fb_command_at(i)->name);
-        }
-    }
+    list_all(&list);
+    fb_reply_array(call->reply, list.count);
+    list.reply = call->reply;
+    list_all(&list);
 }
 
 // ---- COMMAND GETKEYS
@@ -291,29 +388,78 @@ static const fb_command *find_asked(const fb_command_call *call) {
     return command;
 }
 
-void fb_command_getkeys(fb_command_call *call) {
+// Where the keys of a command are: from `first` on, each `step` arguments, `count` of them. false:
+// nowhere. FB.LIMITS is the one command whose keys move: behind a count, each after its rule.
+typedef struct key_places {
+    size_t first, step, count;
+} key_places;
+
+static bool find_keys(const fb_command *command, const fb_str *args, size_t arg_count,
+                      key_places *keys) {
+    if ((command->flags & FB_COMMAND_MOVABLEKEYS) != 0) {
+        int64_t count;
+        bool fits = fb_str_int(args[1], &count) == FB_OK && count > 0 &&
+                    count <= (int64_t)(arg_count - 2) / 2;
+        *keys = (key_places){3, 2, fits ? (size_t)count : 0};
+        return fits;
+    }
+    bool from_end = command->last_key < 0;
+    size_t end = from_end ? arg_count - (size_t)-command->last_key : (size_t)command->last_key;
+    *keys = (key_places){(size_t)command->first_key, (size_t)command->key_step, 0};
+    keys->count = (end - keys->first) / keys->step + 1;
+    return end < arg_count;
+}
+
+// NULL: the reply says why there are none.
+static const fb_command *find_asked_keys(fb_command_call *call, key_places *keys) {
     fb_reply *reply = call->reply;
     const fb_command *command = find_asked(call);
+    const fb_str *args = call->args + 2;
     size_t arg_count = call->arg_count - 2;
     if (command == NULL) {
         fb_reply_error(reply, "ERR Invalid command specified");
-        return;
+        return NULL;
     }
-    if (command->first_key == 0) {
+    if (command->first_key == 0 && (command->flags & FB_COMMAND_MOVABLEKEYS) == 0) {
         fb_reply_error(reply, "ERR The command has no key arguments");
-        return;
+        return NULL;
     }
     if (!fb_command_arity_fits(command, arg_count)) {
         fb_reply_error(reply, "ERR Invalid number of arguments specified for command");
+        return NULL;
+    }
+    if (!find_keys(command, args, arg_count, keys)) {
+        fb_reply_error(reply, "ERR Invalid arguments specified for command");
+        return NULL;
+    }
+    return command;
+}
+
+void fb_command_getkeys(fb_command_call *call) {
+    key_places keys;
+    if (find_asked_keys(call, &keys) == NULL) {
         return;
     }
-    size_t first = (size_t)command->first_key;
-    size_t step = (size_t)command->key_step;
-    size_t last =
-        command->last_key < 0 ? arg_count - (size_t)-command->last_key : (size_t)command->last_key;
-    fb_reply_array(reply, (last - first) / step + 1);
-    for (size_t i = first; i <= last; i += step) {
-        fb_reply_bytes(reply, call->args[2 + i]);
+    fb_reply_array(call->reply, keys.count);
+    for (size_t i = 0; i < keys.count; i++) {
+        fb_reply_bytes(call->reply, call->args[2 + keys.first + i * keys.step]);
+    }
+}
+
+void fb_command_getkeys_and_flags(fb_command_call *call) {
+    key_places keys;
+    const fb_command *command = find_asked_keys(call, &keys);
+    if (command == NULL) {
+        return;
+    }
+    const char *flags = fb_command_key_flags_of(command, call->args + 2, call->arg_count - 2);
+    bool many = strchr(flags, '/') != NULL;
+    fb_reply_array(call->reply, keys.count);
+    for (size_t i = 0; i < keys.count; i++) {
+        fb_reply_array(call->reply, 2);
+        fb_reply_bytes(call->reply, call->args[2 + keys.first + i * keys.step]);
+        reply_key_flags(call->reply, flags);
+        flags = many ? next_key_flags(flags) : flags;
     }
 }
 

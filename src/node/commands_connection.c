@@ -1,20 +1,22 @@
-// Commands about the connection itself, and CLIENT.
+// Commands about the connection itself; CLIENT is commands_client.c.
 //
-// There are no passwords yet, so AUTH and HELLO AUTH answer as a Redis does whose default user has
-// none: "default" gets in with any password, everybody else is turned away.
+// Users are node/users.h. An address that has been turned away too often is not listened to for a
+// while, whatever it says (node/admit.h).
 
 #include "node/command_table.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "base/mem.h"
 #include "base/str.h"
+#include "node/admit.h"
 #include "node/session_state.h"
+#include "node/session_user.h"
 
 void fb_connection_ping(fb_command_call *call) {
     if (call->arg_count > 2) {
         fb_reply_error(call->reply, "ERR wrong number of arguments for 'ping' command");
+    } else if (fb_session_only_listens(call->session)) {
+        fb_reply_array(call->reply, 2);
+        fb_reply_text(call->reply, "pong");
+        fb_reply_bytes(call->reply, call->arg_count == 2 ? call->args[1] : FB_STR(""));
     } else if (call->arg_count == 2) {
         fb_reply_bytes(call->reply, call->args[1]);
     } else {
@@ -40,10 +42,14 @@ void fb_connection_reset(fb_command_call *call) {
     speak(call->session, FB_ENCODING_RESP2);
     call->session->replies = FB_REPLIES_ON;
     fb_queued_close(&call->session->queued);
+    fb_session_unwatch(call->session);
+    fb_session_stop_tracking(call->session);
+    atomic_store(&call->session->subscribed, false);
     if (fb_session_rename(call->session, &call->session->name, FB_STR("")) < 0) {
         fb_command_failed(call, FB_ENOMEM, NULL);
         return;
     }
+    fb_session_be_first(call->session);
     fb_reply_init(call->reply, FB_ENCODING_RESP2, call->reply->out);
     fb_reply_status(call->reply, "RESET");
 }
@@ -60,44 +66,59 @@ void fb_connection_select(fb_command_call *call) {
     fb_reply_status(call->reply, "OK");
 }
 
+// Says so and returns false where it failed too often before.
+static bool may_sign_in(fb_command_call *call) {
+    char text[FB_ADMIT_TEXT_SIZE];
+    if (fb_admit_sign_in(call->node, fb_str_of(call->session->peer), text)) {
+        return true;
+    }
+    fb_reply_error(call->reply, "ERR too many failed authentication attempts.%s%s",
+                   text[0] != '\0' ? " " : "", text);
+    return false;
+}
+
 // Says so and returns false where that user does not get in.
-static bool sign_in(fb_command_call *call, fb_str user) {
-    if (!fb_str_equal(user, FB_STR("default"))) {
+static bool sign_in(fb_command_call *call, fb_str name, fb_str password) {
+    if (!may_sign_in(call)) {
+        return false;
+    }
+    fb_user *user = fb_user_sign_in(call->node, name, password);
+    if (user == NULL) {
+        fb_session_failed(call, name);
         fb_reply_error(call->reply,
                        "WRONGPASS invalid username-password pair or user is disabled.");
         return false;
     }
+    fb_session_sign_in(call->session, user);
     return true;
 }
 
-void fb_connection_auth(fb_command_call *call) {
-    if (call->arg_count > 3) {
-        fb_command_syntax_error(call);
-    } else if (call->arg_count == 2) {
+// The password of "default" alone, as before there were users.
+static bool may_do_without_user(fb_command_call *call) {
+    fb_user *user = fb_user_first(call->node);
+    bool open = user != NULL;
+    fb_user_give(user);
+    if (open && may_sign_in(call)) {
         fb_reply_error(call->reply,
                        "ERR AUTH <password> called without any password configured "
                        "for the default user. Are you sure your configuration is "
                        "correct?");
-    } else if (sign_in(call, call->args[1])) {
+    }
+    return !open;
+}
+
+void fb_connection_auth(fb_command_call *call) {
+    bool named = call->arg_count == 3;
+    if (call->arg_count > 3) {
+        fb_command_syntax_error(call);
+    } else if ((named || may_do_without_user(call)) &&
+               sign_in(call, named ? call->args[1] : FB_STR("default"),
+                       call->args[named ? 2 : 1])) {
         fb_reply_status(call->reply, "OK");
     }
 }
 
 // ---- HELLO
-
-static bool name_session(fb_command_call *call, fb_str name) {
-    if (!fb_session_name_fits(name)) {
-        fb_reply_error(call->reply,
-                       "ERR Client names cannot contain spaces, newlines or special "
-                       "characters.");
-        return false;
-    }
-    if (fb_session_rename(call->session, &call->session->name, name) < 0) {
-        fb_command_failed(call, FB_ENOMEM, NULL);
-        return false;
-    }
-    return true;
-}
 
 static bool read_protocol(fb_command_call *call, int64_t *protocol) {
     if (fb_str_int(call->args[1], protocol) != FB_OK) {
@@ -116,7 +137,7 @@ static bool read_hello_options(fb_command_call *call, const fb_str **name) {
     for (size_t i = 2; i < call->arg_count; i++) {
         size_t left = call->arg_count - 1 - i;
         if (fb_command_word(call, i, "AUTH") && left >= 2) {
-            if (!sign_in(call, call->args[i + 1])) {
+            if (!sign_in(call, call->args[i + 1], call->args[i + 2])) {
                 return false;
             }
             i += 2;
@@ -128,7 +149,7 @@ static bool read_hello_options(fb_command_call *call, const fb_str **name) {
             return false;
         }
     }
-    return *name == NULL || name_session(call, **name);
+    return *name == NULL || fb_session_name(call, **name);
 }
 
 void fb_connection_hello(fb_command_call *call) {
@@ -137,6 +158,14 @@ void fb_connection_hello(fb_command_call *call) {
     const fb_str *name = NULL;
     if (call->arg_count > 1 &&
         (!read_protocol(call, &protocol) || !read_hello_options(call, &name))) {
+        return;
+    }
+    if (session->user == NULL) {
+        fb_reply_error(call->reply,
+                       "NOAUTH HELLO must be called with the client already authenticated, "
+                       "otherwise the HELLO <proto> AUTH <user> <pass> option can be used to "
+                       "authenticate the client and select the RESP protocol version at the same "
+                       "time");
         return;
     }
     speak(session, protocol == 3 ? FB_ENCODING_RESP3 : FB_ENCODING_RESP2);
@@ -157,178 +186,4 @@ void fb_connection_hello(fb_command_call *call) {
     fb_reply_text(reply, "master");
     fb_reply_text(reply, "modules");
     fb_reply_array(reply, 0);
-}
-
-// ---- CLIENT
-
-void fb_client_id(fb_command_call *call) {
-    fb_reply_integer(call->reply, (int64_t)call->session->id);
-}
-
-void fb_client_getname(fb_command_call *call) {
-    if (call->session->name.len == 0) {
-        fb_reply_null(call->reply);
-    } else {
-        fb_reply_bytes(call->reply, fb_buf_str(&call->session->name));
-    }
-}
-
-void fb_client_setname(fb_command_call *call) {
-    if (name_session(call, call->args[2])) {
-        fb_reply_status(call->reply, "OK");
-    }
-}
-
-void fb_client_setinfo(fb_command_call *call) {
-    fb_session *session = call->session;
-    bool library = fb_command_word(call, 2, "LIB-NAME");
-    if (!library && !fb_command_word(call, 2, "LIB-VER")) {
-        fb_reply_error(call->reply, "ERR Unrecognized option '%.*s'", FB_STR_ARG(call->args[2]));
-        return;
-    }
-    if (!fb_session_name_fits(call->args[3])) {
-        fb_reply_error(call->reply, "ERR %s cannot contain spaces, newlines or special characters.",
-                       library ? "lib-name" : "lib-ver");
-        return;
-    }
-    fb_buf *which = library ? &session->library : &session->library_version;
-    int result = fb_session_rename(session, which, call->args[3]);
-    if (result < 0) {
-        fb_command_failed(call, result, NULL);
-    } else {
-        fb_reply_status(call->reply, "OK");
-    }
-}
-
-void fb_client_no_evict(fb_command_call *call) {
-    if (fb_command_word(call, 2, "ON") || fb_command_word(call, 2, "OFF")) {
-        fb_reply_status(call->reply, "OK");
-    } else {
-        fb_command_syntax_error(call);
-    }
-}
-
-void fb_client_reply(fb_command_call *call) {
-    fb_session *session = call->session;
-    if (fb_command_word(call, 2, "ON")) {
-        session->replies = FB_REPLIES_ON;
-        fb_reply_status(call->reply, "OK");
-    } else if (fb_command_word(call, 2, "OFF")) {
-        session->replies = FB_REPLIES_OFF;
-    } else if (fb_command_word(call, 2, "SKIP")) {
-        if (session->replies != FB_REPLIES_OFF) {
-            session->replies = FB_REPLIES_SKIP_NEXT;
-        }
-    } else {
-        fb_command_syntax_error(call);
-    }
-}
-
-// One line of CLIENT LIST. The fields are Redis's; those that count what is not kept here are 0.
-static int describe(const fb_session *session, int64_t now_us, fb_buf *out) {
-    const fb_command *last = atomic_load_explicit(&session->last, memory_order_relaxed);
-    int64_t used_us = atomic_load_explicit(&session->used_us, memory_order_relaxed);
-    fb_str name = fb_buf_str(&session->name);
-    fb_str library = fb_buf_str(&session->library);
-    fb_str version = fb_buf_str(&session->library_version);
-    int queued = atomic_load_explicit(&session->shown_queued, memory_order_relaxed);
-    char last_name[FB_COMMAND_NAME_SIZE];
-    return fb_buf_printf(
-        out,
-        "id=%llu addr=%s laddr=%s fd=-1 name=%.*s age=%lld idle=%lld flags=%s db=0 sub=0 psub=0 "
-        "ssub=0 multi=%d qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 "
-        "tot-mem=0 events=r cmd=%s user=default redir=-1 resp=%d lib-name=%.*s lib-ver=%.*s\n",
-        (unsigned long long)session->id, session->peer,
-        session->node->resp_address != NULL ? session->node->resp_address : "", FB_STR_ARG(name),
-        (long long)(now_us - session->created_us) / 1000000,
-        (long long)(now_us - used_us) / 1000000, queued >= 0 ? "x" : "N", queued,
-        last != NULL ? fb_command_full_name(last, last_name) : "NULL",
-        atomic_load_explicit(&session->shown_encoding, memory_order_relaxed), FB_STR_ARG(library),
-        FB_STR_ARG(version));
-}
-
-void fb_client_info(fb_command_call *call) {
-    fb_buf line = {0};
-    if (describe(call->session, call->node->wall_us(), &line) < 0) {
-        fb_command_failed(call, FB_ENOMEM, NULL);
-    } else {
-        fb_reply_verbatim(call->reply, fb_buf_str(&line));
-    }
-    fb_buf_release(&line);
-}
-
-static int compare_ids(const void *a, const void *b) {
-    const int64_t *one = a;
-    const int64_t *two = b;
-    return (*one > *two) - (*one < *two);
-}
-
-// `ids` in ascending order, or NULL for all. The list stands still meanwhile, so this is quick:
-// each session is looked for among the ids.
-static void list(fb_command_call *call, const int64_t *ids, size_t id_count) {
-    fb_buf lines = {0};
-    int result = FB_OK;
-    int64_t now_us = call->node->wall_us();
-    fb_node_sessions_lock(call->node);
-    for (fb_session *one = call->node->sessions; one != NULL && result == FB_OK; one = one->next) {
-        int64_t id = (int64_t)one->id;
-        if (ids == NULL || bsearch(&id, ids, id_count, sizeof *ids, compare_ids) != NULL) {
-            result = describe(one, now_us, &lines);
-        }
-    }
-    fb_node_sessions_unlock(call->node);
-    if (result < 0) {
-        fb_command_failed(call, result, NULL);
-    } else {
-        fb_reply_verbatim(call->reply, fb_buf_str(&lines));
-    }
-    fb_buf_release(&lines);
-}
-
-static void list_ids(fb_command_call *call) {
-    size_t count = call->arg_count - 3;
-    int64_t *ids = fb_mem_new(count * sizeof *ids);
-    if (ids == NULL) {
-        fb_command_failed(call, FB_ENOMEM, NULL);
-        return;
-    }
-    bool valid = true;
-    for (size_t i = 0; i < count && valid; i++) {
-        valid = fb_str_int(call->args[3 + i], &ids[i]) == FB_OK;
-    }
-    if (valid) {
-        qsort(ids, count, sizeof *ids, compare_ids);
-        list(call, ids, count);
-    } else {
-        fb_reply_error(call->reply, "ERR Invalid client ID");
-    }
-    fb_mem_free(ids);
-}
-
-static void list_type(fb_command_call *call) {
-    if (fb_command_word(call, 3, "normal")) {
-        list(call, NULL, 0);
-    } else if (fb_command_word(call, 3, "master") || fb_command_word(call, 3, "replica") ||
-               fb_command_word(call, 3, "slave") || fb_command_word(call, 3, "pubsub")) {
-        fb_reply_verbatim(call->reply, FB_STR(""));
-    } else {
-        fb_reply_error(call->reply, "ERR Unknown client type '%.*s'", FB_STR_ARG(call->args[3]));
-    }
-}
-
-void fb_client_list(fb_command_call *call) {
-    if (call->arg_count == 2) {
-        list(call, NULL, 0);
-    } else if (call->arg_count == 4 && fb_command_word(call, 2, "TYPE")) {
-        list_type(call);
-    } else if (call->arg_count > 3 && fb_command_word(call, 2, "ID")) {
-        list_ids(call);
-    } else {
-        fb_command_syntax_error(call);
-    }
-}
-
-void fb_client_help(fb_command_call *call) {
-    fb_command_help(call, "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-                    FB_COMMANDS_CLIENT);
 }

@@ -33,6 +33,8 @@ static bool read_options(fb_command_call *call, fetching *one, size_t *at) {
             one->request.refresh = true;
         } else if (fb_command_word(call, *at, "WITHMETA")) {
             one->with_meta = true;
+        } else if (fb_command_word(call, *at, "MINSEQ") && *at + 1 < call->arg_count) {
+            one->request.after = call->args[++*at];
         } else if (fb_command_word(call, *at, "TIMEOUT") && *at + 1 < call->arg_count) {
             if (!fb_command_int(call, ++*at, &one->request.timeout_ms)) {
                 return false;
@@ -104,12 +106,42 @@ static void write_answer(fb_reply *reply, bool with_meta, int result, const fb_v
     }
 }
 
+// What memory did not keep is told to be out of date at once: nobody would hear of its changes. Of what
+// is known not to exist no version is known: that is settled with the slot.
+static void settle(fb_slot *slot, size_t index, int result, const fb_value *value) {
+    if (result != FB_NEGATIVE) {
+        fb_session_settle_at(slot, index, result == FB_OK ? value : NULL);
+    }
+}
+
 static void answer(void *arg, int result, const fb_value *value, const fb_error *error) {
     fb_slot *slot = arg;
     if (slot->session != NULL) {
         write_answer(slot->target, slot->with_meta, result, value, error);
     }
+    settle(slot, 0, result, value);
     fb_slot_finish(slot);
+}
+
+// A connection that tracks is registered for the key before it is looked for.
+typedef struct tracking {
+    fb_session *session;
+    fb_slot *slot;
+} tracking;
+
+static void track_key(void *arg, fb_str key) {
+    const tracking *one = arg;
+    fb_session_track_key(one->session, one->slot, key);
+}
+
+static void track_request(fb_command_call *call, fb_slot *slot, const fb_request *request) {
+    tracking one = {call->session, slot};
+    if (call->session->tracks) {
+        int result = fb_fetch_key(call->node->engine, request, track_key, &one, NULL);
+        if (result != FB_OK) {
+            fb_session_track_nothing(slot);
+        }
+    }
 }
 
 void fb_verb_fetch(fb_command_call *call) {
@@ -125,6 +157,7 @@ void fb_verb_fetch(fb_command_call *call) {
         return;
     }
     slot->with_meta = one.with_meta;
+    track_request(call, slot, &one.request);
     int result = fb_fetch_start(call->node->engine, &one.request, answer, slot);
     FB_ASSERT(result == FB_PENDING || slot->done);
     // It may be FB_PENDING and answered meanwhile: then the reply stands already.
@@ -201,6 +234,7 @@ static void part_is_there(many *all) {
 static void answer_part(void *arg, int result, const fb_value *value, const fb_error *error) {
     part *one = arg;
     many *all = one->all;
+    settle(all->slot, (size_t)(one - all->parts), result, value);
     if (all->slot->session != NULL && !all->failed) {
         fb_reply reply;
         fb_reply_init(&reply, all->encoding, &one->bytes);
@@ -266,6 +300,7 @@ void fb_verb_mfetch(fb_command_call *call) {
         all->requests[i].param_count = names;
         all->parts[i].all = all;
         all->args[i] = &all->parts[i];
+        track_request(call, slot, &all->requests[i]);
     }
     fb_fetch_start_many(call->node->engine, all->requests, all->count, answer_part, all->args);
     part_is_there(all);

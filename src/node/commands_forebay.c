@@ -1,19 +1,19 @@
-// Forebay's own verbs but those that fetch (commands_fetch.c).
+// Forebay's own verbs but those that fetch (commands_fetch.c) and FB.STATS (commands_stats.c).
 //
 // Their grammar: option words first, then the class or scope, then names and values of any kind. So
 // a parameter, a key or a tag may have any name; only a class that is called like an option needs
 // the word CLASS before it.
 //
-//     FB.INVALIDATE [SOFT] KEY|PATTERN|TAG|CLASS|NAMESPACE name [name ...]
-//     FB.INVALIDATE [SOFT] ALL
+//     FB.INVALIDATE [SOFT] [WAIT LOCAL|REDIS|NODES] [TIMEOUT ms] [SRCVER version]
+//                   KEY|PATTERN|TAG|CLASS|NAMESPACE name [name ...]
+//     FB.INVALIDATE [SOFT] [WAIT …] [TIMEOUT ms] ALL
 //     FB.WARM [CLASS] class [param value ...]
 //     FB.WARM TOP class count
 //     FB.REGION
-//     FB.STATS [class]
 //     FB.EXPLAIN key
 //
 // Errors begin with a code word: NOCLASS, NOSOURCE, TIMEOUT, OVERLOAD, SOURCE, DENIED, CLOSING,
-// OOM; ERR for what the caller did wrong.
+// OOM; NOTREACHED where WAIT was not fulfilled; ERR for what the caller did wrong.
 
 #include "node/command_table.h"
 
@@ -23,13 +23,9 @@
 #include "base/str.h"
 #include "node/say.h"
 #include "node/session_state.h"
+#include "node/words.h"
 
 enum { NAME_SHOWN = 64 };
-
-static void say_double(fb_reply *reply, const char *name, double number) {
-    fb_reply_text(reply, name);
-    fb_reply_double(reply, number);
-}
 
 // ---- FB.REGION
 
@@ -72,33 +68,77 @@ static bool read_scope(const fb_command_call *call, size_t index, fb_scope *scop
     return false;
 }
 
+typedef struct invalidating {
+    fb_invalidate_options options;
+    fb_receipt receipt;  // of the last name; of the last that did not reach as far as it was to
+    int64_t removed;
+} invalidating;
+
 static void refuse_name(fb_command_call *call, const char *what, fb_str name) {
     fb_reply_error(call->reply, "NOCLASS there is no %s '%.*s'", what,
                    (int)(name.len < NAME_SHOWN ? name.len : NAME_SHOWN), name.ptr);
 }
 
-// Names before the one that fails have been invalidated.
+// Names before the one that fails have been invalidated; that one does not reach far enough keeps none
+// of the others from it.
 static int invalidate_names(fb_command_call *call, size_t first, fb_invalidation *what,
-                            int64_t *removed) {
+                            invalidating *job) {
+    int outcome = FB_OK;
     for (size_t i = first; i < call->arg_count; i++) {
         int64_t count = 0;
+        fb_receipt receipt;
         what->name = call->args[i];
-        int result = fb_invalidate(call->node->engine, what, &count);
+        int result = fb_invalidate_to(call->node->engine, what, &job->options, &count, &receipt);
         if (result < 0) {
             return result;
         }
-        *removed = count < 0 || *removed < 0 ? -1 : *removed + count;
+        if (result == FB_REFUSED || outcome == FB_OK) {
+            job->receipt = receipt;
+            outcome = result;
+        }
+        job->removed = count < 0 || job->removed < 0 ? -1 : job->removed + count;
     }
-    return FB_OK;
+    return outcome;
+}
+
+static const char *reach_text(fb_reach reach) {
+    return reach == FB_REACH_NODES    ? "nodes"
+           : reach == FB_REACH_SHARED ? "shared"
+                                      : "local";
+}
+
+static void say_receipt(fb_command_call *call, const invalidating *job, bool one_name) {
+    fb_reply_map(call->reply, 5);
+    fb_say_integer(call->reply, "removed", job->removed);
+    fb_say_text(call->reply, "reached", reach_text(job->receipt.reached));
+    fb_say_count(call->reply, "nodes", job->receipt.node_count);
+    fb_say_count(call->reply, "nodes_alive", job->receipt.nodes_alive);
+    fb_say_text(call->reply, "token", one_name ? job->receipt.token : "");  // it names one change
+}
+
+static void say_not_reached(fb_command_call *call, const invalidating *job) {
+    bool unsure = job->receipt.reached == FB_REACH_SHARED &&
+                  job->receipt.node_count == job->receipt.nodes_alive;  // a log that is new
+    fb_reply_error(call->reply,
+                   "NOTREACHED it is in force on this node and has reached: %s (%u of %u other "
+                   "nodes%s); the rest is told as soon as it can be",
+                   reach_text(job->receipt.reached), job->receipt.node_count,
+                   job->receipt.nodes_alive, unsure ? ", and there may be more" : "");
 }
 
 void fb_verb_invalidate(fb_command_call *call) {
+    invalidating job = {.removed = 0};
     fb_invalidation what = {0};
+    fb_words words;
     size_t at = 1;
-    if (fb_command_word(call, at, "SOFT")) {
-        what.soft = true;
-        at++;
+    if (!fb_words_read(call, FB_WORD_SOFT | FB_WORD_WAIT | FB_WORD_TIMEOUT | FB_WORD_SRCVER, &at,
+                       &words)) {
+        return;
     }
+    what.soft = (words.given & FB_WORD_SOFT) != 0;
+    job.options = (fb_invalidate_options){.reach = words.reach,
+                                          .timeout_ms = words.timeout_ms,
+                                          .source_version = words.source_version};
     if (at >= call->arg_count || !read_scope(call, at, &what.scope)) {
         fb_reply_error(call->reply, "ERR scope must be KEY, PATTERN, TAG, CLASS, NAMESPACE or ALL");
         return;
@@ -108,15 +148,24 @@ void fb_verb_invalidate(fb_command_call *call) {
         fb_reply_error(call->reply, "ERR wrong number of arguments for 'fb.invalidate' command");
         return;
     }
-    int64_t removed = 0;
-    int result = what.scope == FB_SCOPE_ALL ? fb_invalidate(call->node->engine, &what, &removed)
-                                            : invalidate_names(call, at, &what, &removed);
+    if (words.source_version > 0 && what.scope != FB_SCOPE_KEY) {
+        fb_reply_error(call->reply, "ERR SRCVER goes with KEY");
+        return;
+    }
+    int result = what.scope == FB_SCOPE_ALL
+                     ? fb_invalidate_to(call->node->engine, &what, &job.options, &job.removed,
+                                        &job.receipt)
+                     : invalidate_names(call, at, &what, &job);
     if (result == FB_ENOCLASS) {
         refuse_name(call, what.scope == FB_SCOPE_NAMESPACE ? "namespace" : "class", what.name);
     } else if (result < 0) {
         fb_command_failed(call, result, NULL);
+    } else if (result == FB_REFUSED) {
+        say_not_reached(call, &job);
+    } else if ((words.given & FB_WORD_WAIT) != 0) {
+        say_receipt(call, &job, at + 1 >= call->arg_count);
     } else {
-        fb_reply_integer(call->reply, removed);
+        fb_reply_integer(call->reply, job.removed);
     }
 }
 
@@ -160,96 +209,6 @@ void fb_verb_warm(fb_command_call *call) {
     uint64_t started = 0;
     int result = fb_warm(call->node->engine, call->args[at], params, count, &started, &error);
     reply_started(call, result, &error, started);
-}
-
-// ---- FB.STATS
-
-static void say_latency(fb_reply *reply, const char *name, const fb_latency *latency) {
-    fb_reply_text(reply, name);
-    fb_reply_map(reply, 6);
-    fb_say_count(reply, "count", latency->count);
-    say_double(reply, "mean_ms", latency->mean_ms);
-    say_double(reply, "p50_ms", latency->p50_ms);
-    say_double(reply, "p95_ms", latency->p95_ms);
-    say_double(reply, "p99_ms", latency->p99_ms);
-    say_double(reply, "max_ms", latency->max_ms);
-}
-
-enum {
-#define COUNT_ONE(field, help) +1
-    COUNTERS = 0 FB_CACHE_COUNTERS(COUNT_ONE),
-#undef COUNT_ONE
-    FIGURE_PAIRS = COUNTERS + 6,
-    WHOLE_PAIRS = 13
-};
-
-static void say_figures(fb_reply *reply, const fb_cache_figures *figures) {
-    uint64_t reads = figures->hits + figures->misses;
-    fb_say_text(reply, "name", figures->name);
-#define SAY_COUNTER(field, help) fb_say_count(reply, #field, figures->field);
-    FB_CACHE_COUNTERS(SAY_COUNTER)
-#undef SAY_COUNTER
-    say_double(reply, "hit_rate_percent",
-               reads > 0 ? 100.0 * (double)figures->hits / (double)reads : 0);
-    say_latency(reply, "hit", &figures->hit);
-    say_latency(reply, "miss", &figures->miss);
-    say_latency(reply, "load", &figures->load);
-    fb_say_integer(reply, "ttl_ms", figures->ttl_ms);
-}
-
-static void say_whole(fb_reply *reply, const fb_stats *stats) {
-    fb_say_count(reply, "entries", stats->entries);
-    fb_say_count(reply, "memory_bytes", stats->memory_bytes);
-    fb_say_count(reply, "memory_limit_bytes", stats->memory_limit_bytes);
-    fb_say_count(reply, "evictions", stats->evictions);
-    fb_say_count(reply, "expirations", stats->expirations);
-    fb_say_integer(reply, "uptime_ms", stats->uptime_ms);
-    fb_say_count(reply, "loads_running", stats->loads_running);
-    fb_say_count(reply, "loads_waiting", stats->loads_waiting);
-    fb_say_count(reply, "loops", stats->loops);
-    fb_say_count(reply, "workers", stats->workers);
-    fb_say_boolean(reply, "shared_configured", stats->shared_configured);
-    fb_say_boolean(reply, "shared_connected", stats->shared_connected);
-    fb_reply_text(reply, "classes");
-    fb_reply_array(reply, stats->class_count);
-    for (size_t i = 0; i < stats->class_count; i++) {
-        fb_reply_text(reply, stats->classes[i].name);
-    }
-}
-
-static const fb_cache_figures *find_figures(const fb_stats *stats, fb_str name) {
-    for (size_t i = 0; i < stats->class_count; i++) {
-        if (fb_str_equal(name, fb_str_of(stats->classes[i].name))) {
-            return &stats->classes[i];
-        }
-    }
-    return NULL;
-}
-
-void fb_verb_stats(fb_command_call *call) {
-    if (call->arg_count > 2) {
-        fb_reply_error(call->reply, "ERR wrong number of arguments for 'fb.stats' command");
-        return;
-    }
-    fb_stats stats;
-    int result = fb_stats_read(call->node->engine, &stats);
-    if (result < 0) {
-        fb_command_failed(call, result, NULL);
-        return;
-    }
-    const fb_cache_figures *figures =
-        call->arg_count == 2 ? find_figures(&stats, call->args[1]) : &stats.all;
-    if (figures == NULL) {
-        refuse_name(call, "class", call->args[1]);
-    } else {
-        bool whole = figures == &stats.all;
-        fb_reply_map(call->reply, FIGURE_PAIRS + (whole ? WHOLE_PAIRS : 0));
-        say_figures(call->reply, figures);
-        if (whole) {
-            say_whole(call->reply, &stats);
-        }
-    }
-    fb_stats_release(&stats);
 }
 
 // ---- FB.EXPLAIN

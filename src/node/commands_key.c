@@ -39,6 +39,19 @@ void fb_key_exists(fb_command_call *call) {
     fb_reply_integer(call->reply, count);
 }
 
+static void look_at(void *arg, const fb_value *value) {
+    (void)arg, (void)value;
+}
+
+// A read whose value nobody wants: it counts for what stays in memory.
+void fb_key_touch(fb_command_call *call) {
+    int64_t count = 0;
+    for (size_t i = 1; i < call->arg_count; i++) {
+        count += fb_get(call->node->engine, call->args[i], look_at, NULL) == FB_OK;
+    }
+    fb_reply_integer(call->reply, count);
+}
+
 void fb_key_type(fb_command_call *call) {
     bool there = fb_exists(call->node->engine, call->args[1]) == FB_OK;
     fb_reply_status(call->reply, there ? "string" : "none");
@@ -68,8 +81,10 @@ static bool conditions_hold(const lifetime *one, int64_t before_ms) {
     return (one->conditions & IF_SOONER) == 0 || endless || one->expires_ms < before_ms;
 }
 
+// Called again where somebody was faster: it begins anew then.
 static int set_lifetime(void *arg, fb_edit *edit) {
     lifetime *one = arg;
+    one->changed = false;
     if (!edit->found) {
         return FB_MISS;
     }
@@ -145,10 +160,10 @@ void fb_key_pexpireat(fb_command_call *call) {
 
 static int make_endless(void *arg, fb_edit *edit) {
     bool *changed = arg;
-    if (edit->found && edit->expires_ms >= 0) {
+    *changed = edit->found && edit->expires_ms >= 0;
+    if (*changed) {
         edit->action = FB_EDIT_EXPIRE;
         edit->expires_ms = -1;
-        *changed = true;
     }
     return FB_OK;
 }
@@ -185,9 +200,7 @@ void fb_key_pttl(fb_command_call *call) {
 }
 
 static int take_expiry(void *arg, fb_edit *edit) {
-    if (edit->found) {
-        *(int64_t *)arg = edit->expires_ms;
-    }
+    *(int64_t *)arg = edit->found ? edit->expires_ms : -2;
     return FB_OK;
 }
 
@@ -425,14 +438,17 @@ void fb_object_encoding(fb_command_call *call) {
 }
 
 void fb_object_freq(fb_command_call *call) {
+    fb_explanation explanation;
     if (fb_exists(call->node->engine, call->args[2]) != FB_OK) {
         fb_reply_null(call->reply);
         return;
     }
-    fb_reply_error(call->reply,
-                   "ERR An LFU maxmemory policy is not selected, access frequency not "
-                   "tracked. Please note that when switching between policies at "
-                   "runtime LRU and LFU data will take some time to adjust.");
+    int result = fb_explain(call->node->engine, call->args[2], &explanation);
+    if (result < 0) {
+        fb_command_failed(call, result, NULL);
+    } else {
+        fb_reply_integer(call->reply, explanation.frequency);
+    }
 }
 
 static void reply_number_of(fb_command_call *call, int64_t number) {
@@ -443,8 +459,15 @@ static void reply_number_of(fb_command_call *call, int64_t number) {
     }
 }
 
+// How often a key was read is known, and not when: Redis's words for that.
 void fb_object_idletime(fb_command_call *call) {
-    reply_number_of(call, 0);
+    if (fb_exists(call->node->engine, call->args[2]) != FB_OK) {
+        fb_reply_null(call->reply);
+        return;
+    }
+    fb_reply_error(call->reply, "ERR An LFU maxmemory policy is selected, idle time not tracked. "
+                                "Please note that when switching between policies at runtime LRU "
+                                "and LFU data will take some time to adjust.");
 }
 
 void fb_object_refcount(fb_command_call *call) {

@@ -1,4 +1,4 @@
-// Commands about the server: INFO, DBSIZE, FLUSHALL, TIME, MEMORY.
+// Commands about the server: INFO, DBSIZE, FLUSHALL, FUNCTION, TIME, MEMORY.
 //
 // INFO's names are those that clients and exporters read from Redis; figures that forebay does not
 // have are left out rather than invented, except where clients break without the line.
@@ -9,8 +9,11 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "node/verdict.h"
+#include "node/tracking.h"
 
 // ---- INFO
 
@@ -60,8 +63,13 @@ static void say_server(info *one) {
 }
 
 static void say_clients(info *one) {
-    SAY(one, "connected_clients:%llu\r\nmaxclients:%u\r\nblocked_clients:0\r\n",
-        (number)live(&one->node->connections), one->node->connections_max);
+    fb_tracking_figures tracking;
+    fb_tracking_figures_read(one->node, &tracking);
+    SAY(one,
+        "connected_clients:%llu\r\nmaxclients:%llu\r\nblocked_clients:%llu\r\n"
+        "tracking_clients:%llu\r\n",
+        (number)live(&one->node->connections), (number)live(&one->node->connections_max),
+        (number)live(&one->node->blocked), (number)tracking.clients);
 }
 
 static void say_memory(info *one) {
@@ -70,9 +78,9 @@ static void say_memory(info *one) {
     const fb_stats *stats = one->stats;
     SAY(one, "used_memory:%llu\r\nused_memory_human:%s\r\n", (number)stats->memory_bytes,
         fb_units_show_bytes(stats->memory_bytes, used, sizeof used));
-    SAY(one, "maxmemory:%llu\r\nmaxmemory_human:%s\r\nmaxmemory_policy:allkeys-lru\r\n",
+    SAY(one, "maxmemory:%llu\r\nmaxmemory_human:%s\r\nmaxmemory_policy:%s\r\n",
         (number)stats->memory_limit_bytes,
-        fb_units_show_bytes(stats->memory_limit_bytes, limit, sizeof limit));
+        fb_units_show_bytes(stats->memory_limit_bytes, limit, sizeof limit), FB_MEMORY_POLICY);
 }
 
 static void say_persistence(info *one) {
@@ -91,11 +99,22 @@ static void say_stats(info *one) {
     SAY(one, "rejected_connections:%llu\r\nexpired_keys:%llu\r\nevicted_keys:%llu\r\n",
         (number)live(&node->connections_refused), (number)stats->expirations,
         (number)stats->evictions);
+    SAY(one, "evicted_clients:0\r\nclient_query_buffer_limit_disconnections:%llu\r\n"
+             "client_output_buffer_limit_disconnections:%llu\r\n",
+        (number)live(&node->closed_query), (number)live(&node->closed_output));
+    SAY(one, "idle_disconnections:%llu\r\nslow_disconnections:%llu\r\ntls_failures:%llu\r\n",
+        (number)live(&node->closed_idle), (number)live(&node->closed_stuck),
+        (number)live(&node->tls_failed));
     SAY(one, "keyspace_hits:%llu\r\nkeyspace_misses:%llu\r\n", (number)stats->all.hits,
         (number)stats->all.misses);
     SAY(one, "loads:%llu\r\nload_failures:%llu\r\nloads_running:%llu\r\nloads_waiting:%llu\r\n",
         (number)stats->all.loads, (number)stats->all.load_failures, (number)stats->loads_running,
         (number)stats->loads_waiting);
+    fb_tracking_figures tracking;
+    fb_tracking_figures_read(one->node, &tracking);
+    SAY(one, "tracking_total_keys:%llu\r\ntracking_total_items:%llu\r\n"
+             "tracking_total_prefixes:%llu\r\n",
+        (number)tracking.keys, (number)tracking.readers, (number)tracking.prefixes);
 }
 
 static void say_replication(info *one) {
@@ -113,6 +132,44 @@ static void say_keyspace(info *one) {
     }
 }
 
+// As commandstats: one line a rule.
+static void say_limits(info *one) {
+    fb_rule_figures *rules = NULL;
+    size_t count = 0;
+    if (fb_rules_read(one->node->engine, &rules, &count) < 0) {
+        one->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const fb_limit_figures *is = &rules[i].figures;
+        SAY(one, "limit_%s:allowed=%llu,denied=%llu,shadowed=%llu,degraded=%llu,keys=%llu\r\n",
+            is->name, (number)is->allowed, (number)is->denied, (number)is->shadowed,
+            (number)is->degraded, (number)is->keys);
+    }
+    fb_mem_free(rules);
+}
+
+// As limits: one line a queue. What the store does not tell is left out.
+static void say_queue(void *arg, const fb_queue_figures *figures) {
+    info *one = arg;
+    SAY(one, "queue_%s:store=%s,reachable=%d", figures->name, figures->store, figures->reachable);
+    if (figures->reachable) {
+        const fb_queue_look *look = &figures->look;
+        SAY(one, ",paused=%d,scheduled=%llu,ready=%llu,leased=%llu,dead=%llu,oldest_ms=%lld",
+            look->paused, (number)look->counts[FB_JOB_SCHEDULED],
+            (number)look->counts[FB_JOB_READY], (number)look->counts[FB_JOB_LEASED],
+            (number)look->counts[FB_JOB_DEAD], (long long)look->oldest_ms);
+    }
+    SAY(one, ",enqueued=%llu,done=%llu,failed=%llu,died=%llu\r\n", (number)figures->enqueued,
+        (number)figures->done, (number)figures->failed, (number)figures->died);
+}
+
+static void say_queues(info *one) {
+    if (fb_queue_figures_read(one->node->engine, say_queue, one) < 0) {
+        one->failed = true;
+    }
+}
+
 static const struct section {
     const char *name, *title;
     void (*say)(info *one);
@@ -120,7 +177,8 @@ static const struct section {
     {"server", "Server", say_server},    {"clients", "Clients", say_clients},
     {"memory", "Memory", say_memory},    {"persistence", "Persistence", say_persistence},
     {"stats", "Stats", say_stats},       {"replication", "Replication", say_replication},
-    {"cluster", "Cluster", say_cluster}, {"keyspace", "Keyspace", say_keyspace},
+    {"cluster", "Cluster", say_cluster}, {"limits", "Limits", say_limits},
+    {"queues", "Queues", say_queues},    {"keyspace", "Keyspace", say_keyspace},
 };
 
 static bool section_wanted(const fb_command_call *call, const char *name) {
@@ -177,6 +235,46 @@ void fb_server_flush(fb_command_call *call) {
     } else {
         fb_reply_status(call->reply, "OK");
     }
+}
+
+// ---- FUNCTION: there are none. Tools that begin with a clean server flush them all the same.
+
+void fb_server_function_flush(fb_command_call *call) {
+    if (call->arg_count > 3) {
+        fb_reply_error(call->reply,
+                       "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
+                       "FUNCTION HELP.",
+                       FB_STR_ARG(call->args[1]));
+    } else if (call->arg_count == 2 || fb_command_word(call, 2, "ASYNC") ||
+               fb_command_word(call, 2, "SYNC")) {
+        fb_reply_status(call->reply, "OK");
+    } else {
+        fb_reply_error(call->reply, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
+    }
+}
+
+void fb_server_function_list(fb_command_call *call) {
+    bool code = false;
+    bool library = false;
+    for (size_t i = 2; i < call->arg_count; i++) {
+        if (!code && fb_command_word(call, i, "WITHCODE")) {
+            code = true;
+        } else if (library || !fb_command_word(call, i, "LIBRARYNAME")) {
+            fb_reply_error(call->reply, "ERR Unknown argument %.*s", FB_STR_ARG(call->args[i]));
+            return;
+        } else if (++i == call->arg_count) {
+            fb_reply_error(call->reply, "ERR library name argument was not given");
+            return;
+        } else {
+            library = true;
+        }
+    }
+    fb_reply_array(call->reply, 0);
+}
+
+void fb_server_function_help(fb_command_call *call) {
+    fb_command_help(call, "FUNCTION <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+                    FB_COMMANDS_FUNCTION);
 }
 
 void fb_server_time(fb_command_call *call) {

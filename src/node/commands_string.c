@@ -49,7 +49,57 @@ void fb_string_get(fb_command_call *call) {
     reply_value(call, call->args[1]);
 }
 
+// With a shared tier what is not in memory is asked for at once, not one after the other: so values
+// have to be copied until their turn comes.
+typedef struct copying {
+    fb_buf bytes;
+    bool failed;
+} copying;
+
+static void copy_value(void *arg, const fb_value *value) {
+    copying *one = arg;
+    one->bytes.len = 0;
+    one->failed = fb_buf_append(&one->bytes, value->data) < 0;
+}
+
+static void reply_some(fb_command_call *call, const fb_str *keys, size_t count) {
+    copying copies[AHEAD];
+    void *args[AHEAD];
+    int results[AHEAD];
+    for (size_t i = 0; i < count; i++) {
+        copies[i] = (copying){.failed = false};
+        args[i] = &copies[i];
+    }
+    fb_get_many(call->node->engine, keys, count, copy_value, args, results);
+    for (size_t i = 0; i < count; i++) {
+        if (results[i] == FB_OK && !copies[i].failed) {
+            fb_reply_bytes(call->reply, fb_buf_str(&copies[i].bytes));
+        } else {
+            fb_reply_null(call->reply);
+        }
+        call->reply->failed = call->reply->failed || copies[i].failed;
+        fb_buf_release(&copies[i].bytes);
+    }
+}
+
+static void mget_shared(fb_command_call *call) {
+    size_t start = call->reply->out->len;
+    fb_reply_array(call->reply, call->arg_count - 1);
+    for (size_t i = 1; i < call->arg_count; i += AHEAD) {
+        size_t left = call->arg_count - i;
+        reply_some(call, &call->args[i], left < AHEAD ? left : AHEAD);
+        if (call->reply->out->len - start > FB_SESSION_REPLY_LEN_MAX) {
+            call->outcome = FB_ECLOSED;
+            return;
+        }
+    }
+}
+
 void fb_string_mget(fb_command_call *call) {
+    if (call->node->waits) {
+        mget_shared(call);
+        return;
+    }
     size_t start = call->reply->out->len;
     fb_reply_array(call->reply, call->arg_count - 1);
     for (size_t i = 1; i < call->arg_count; i++) {
@@ -317,11 +367,12 @@ void fb_string_mset(fb_command_call *call) {
 // ---- MSETNX
 //
 // Each key is set only if it is absent; where one turns out to be there after all, those set before
-// it are taken back, unless somebody has changed them meanwhile. So another client may see some of
-// the keys for a moment; what it cannot see is two MSETNX that share a key both succeed. Keys are
-// set in the order of their bytes, whatever the order they were named in: of several that want the
-// same keys at the same time, the one that holds the last key wanted by another gets all of its
-// own, so they cannot all be turned away by one another.
+// it are taken back, unless somebody has changed them meanwhile. It claims the turn (node/turn.h), so no
+// other connection sees that; but callers of the library do, and with a shared tier, where there is no
+// turn, everybody. What nobody sees is that two MSETNX that share a key both succeed. Keys are set in the
+// order of their bytes, whatever the order they were named in: of several that want the same keys at the
+// same time, the one that holds the last key wanted by another gets all of its own, so they cannot all be
+// turned away by one another.
 
 typedef struct pair {
     fb_str key, value;
@@ -399,9 +450,13 @@ void fb_string_msetnx(fb_command_call *call) {
     }
     size_t count = 0;
     pair *pairs = sort_pairs(call, &count);
+    bool claims = fb_session_claim_for(call);  // or others could see some of them
     int result = pairs == NULL                    ? FB_ENOMEM
                  : any_exists(call, pairs, count) ? FB_REFUSED
                                                   : set_absent(call, pairs, count);
+    if (claims) {
+        fb_session_release(call->session);
+    }
     fb_mem_free(pairs);
     if (result < 0) {
         fb_command_failed(call, result, NULL);

@@ -1,12 +1,19 @@
-// MULTI, EXEC, DISCARD. Client libraries send a pipeline between MULTI and EXEC by default; what
-// they count on is one reply for all, in order, and that nothing of it is done where a command of
-// it was wrong in itself. That is promised, and that no other command of the same connection, nor
-// of any other on the same loop, comes in between. Other loops, HTTP and loads work on meanwhile:
-// there is no isolation from them.
+// MULTI, EXEC, DISCARD, WATCH. Client libraries send a pipeline between MULTI and EXEC by default; what
+// they count on is one reply for all, in order, and that nothing of it is done where a command of it was
+// wrong in itself.
 //
-// So WATCH is refused. It would have to promise that nobody changes the keys between EXEC's look at
-// their versions and its last command, which only a lock that every writer takes could keep. A
-// check that fails to notice now and then is worse than an error: who uses WATCH relies on it.
+// EXEC claims the turn (node/turn.h): from its look at the watched keys to its last command no other
+// connection, on whatever loop, and no HTTP request gets a word in. What is not kept out are the
+// engine's own doings, which no client asked for just then: a load that lands, an entry that expires or
+// is evicted. A watched key that these have changed is a changed key (session_keys.c).
+//
+// A transaction that has to wait (for jobs, or for so many loads that FB_SESSION_SLOTS_MAX is reached)
+// is alone up to there.
+//
+// With a shared tier nothing of that can be promised: other nodes write, and each command may wait for
+// Redis. EXEC runs its commands one after the other, and WATCH is refused. It would have to promise that
+// nobody changes the keys between EXEC's look at them and its last command, and a check that fails to
+// notice now and then is worse than an error: who uses WATCH relies on it.
 
 #include "node/command_table.h"
 
@@ -31,25 +38,43 @@ void fb_transaction_discard(fb_command_call *call) {
         return;
     }
     fb_queued_close(queued_of(call));
+    fb_session_unwatch(call->session);
     fb_reply_status(call->reply, "OK");
 }
 
+// One command, too: MSET takes its keys one by one.
+static bool wants_turn(const fb_session *session) {
+    return !session->node->waits && (session->queued.count > 0 || session->watched != NULL);
+}
+
 void fb_transaction_exec(fb_command_call *call) {
+    fb_session *session = call->session;
     fb_queued *queued = queued_of(call);
     if (!queued->open) {
         fb_reply_error(call->reply, "ERR EXEC without MULTI");
         return;
     }
+    bool runs = false;
     if (queued->spoilt) {
         fb_reply_error(call->reply, "EXECABORT Transaction discarded because of previous errors.");
     } else {
-        fb_reply_array(call->reply, queued->count);
-        if (!fb_reply_failed(call->reply)) {
-            fb_session_execute(call->session);
-            return;
+        if (wants_turn(session)) {
+            fb_session_claim(session);
+        }
+        if (fb_session_is_dirty(session)) {
+            fb_reply_null_array(call->reply);
+        } else {
+            fb_reply_array(call->reply, queued->count);
+            runs = !fb_reply_failed(call->reply);
         }
     }
-    fb_queued_close(queued);
+    fb_session_unwatch(session);
+    if (runs) {
+        fb_session_execute(session);
+    } else {
+        fb_session_release(session);
+        fb_queued_close(queued);
+    }
 }
 
 void fb_transaction_watch(fb_command_call *call) {
@@ -57,12 +82,25 @@ void fb_transaction_watch(fb_command_call *call) {
         fb_reply_error(call->reply, "ERR WATCH inside MULTI is not allowed");
         return;
     }
-    fb_reply_error(
-        call->reply,
-        "ERR WATCH is not supported: what runs in other threads is not kept from changing "
-        "the keys while EXEC runs");
+    if (call->node->waits) {
+        fb_reply_error(call->reply,
+                       "ERR WATCH is not supported with a shared tier: other nodes are not kept from "
+                       "changing the keys while EXEC runs");
+        return;
+    }
+    int result = FB_OK;
+    for (size_t i = 1; i < call->arg_count && result == FB_OK; i++) {
+        result = fb_session_watch(call->session, call->args[i]);
+    }
+    if (result < 0) {
+        fb_session_unwatch(call->session);
+        fb_command_failed(call, result, NULL);
+    } else {
+        fb_reply_status(call->reply, "OK");
+    }
 }
 
 void fb_transaction_unwatch(fb_command_call *call) {
+    fb_session_unwatch(call->session);
     fb_reply_status(call->reply, "OK");
 }

@@ -27,6 +27,7 @@ static double mean_hit_ms(const fb_stats *stats, const fb_cache_figures *figures
 
 fb_gain fb_gain_of(const fb_stats *stats, const fb_cache_figures *figures) {
     fb_gain gain = {.requests = figures->hits + figures->misses};
+    gain.per_second = 1000 * ratio((double)gain.requests, (double)stats->window_ms);
     gain.hit_rate_percent = 100 * ratio((double)figures->hits, (double)gain.requests);
     gain.error_rate_percent = 100 * ratio((double)figures->errors, (double)gain.requests);
     gain.hit_ms = mean_hit_ms(stats, figures);

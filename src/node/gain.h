@@ -19,6 +19,7 @@ typedef struct fb_gain {
     double multiplier;        // miss_ms / hit_ms
     double saved_per_hit_ms;  // miss_ms - hit_ms; < 0 where memory is slower than the source
     double saved_ms;          // hits × saved_per_hit_ms; in all: the sum of the classes
+    double per_second;        // requests, over the time that the figures are of
     uint64_t avoided;         // reads that the source was not asked for
 } fb_gain;
 

@@ -1,8 +1,10 @@
 // Requests: decoding, look-up in the table, and what all responses have in common.
 //
 // A pattern is a path; a last part in braces takes all that is left, slashes too, so that a key
-// needs no escape for them. There are two dozen routes and each comparison fails at its first
-// bytes: looking through all of them takes less than decoding the path does.
+// needs no escape for them. Of two parts in braces the first ends at the first slash, and so does
+// one with something behind it. Of several routes that fit the last in the table is taken. There are
+// five dozen routes and each comparison fails at its first bytes: looking through all of them takes
+// less than decoding the path does.
 //
 // Decoded bytes lie in one buffer that is as long as path and query are encoded, so it never moves
 // and is one allocation a request. What a handler needs after it returned FB_PENDING it has copied.
@@ -16,12 +18,15 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/hash.h"
 #include "base/str.h"
 #include "base/utf8.h"
 #include "node/command.h"
+#include "node/errand.h"
+#include "node/http_user.h"
+#include "node/http_rules.h"
+#include "node/turn.h"
 
-enum { DETAIL_SIZE = 640, ALLOW_SIZE = 64 };
+enum { ALLOW_SIZE = 64 };
 
 // ---- percent-encoding
 
@@ -75,6 +80,37 @@ static int decode_query(fb_str query, fb_buf *out, fb_param params[FB_HTTP_PARAM
     return FB_OK;
 }
 
+// ---- a header that the query asks for
+
+bool fb_http_is_header_name(fb_str name) {
+    for (size_t i = 0; i < name.len; i++) {
+        char small = (char)(name.ptr[i] | 0x20);
+        bool letter = small >= 'a' && small <= 'z';
+        bool digit = name.ptr[i] >= '0' && name.ptr[i] <= '9';
+        if (!letter && !digit && name.ptr[i] != '-' && name.ptr[i] != '_') {
+            return false;
+        }
+    }
+    return name.len > 0 && name.len < FB_HTTP_NAME_SIZE;
+}
+
+bool fb_http_key_header(fb_str query, char name[FB_HTTP_NAME_SIZE]) {
+    const fb_str said = FB_STR("key_header=");
+    while (query.len > 0) {
+        size_t len = fb_str_find(query, '&');
+        fb_str pair = {query.ptr, len};
+        size_t used = len < query.len ? len + 1 : len;
+        query = fb_str_make(query.ptr + used, query.len - used);
+        if (fb_str_starts(pair, said)) {
+            fb_str value = {pair.ptr + said.len, pair.len - said.len};
+            bool is = fb_http_is_header_name(value);
+            (void)snprintf(name, FB_HTTP_NAME_SIZE, "%.*s", is ? (int)value.len : 0, value.ptr);
+            return is;
+        }
+    }
+    return false;
+}
+
 // ---- responses
 
 void fb_http_response_release(fb_http_response *response) {
@@ -86,6 +122,8 @@ const char *fb_http_status_text(int status) {
     switch (status) {
         case 200:
             return "OK";
+        case 201:
+            return "Created";
         case 202:
             return "Accepted";
         case 204:
@@ -94,18 +132,34 @@ const char *fb_http_status_text(int status) {
             return "Not Modified";
         case 400:
             return "Bad Request";
+        case 401:
+            return "Unauthorized";
+        case 403:
+            return "Forbidden";
         case 404:
             return "Not Found";
         case 405:
             return "Method Not Allowed";
+        case 406:
+            return "Not Acceptable";
         case 408:
             return "Request Timeout";
         case 409:
             return "Conflict";
+        case 410:
+            return "Gone";
+        case 412:
+            return "Precondition Failed";
         case 413:
             return "Content Too Large";
+        case 414:
+            return "URI Too Long";
+        case 415:
+            return "Unsupported Media Type";
         case 417:
             return "Expectation Failed";
+        case 429:
+            return "Too Many Requests";
         case 431:
             return "Request Header Fields Too Large";
         case 501:
@@ -131,14 +185,15 @@ void fb_http_header_add(fb_http_response *response, const char *name, const char
     va_end(arguments);
 }
 
-static void begin(fb_http_response *response, int status) {
+void fb_http_begin(fb_http_response *response, int status) {
     fb_buf_release(&response->body);
     response->header_count = 0;
     response->status = status;
+    response->every_ms = 0;
 }
 
 void fb_http_json(fb_http_response *response, int status, fb_reply *reply) {
-    begin(response, status);
+    fb_http_begin(response, status);
     fb_http_header_add(response, "Content-Type", "application/json");
     fb_reply_init(reply, FB_ENCODING_JSON, &response->body);
 }
@@ -148,8 +203,8 @@ int fb_http_json_end(fb_reply *reply) {
 }
 
 // A detail quotes what was asked, which may be any bytes; it is a string all the same.
-static fb_str readable(fb_str text, char copy[DETAIL_SIZE]) {
-    size_t len = text.len < DETAIL_SIZE ? text.len : fb_utf8_cut(text.ptr, DETAIL_SIZE);
+fb_str fb_http_readable(fb_str text, char copy[FB_HTTP_DETAIL_SIZE]) {
+    size_t len = text.len < FB_HTTP_DETAIL_SIZE ? text.len : fb_utf8_cut(text.ptr, FB_HTTP_DETAIL_SIZE);
     for (size_t i = 0; i < len;) {
         size_t used;
         bool valid = fb_utf8_next(fb_str_make(text.ptr + i, len - i), &used) >= 0;
@@ -161,10 +216,11 @@ static fb_str readable(fb_str text, char copy[DETAIL_SIZE]) {
 }
 
 static void write_problem(fb_http_response *response, int status, const char *code, fb_str detail) {
-    char copy[DETAIL_SIZE];
+    char copy[FB_HTTP_DETAIL_SIZE];
     fb_reply reply;
-    begin(response, status);
+    fb_http_begin(response, status);
     fb_http_header_add(response, "Content-Type", "application/problem+json");
+    fb_http_header_add(response, "Cache-Control", "no-store");
     fb_reply_init(&reply, FB_ENCODING_JSON, &response->body);
     fb_reply_map(&reply, code != NULL ? 4 : 3);
     fb_reply_text(&reply, "title");
@@ -172,18 +228,18 @@ static void write_problem(fb_http_response *response, int status, const char *co
     fb_reply_text(&reply, "status");
     fb_reply_integer(&reply, status);
     fb_reply_text(&reply, "detail");
-    fb_reply_bytes(&reply, readable(detail, copy));
+    fb_reply_bytes(&reply, fb_http_readable(detail, copy));
     if (code != NULL) {
         fb_reply_text(&reply, "code");
         fb_reply_text(&reply, code);
     }
     if (fb_http_json_end(&reply) < 0) {
-        begin(response, 503);
+        fb_http_begin(response, 503);
     }
 }
 
 void fb_http_problem(fb_http_response *response, int status, const char *detail, ...) {
-    char text[DETAIL_SIZE];
+    char text[FB_HTTP_DETAIL_SIZE];
     va_list arguments;
     va_start(arguments, detail);
     int len = vsnprintf(text, sizeof text, detail, arguments);
@@ -195,7 +251,7 @@ void fb_http_problem(fb_http_response *response, int status, const char *detail,
     write_problem(response, status, NULL, shown);
 }
 
-static int status_of(int result) {
+int fb_http_status_of(int result) {
     switch (result) {
         case FB_EINVAL:
         case FB_ESYNTAX:
@@ -203,8 +259,12 @@ static int status_of(int result) {
         case FB_ETYPE:
             return 400;
         case FB_ENOCLASS:
+        case FB_ENOLIMIT:
+        case FB_ENOQUEUE:
+        case FB_ENOMAIL:
             return 404;
         case FB_ECONFLICT:
+        case FB_LOST:
             return 409;
         case FB_ETOOBIG:
             return 413;
@@ -216,6 +276,9 @@ static int status_of(int result) {
         case FB_ENOMEM:
         case FB_EOVERLOAD:
         case FB_ECLOSED:
+        case FB_EIO:
+        case FB_EFULL:
+        case FB_EVOLATILE:
             return 503;
         case FB_ETIMEDOUT:
             return 504;
@@ -227,58 +290,11 @@ static int status_of(int result) {
 void fb_http_failure(fb_http_response *response, int result, const fb_error *error) {
     const char *code = fb_command_code(result);
     bool named = error != NULL && error->text[0] != '\0';
-    write_problem(response, status_of(result), strcmp(code, "ERR") != 0 ? code : NULL,
+    write_problem(response, fb_http_status_of(result), strcmp(code, "ERR") != 0 ? code : NULL,
                   fb_str_of(named ? error->text : fb_result_text(result)));
-    if (status_of(result) == 503) {
+    if (fb_http_status_of(result) == 503) {
         fb_http_header_add(response, "Retry-After", "1");
     }
-}
-
-// ---- values
-
-// RFC 9110: a list of tags, or "*". Weak ones count as well.
-static bool has_tag(fb_str list, const char *tag) {
-    fb_str own = fb_str_of(tag);
-    while (list.len > 0) {
-        size_t len = fb_str_find(list, ',');
-        fb_str one = fb_str_trim(fb_str_make(list.ptr, len));
-        size_t used = len < list.len ? len + 1 : len;
-        list = fb_str_make(list.ptr + used, list.len - used);
-        if (fb_str_starts(one, FB_STR("W/"))) {
-            one = fb_str_make(one.ptr + 2, one.len - 2);
-        }
-        if (fb_str_equal(one, own) || fb_str_equal(one, FB_STR("*"))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void make_tag(fb_str data, char tag[40]) {
-    uint8_t hash[16];
-    fb_hash128(data, hash);
-    char *at = tag;
-    *at++ = '"';
-    for (size_t i = 0; i < sizeof hash; i++) {
-        at += snprintf(at, 3, "%02x", hash[i]);
-    }
-    *at++ = '"';
-    *at = '\0';
-}
-
-int fb_http_value(fb_http_response *response, const fb_value *value, fb_str if_none_match) {
-    char tag[40];
-    make_tag(value->data, tag);
-    bool known = if_none_match.len > 0 && has_tag(if_none_match, tag);
-    begin(response, known ? 304 : 200);
-    if (!known) {
-        fb_http_header_add(
-            response, "Content-Type",
-            value->kind == FB_KIND_JSON ? "application/json" : "application/octet-stream");
-    }
-    fb_http_header_add(response, "ETag", "%s", tag);
-    fb_http_header_add(response, "Age", "%lld", (long long)(value->age_ms / 1000));
-    return known ? FB_OK : fb_buf_append(&response->body, value->data);
 }
 
 // ---- routes
@@ -300,7 +316,22 @@ static bool matches(const fb_route *route, fb_str path, fb_str *name) {
         return fb_str_equal(pattern, path);
     }
     *name = fb_str_make(path.ptr + brace, path.len > brace ? path.len - brace : 0);
-    return path.len > brace && memcmp(path.ptr, pattern.ptr, brace) == 0;
+    if (path.len <= brace || memcmp(path.ptr, pattern.ptr, brace) != 0) {
+        return false;
+    }
+    size_t slash = fb_str_find(*name, '/');
+    fb_str rest = {pattern.ptr + brace, pattern.len - brace};
+    size_t end = fb_str_find(rest, '/');
+    rest = fb_str_make(rest.ptr + end, rest.len - end);
+    if (rest.len == 0) {
+        return true;
+    }
+    if (rest.ptr[1] == '{') {
+        return slash > 0 && slash + 1 < name->len;
+    }
+    bool fits = slash > 0 && fb_str_equal(rest, fb_str_make(name->ptr + slash, name->len - slash));
+    name->len = slash;
+    return fits;
 }
 
 static bool method_fits(const fb_route *route, fb_str method) {
@@ -315,8 +346,12 @@ typedef struct search {
     char allow[ALLOW_SIZE];  // the methods of all routes of that path
 } search;
 
+// Methods of which none is a part of another; several routes of a path may have the same.
 static void allow(search *found, const char *method) {
     size_t len = strlen(found->allow);
+    if (strstr(found->allow, method) != NULL) {
+        return;
+    }
     (void)snprintf(found->allow + len, sizeof found->allow - len, "%s%s", len > 0 ? ", " : "",
                    method);
     if (strcmp(method, "GET") == 0) {
@@ -393,36 +428,69 @@ static int run(fb_http_call *call, const search *found, fb_buf *decoded) {
         fb_http_problem(call->response, 400, "more than %d parameters", FB_HTTP_PARAMS_MAX);
         return FB_OK;
     }
-    return query_fits(call) ? call->route->run(call) : FB_OK;
+    bool fits = fb_http_may(call) && query_fits(call) && fb_http_is_fit(call);
+    return fits ? call->route->run(call) : FB_OK;
 }
 
-static void answer_without_route(const search *found, const fb_http_request *request,
-                                 fb_http_response *response) {
-    if (found->allow[0] == '\0') {
+static void answer_without_route(const fb_node *node, const search *found,
+                                 const fb_http_request *request, fb_http_response *response) {
+    bool options = fb_str_equal(request->method, FB_STR("OPTIONS"));
+    if (options && fb_str_equal(request->path, FB_STR("*"))) {  // the server as a whole
+        fb_http_begin(response, 204);
+        fb_http_header_add(response, "Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS");
+    } else if (found->allow[0] == '\0') {
         fb_http_problem(response, 404, "there is nothing at this path; GET / lists what there is");
-    } else if (fb_str_equal(request->method, FB_STR("OPTIONS"))) {
-        begin(response, 204);
+    } else if (options) {
+        fb_http_begin(response, 204);
         fb_http_header_add(response, "Allow", "%s", found->allow);
+        fb_http_preflight(node, request, found->allow, response);
     } else {
         fb_http_problem(response, 405, "this path takes %s", found->allow);
         fb_http_header_add(response, "Allow", "%s", found->allow);
     }
 }
 
-int fb_http_handle(fb_node *node, const fb_http_request *request, fb_http_response *response) {
-    search found;
+static int handle_found(fb_node *node, const fb_http_request *request, const search *found,
+                        fb_http_response *response) {
     *response = (fb_http_response){.status = 500};
-    atomic_fetch_add_explicit(&node->http_requests, 1, memory_order_relaxed);
-    find(node, request->method, request->path, &found);
-    if (found.route == NULL) {
-        answer_without_route(&found, request, response);
+    if (found->route == NULL) {
+        answer_without_route(node, found, request, response);
         return FB_OK;
     }
     fb_http_call call = {.node = node, .request = request, .response = response};
     fb_buf decoded = {0};
-    int result = run(&call, &found, &decoded);
+    int result = run(&call, found, &decoded);
+    fb_http_user_done(&call);
     fb_buf_release(&decoded);
     if (result < 0) {
+        fb_http_failure(response, result, NULL);
+        return FB_OK;
+    }
+    return result;
+}
+
+static int handle(fb_node *node, const fb_http_request *request, fb_http_response *response) {
+    search found;
+    find(node, request->method, request->path, &found);
+    return handle_found(node, request, &found, response);
+}
+
+int fb_http_handle(fb_node *node, const fb_http_request *request, fb_http_response *response) {
+    atomic_fetch_add_explicit(&node->http_requests, 1, memory_order_relaxed);
+    if (!node->waits) {
+        search found;
+        find(node, request->method, request->path, &found);
+        if (found.route == NULL || (found.route->flags & FB_ROUTE_WAITS) == 0) {
+            unsigned lane = fb_turn_lane(node);
+            fb_turn_enter(node, lane);  // not between the commands of a transaction
+            int result = handle_found(node, request, &found, response);
+            fb_turn_leave(node, lane);
+            return result;
+        }
+    }
+    int result = fb_errand_request(node, request, handle, response);
+    if (result < 0) {
+        *response = (fb_http_response){.status = 500};
         fb_http_failure(response, result, NULL);
         return FB_OK;
     }

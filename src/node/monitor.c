@@ -232,28 +232,30 @@ void fb_monitor_metrics(const fb_stats *stats, int64_t wall_us, fb_reply *reply)
 // ---- /cache/status
 
 const char *fb_monitor_mode(const fb_stats *stats) {
-    if (!stats->shared_configured) {
+    if (stats->shared.state == FB_SHARED_NONE) {
         return "memory";
     }
-    return stats->shared_connected ? "dual" : "fallback";
+    return fb_say_is_reached(stats->shared.state) ? "dual" : "fallback";
 }
 
 static const char *shared_state(const fb_stats *stats) {
-    if (!stats->shared_configured) {
+    if (stats->shared.state == FB_SHARED_NONE) {
         return "not configured";
     }
-    return stats->shared_connected ? "connected" : "unreachable";
+    return fb_say_is_reached(stats->shared.state) ? "connected" : "unreachable";
 }
 
 void fb_monitor_status(const fb_stats *stats, int64_t wall_us, fb_reply *reply) {
     char shared[TEXT_SIZE];
     (void)snprintf(shared, sizeof shared, "2. redis (%s)", shared_state(stats));
-    fb_reply_map(reply, 4);
+    fb_reply_map(reply, 6);
     fb_reply_text(reply, "cache_backends");
     fb_reply_map(reply, 2);
     fb_say_text(reply, "memory_cache", "active");
     fb_say_text(reply, "redis_cache", shared_state(stats));
     fb_say_text(reply, "current_mode", fb_monitor_mode(stats));
+    fb_say_text(reply, "redis_state", fb_say_shared_state(stats->shared.state));
+    fb_say_text(reply, "redis_reason", stats->shared.why);
     fb_reply_text(reply, "fallback_chain");
     fb_reply_array(reply, 3);
     fb_reply_text(reply, "1. memory (active)");
@@ -291,8 +293,8 @@ static void say_infrastructure(fb_reply *reply, const fb_stats *stats) {
     fb_reply_text(reply, "cache_infrastructure");
     fb_reply_map(reply, 9);
     fb_say_boolean(reply, "memory_cache_enabled", true);
-    fb_say_boolean(reply, "redis_cache_enabled", stats->shared_configured);
-    fb_say_boolean(reply, "redis_connected", stats->shared_connected);
+    fb_say_boolean(reply, "redis_cache_enabled", stats->shared.state != FB_SHARED_NONE);
+    fb_say_boolean(reply, "redis_connected", fb_say_is_reached(stats->shared.state));
     fb_say_count(reply, "memory_entries", stats->entries);
     say_mib(reply, "estimated_memory_usage_mb", stats->memory_bytes);
     say_mib(reply, "memory_limit_mb", stats->memory_limit_bytes);

@@ -350,6 +350,15 @@ void fb_reply_set(fb_reply *reply, size_t count) {
     }
 }
 
+void fb_reply_push(fb_reply *reply, size_t count) {
+    STOP_WHERE_FAILED(reply)
+    if (is_json(reply)) {
+        open_container(reply, false, count);
+    } else {
+        latch(reply, fb_resp_write_push(reply->out, proto_of(reply), count));
+    }
+}
+
 void fb_reply_map(fb_reply *reply, size_t pair_count) {
     STOP_WHERE_FAILED(reply)
     if (is_json(reply)) {

@@ -56,6 +56,7 @@ void fb_reply_json(fb_reply *reply, fb_str json);
 void fb_reply_verbatim(fb_reply *reply, fb_str text);
 void fb_reply_array(fb_reply *reply, size_t count);
 void fb_reply_set(fb_reply *reply, size_t count);       // an array where the encoding has no sets
+void fb_reply_push(fb_reply *reply, size_t count);      // RESP3: told unasked; else an array
 void fb_reply_map(fb_reply *reply, size_t pair_count);  // then key, value, key, value …
 // A reply encoded before by the same encoding, as it is.
 void fb_reply_raw(fb_reply *reply, fb_str encoded);

@@ -25,10 +25,38 @@ static fb_str text_of(const json_t *string) {
     return fb_str_make(json_string_value(string), json_string_length(string));
 }
 
-// NULL with the response filled.
-static json_t *read_object(fb_http_call *call) {
+// Jansson reads and writes by recursion, up to 2048 levels; a fiber has 256 KiB of stack.
+bool fb_http_depth_fits(fb_http_call *call) {
+    fb_str body = call->request->body;
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < body.len; i++) {
+        char byte = body.ptr[i];
+        if (in_string) {
+            i += byte == '\\';  // what is escaped ends nothing
+            in_string = byte != '"';
+        } else if (byte == '"') {
+            in_string = true;
+        } else if (byte == '[' || byte == '{') {
+            depth++;
+        } else if (byte == ']' || byte == '}') {
+            depth -= depth > 0;
+        }
+        if (depth > FB_HTTP_DEPTH_MAX) {
+            fb_http_problem(call->response, 400, "the body is nested deeper than %d levels",
+                            FB_HTTP_DEPTH_MAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+json_t *fb_http_object(fb_http_call *call) {
     json_error_t error;
     fb_str body = call->request->body;
+    if (!fb_http_depth_fits(call)) {
+        return NULL;
+    }
     json_t *root = json_loadb(body.len > 0 ? body.ptr : "", body.len,
                               JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (root == NULL) {
@@ -85,8 +113,14 @@ static bool invalidation_fits(fb_http_call *call, json_t *root) {
     json_object_foreach(root, name, value) {
         bool flag = fb_str_equal(fb_str_of(name), FB_STR("all")) ||
                     fb_str_equal(fb_str_of(name), FB_STR("soft"));
+        if (fb_str_equal(fb_str_of(name), FB_STR("wait")) ||
+            fb_str_equal(fb_str_of(name), FB_STR("timeout"))) {
+            continue;  // read_reach() sees to them
+        }
         if (!flag && !is_scope(name)) {
-            return refuse_name(call, name, "keys, patterns, tags, classes, namespaces, all, soft");
+            return refuse_name(call, name,
+                               "keys, patterns, tags, classes, namespaces, all, soft, wait, "
+                               "timeout");
         }
         if (flag ? !json_is_boolean(value) : !are_names(value)) {
             fb_http_problem(call->response, 400, "%s: expected %s", name,
@@ -107,8 +141,11 @@ static bool invalidation_fits(fb_http_call *call, json_t *root) {
 typedef struct invalidating {
     fb_engine *engine;
     bool soft;
-    int64_t removed;  // -1: not known
+    fb_invalidate_options options;
+    fb_receipt receipt;  // of the last
+    int64_t removed;     // -1: not known
     uint64_t count;
+    uint64_t not_reached;  // as far as they were to
     fb_scope scope;  // of the one that failed
     fb_str failed;
     fb_error error;
@@ -117,7 +154,11 @@ typedef struct invalidating {
 static int invalidate(invalidating *one, fb_scope scope, fb_str name) {
     fb_invalidation what = {.scope = scope, .name = name, .soft = one->soft};
     int64_t removed = 0;
-    int result = fb_invalidate(one->engine, &what, &removed);
+    int result = fb_invalidate_to(one->engine, &what, &one->options, &removed, &one->receipt);
+    if (result == FB_REFUSED) {
+        one->not_reached++;
+        result = FB_OK;
+    }
     if (result < 0) {
         one->scope = scope;
         one->failed = name;
@@ -156,10 +197,54 @@ static int invalidate_all(invalidating *one, const json_t *root) {
     return result;
 }
 
+// wait: how far it is to reach; timeout: how long that may take.
+static bool read_reach(fb_http_call *call, const json_t *root, fb_invalidate_options *options) {
+    static const struct {
+        const char *name;
+        fb_reach reach;
+    } levels[] = {{"local", FB_REACH_LOCAL}, {"redis", FB_REACH_SHARED}, {"nodes", FB_REACH_NODES}};
+    const json_t *wait = json_object_get(root, "wait");
+    const json_t *timeout = json_object_get(root, "timeout");
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (json_is_string(wait) && fb_str_equal(text_of(wait), fb_str_of(levels[i].name))) {
+            options->reach = levels[i].reach;
+        }
+    }
+    if (wait != NULL && options->reach == FB_REACH_DEFAULT) {
+        fb_http_problem(call->response, 400, "wait: expected \"local\", \"redis\" or \"nodes\"");
+        return false;
+    }
+    options->timeout_ms = json_integer_value(timeout);
+    if (timeout != NULL && options->timeout_ms < 1) {
+        fb_http_problem(call->response, 400, "timeout: expected milliseconds, at least 1");
+        return false;
+    }
+    return true;
+}
+
+static const char *reach_text(fb_reach reach) {
+    return reach == FB_REACH_NODES    ? "nodes"
+           : reach == FB_REACH_SHARED ? "redis"
+                                      : "local";
+}
+
+// How far it went, for who asked for that.
+static void say_receipt(fb_reply *reply, const invalidating *one) {
+    fb_say_text(reply, "reached", reach_text(one->receipt.reached));
+    fb_say_count(reply, "nodes", one->receipt.node_count);
+    fb_say_count(reply, "nodes_alive", one->receipt.nodes_alive);
+    fb_say_count(reply, "not_reached", one->not_reached);
+    fb_say_text(reply, "token", one->count == 1 ? one->receipt.token : "");  // it names one change
+}
+
 static int answer_invalidation(fb_http_call *call, const invalidating *one) {
     fb_reply reply;
-    fb_http_json(call->response, 200, &reply);
-    fb_reply_map(&reply, 3);
+    fb_http_json(call->response, one->not_reached > 0 ? 504 : 200, &reply);
+    bool waited = one->options.reach != FB_REACH_DEFAULT;
+    fb_reply_map(&reply, waited ? 8 : 3);
+    if (waited) {
+        say_receipt(&reply, one);
+    }
     fb_reply_text(&reply, "removed");
     if (one->removed < 0) {
         fb_reply_null(&reply);
@@ -172,7 +257,7 @@ static int answer_invalidation(fb_http_call *call, const invalidating *one) {
 }
 
 int fb_route_invalidate(fb_http_call *call) {
-    json_t *root = read_object(call);
+    json_t *root = fb_http_object(call);
     if (root == NULL) {
         return FB_OK;
     }
@@ -180,8 +265,10 @@ int fb_route_invalidate(fb_http_call *call) {
     if (invalidation_fits(call, root)) {
         invalidating one = {.engine = call->node->engine,
                             .soft = json_is_true(json_object_get(root, "soft"))};
-        result = invalidate_all(&one, root);
-        if (result == FB_ENOCLASS && one.scope == FB_SCOPE_CLASS) {
+        result = read_reach(call, root, &one.options) ? invalidate_all(&one, root) : FB_MISS;
+        if (result == FB_MISS) {
+            result = FB_OK;  // it is said
+        } else if (result == FB_ENOCLASS && one.scope == FB_SCOPE_CLASS) {
             fb_http_no_class(call->node, call->response, one.failed);
             result = FB_OK;
         } else if (result < 0) {
@@ -292,7 +379,7 @@ static int answer_warming(fb_http_call *call, uint64_t started) {
 }
 
 int fb_route_warm(fb_http_call *call) {
-    json_t *root = read_object(call);
+    json_t *root = fb_http_object(call);
     uint64_t started = 0;
     fb_error error = {0};
     if (root == NULL) {

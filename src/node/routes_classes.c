@@ -1,5 +1,5 @@
-// GET /v1/classes and /v1/explain: what there is, and what is known of one key; and what to say
-// where there is no class of a name.
+// GET /v1/classes, /v1/config and /v1/explain: what there is, how it is configured, and what is known of
+// one key; and what to say where there is no class of a name.
 
 #include "node/route.h"
 
@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/glob.h"
 #include "base/str.h"
 #include "node/say.h"
 
@@ -62,6 +63,66 @@ int fb_route_classes(fb_http_call *call) {
     }
     fb_stats_release(&stats);
     return fb_http_json_end(&reply);
+}
+
+// ---- the configuration
+
+typedef struct walking {
+    fb_str match;
+    fb_reply *reply;  // NULL: counts alone
+    size_t count;
+} walking;
+
+static void say_or_null(fb_reply *reply, const char *name, fb_str text) {
+    fb_reply_text(reply, name);
+    if (text.ptr != NULL) {
+        fb_reply_bytes(reply, text);
+    } else {
+        fb_reply_null(reply);
+    }
+}
+
+static void visit_option(void *arg, fb_str path, fb_str value, fb_str default_value,
+                         const char *unit, bool reloadable, const char *help) {
+    walking *one = arg;
+    if (one->match.len > 0 && !fb_glob_match(one->match, path)) {
+        return;
+    }
+    one->count++;
+    if (one->reply != NULL) {
+        fb_reply_map(one->reply, 6);
+        say_or_null(one->reply, "path", path);
+        say_or_null(one->reply, "value", value);
+        say_or_null(one->reply, "default", default_value);
+        fb_say_text(one->reply, "unit", unit);
+        fb_say_boolean(one->reply, "reloadable", reloadable);
+        fb_say_text(one->reply, "help", help);
+    }
+}
+
+static int write_options(fb_http_call *call, const fb_config *config, fb_str match) {
+    fb_reply reply;
+    walking counted = {.match = match};
+    walking said = {.match = match, .reply = &reply};
+    int result = config != NULL ? fb_config_walk(config, visit_option, &counted) : FB_OK;
+    if (result < 0) {
+        return result;
+    }
+    fb_http_json(call->response, 200, &reply);
+    fb_http_header_add(call->response, "Cache-Control", "no-store");
+    fb_reply_map(&reply, 1);
+    fb_reply_text(&reply, "options");
+    fb_reply_array(&reply, counted.count);
+    result = config != NULL ? fb_config_walk(config, visit_option, &said) : FB_OK;
+    return result < 0 ? result : fb_http_json_end(&reply);
+}
+
+int fb_route_config(fb_http_call *call) {
+    const fb_param *match = fb_http_param(call, "match");
+    const fb_config *config = fb_node_config_take(call->node);
+    int result = write_options(call, config, match != NULL ? match->value : FB_STR(""));
+    fb_node_config_give(call->node);
+    return result;
 }
 
 // ---- no class

@@ -6,7 +6,8 @@
 //
 // Cache-Status follows RFC 9211. Answered from memory: "hit", also when the value is stale and
 // being refreshed behind the answer. "fwd" says why the source was asked: "miss", "request"
-// (_refresh), or "stale", where the source failed and the old value serves.
+// (_refresh), or "stale", where the source failed and the old value serves; "collapsed", that another
+// request had begun that load.
 
 #include "node/route.h"
 
@@ -17,8 +18,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "node/http_value.h"
 
-enum { CLASS_SIZE = 80 };
+enum { CLASS_SIZE = 80, KEY_SHOWN_SIZE = 72 };
 
 typedef struct fetching {
     fb_node *node;
@@ -27,6 +29,7 @@ typedef struct fetching {
     void (*respond)(void *arg, fb_http_response *response);
     void *arg;
     char class_name[CLASS_SIZE];
+    char key[KEY_SHOWN_SIZE];  // as it may stand in a header; else empty
     bool refresh;
     bool running;  // the handler has not returned yet
     bool answered;
@@ -36,27 +39,49 @@ typedef struct fetching {
 
 // ---- the answer
 
+// A key as a string of RFC 8941; nothing where it has other than printable ASCII, or is long.
+static void show_key(const char *key, char text[KEY_SHOWN_SIZE]) {
+    size_t len = 0;
+    for (const char *at = key; *at != '\0' && len + 3 < KEY_SHOWN_SIZE; at++) {
+        if (*at == '"' || *at == '\\') {
+            text[len++] = '\\';
+        }
+        text[len++] = *at;
+    }
+    text[len] = '\0';
+}
+
 static void add_status(fb_http_response *response, const fetching *one, const fb_value *value) {
     char ttl[40] = "";
+    char key[KEY_SHOWN_SIZE + 8] = "";
+    char shown[KEY_SHOWN_SIZE];
     if (value->ttl_ms >= 0) {
         (void)snprintf(ttl, sizeof ttl, "; ttl=%lld", (long long)(value->ttl_ms / 1000));
     }
+    if (one->key[0] != '\0') {
+        show_key(one->key, shown);
+        (void)snprintf(key, sizeof key, "; key=\"%s\"", shown);
+    }
     if (value->freshness == FB_FALLBACK) {
-        fb_http_header_add(response, "Cache-Status", "forebay; fwd=stale; detail=source-failed");
+        fb_http_header_add(response, "Cache-Status", "forebay; fwd=stale%s%s; detail=source-failed",
+                           ttl, key);
     } else if (value->tier == FB_TIER_SOURCE) {
-        fb_http_header_add(response, "Cache-Status", "forebay; fwd=%s%s%s",
+        fb_http_header_add(response, "Cache-Status", "forebay; fwd=%s%s%s%s%s",
                            one->refresh ? "request" : "miss", value->ttl_ms != 0 ? "; stored" : "",
-                           ttl);
+                           value->collapsed ? "; collapsed" : "", ttl, key);
     } else {
-        fb_http_header_add(response, "Cache-Status", "forebay; hit%s%s", ttl,
-                           value->freshness == FB_STALE ? "; detail=stale" : "");
+        fb_http_header_add(response, "Cache-Status", "forebay; hit%s%s%s", ttl, key,
+                           value->freshness == FB_STALE       ? "; detail=stale"
+                           : value->tier == FB_TIER_SHARED ? "; detail=shared"
+                                                           : "");
     }
 }
 
 static void write_answer(const fetching *one, int result, const fb_value *value,
                          const fb_error *error) {
     if (result == FB_OK) {
-        result = fb_http_value(one->target, value, fb_str_make(one->tags, one->tags_len));
+        fb_http_spans spans = fb_http_spans_of(one->node, one->class_name);
+        result = fb_http_value(one->target, value, fb_str_make(one->tags, one->tags_len), &spans);
         if (result == FB_OK) {
             add_status(one->target, one, value);
             return;
@@ -68,7 +93,8 @@ static void write_answer(const fetching *one, int result, const fb_value *value,
                         one->class_name);
         // Only memory answers before the handler has returned.
         fb_http_header_add(one->target, "Cache-Status",
-                           one->running ? "forebay; hit" : "forebay; fwd=miss");
+                           one->running ? "forebay; hit; detail=negative"
+                                        : "forebay; fwd=miss; detail=negative");
     } else if (result == FB_ENOCLASS) {
         fb_http_no_class(one->node, one->target, fb_str_of(one->class_name));
     } else {
@@ -111,11 +137,13 @@ static int read_request(fb_http_call *call, fb_param params[FB_HTTP_PARAMS_MAX],
         bool fits = true;
         if (fb_str_equal(one.name, FB_STR("_refresh"))) {
             fits = read_refresh(one.value, &request->refresh);
+        } else if (fb_str_equal(one.name, FB_STR("_minseq"))) {
+            request->after = one.value;
         } else if (fb_str_equal(one.name, FB_STR("_timeout"))) {
             fits = read_timeout(one.value, &request->timeout_ms);
         } else if (fb_str_starts(one.name, FB_STR("_"))) {
             fb_http_problem(call->response, 400,
-                            "'%.*s' is no option: there are _refresh and _timeout",
+                            "'%.*s' is no option: there are _minseq, _refresh and _timeout",
                             (int)(one.name.len < 64 ? one.name.len : 64), one.name.ptr);
             return FB_EINVAL;
         } else {
@@ -131,6 +159,15 @@ static int read_request(fb_http_call *call, fb_param params[FB_HTTP_PARAMS_MAX],
     request->class_name = call->name;
     request->params = params;
     return FB_OK;
+}
+
+static void take_key(void *arg, fb_str key) {
+    char *text = arg;
+    bool fits = key.len < KEY_SHOWN_SIZE;
+    for (size_t i = 0; i < key.len && fits; i++) {
+        fits = key.ptr[i] >= ' ' && key.ptr[i] < 127;
+    }
+    (void)snprintf(text, KEY_SHOWN_SIZE, "%.*s", fits ? (int)key.len : 0, key.ptr);
 }
 
 static fetching *new_fetching(fb_http_call *call, const fb_request *request) {
@@ -166,6 +203,8 @@ int fb_route_fetch(fb_http_call *call) {
         return FB_ENOMEM;
     }
     one->running = true;
+    // What is wrong with the request the answer will say.
+    FB_IGNORE(fb_fetch_key(call->node->engine, &request, take_key, one->key, NULL));
     int result = fb_fetch_start(call->node->engine, &request, answer, one);
     FB_ASSERT(result == FB_PENDING || one->answered);
     if (one->answered) {

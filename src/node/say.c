@@ -54,18 +54,28 @@ const char *fb_kind_name(fb_kind kind) {
     return kind == FB_KIND_JSON ? "json" : "bytes";
 }
 
-void fb_say_text(fb_reply *reply, const char *name, const char *text) {
-    fb_reply_text(reply, name);
-    fb_reply_text(reply, text);
-}
-
-void fb_say_integer(fb_reply *reply, const char *name, int64_t number) {
-    fb_reply_text(reply, name);
-    fb_reply_integer(reply, number);
-}
-
 void fb_say_count(fb_reply *reply, const char *name, uint64_t count) {
     fb_say_integer(reply, name, count <= INT64_MAX ? (int64_t)count : INT64_MAX);
+}
+
+const char *fb_say_shared_state(fb_shared_state state) {
+    switch (state) {
+        case FB_SHARED_NONE:
+            return "none";
+        case FB_SHARED_UNUSED:
+            return "unused";
+        case FB_SHARED_CONNECTED:
+            return "connected";
+        case FB_SHARED_CATCHING_UP:
+            return "catching-up";
+        case FB_SHARED_AWAY:
+            return "away";
+    }
+    return "";
+}
+
+bool fb_say_is_reached(fb_shared_state state) {
+    return state == FB_SHARED_CONNECTED || state == FB_SHARED_CATCHING_UP;
 }
 
 void fb_say_boolean(fb_reply *reply, const char *name, bool truth) {

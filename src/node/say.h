@@ -6,6 +6,7 @@
 #include <forebay/cache.h>
 #include <forebay/stats.h>
 
+#include "base/str.h"
 #include "node/reply.h"
 
 #ifdef __cplusplus
@@ -26,9 +27,20 @@ const char *fb_tier_name(fb_tier tier);
 const char *fb_freshness_name(fb_freshness freshness);
 const char *fb_kind_name(fb_kind kind);
 
-void fb_say_text(fb_reply *reply, const char *name, const char *text);
-void fb_say_integer(fb_reply *reply, const char *name, int64_t number);
+// Inline, so that the length of a name is known when it is compiled: a verdict has a dozen.
+static inline void fb_say_text(fb_reply *reply, const char *name, const char *text) {
+    fb_reply_bytes(reply, fb_str_of(name));
+    fb_reply_bytes(reply, fb_str_of(text));
+}
+static inline void fb_say_integer(fb_reply *reply, const char *name, int64_t number) {
+    fb_reply_bytes(reply, fb_str_of(name));
+    fb_reply_integer(reply, number);
+}
 void fb_say_count(fb_reply *reply, const char *name, uint64_t count);
+// "none", "unused", "connected", "catching-up", "away".
+const char *fb_say_shared_state(fb_shared_state state);
+// Whether it answers, or has not been asked yet.
+bool fb_say_is_reached(fb_shared_state state);
 void fb_say_boolean(fb_reply *reply, const char *name, bool truth);
 void fb_say_number(fb_reply *reply, const char *name, double number, int decimals);
 void fb_say_ms(fb_reply *reply, const char *name, double ms);

@@ -14,7 +14,7 @@
 // places by the same slots; so an array whose third element is still to come needs no code at all.
 //
 // Who frees a session does not wait for its slots: they lose their session, and are freed by the
-// answer that comes to them.
+// answer that comes to them. What waits for jobs is told to stop, or that might be never.
 
 #include "node/session_state.h"
 
@@ -26,13 +26,21 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "node/command_table.h"
+#include "node/errand.h"
+#include "node/session_user.h"
+#include "node/tracking.h"
+#include "node/turn.h"
 
-enum { OUT_KEPT_MAX = 64 * 1024 };
+enum {
+    OUT_KEPT_MAX = 64 * 1024,
+    NOTICES_BEHIND_MAX = 1024 * 1024  // behind a late reply; beyond that notices wait for it
+};
 
 // ---- slots
 
 static void free_slot(fb_slot *slot) {
     fb_buf_release(&slot->bytes);
+    fb_buf_release(&slot->tracked);
     fb_mem_free(slot);
 }
 
@@ -43,7 +51,7 @@ static void recycle_slot(fb_session *session, fb_slot *slot) {
         free_slot(slot);
         return;
     }
-    slot->bytes.len = 0;
+    slot->bytes.len = slot->tracked.len = 0;
     session->spare = slot;
 }
 
@@ -59,6 +67,9 @@ static fb_slot *take_slot(fb_session *session) {
     fb_list_init(&slot->list);
     slot->session = session;
     slot->queued = slot->done = slot->mute = slot->with_meta = false;
+    slot->alone = slot->ends = slot->stopped = slot->by_error = slot->in_exec = false;
+    slot->wait = NULL;
+    slot->slow.begun_ns = 0;
     fb_reply_init(&slot->reply, session->encoding, &slot->bytes);
     slot->target = &slot->reply;
     return slot;
@@ -117,6 +128,7 @@ static void collect(fb_session *session) {
 static void queue_slot(fb_session *session, fb_slot *slot) {
     fb_list_insert(&session->slots, &slot->list);
     slot->queued = true;
+    slot->in_exec = session->exec == FB_EXEC_RUNS;
     session->slot_count++;
 }
 
@@ -124,10 +136,13 @@ void fb_slot_finish(fb_slot *slot) {
     FB_ASSERT(!slot->done);
     fb_session *session = slot->session;
     slot->done = true;
+    fb_slow_finished(slot);
+    fb_session_settle(slot);
     if (session == NULL) {
         free_slot(slot);
     } else if (slot->queued) {
         session->slot_bytes += slot->bytes.len;
+        session->ending = session->ending || slot->ends;
         collect(session);
         if (!session->feeding) {
             session->wake(session->wake_arg);
@@ -187,10 +202,63 @@ static void put_by(fb_session *session, fb_command_call *call) {
     }
 }
 
+// Where calls of the engine may wait: in a slot, whose bytes go where the reply belongs if it is
+// there at once.
+static void run_errand(fb_session *session, fb_command_call *call) {
+    fb_slot *slot = session->current != NULL ? session->current : take_slot(session);
+    if (slot == NULL) {
+        fb_command_failed(call, FB_ENOMEM, NULL);
+        return;
+    }
+    session->current = slot;
+    slot->alone = (call->command->flags & FB_COMMAND_WRITE) != 0;
+    fb_session_track(call, slot);
+    fb_errand_command(call, slot);
+    if (call->outcome != FB_PENDING) {
+        fb_session_settle(slot);
+    }
+    if (call->outcome == FB_PENDING || call->reply == &slot->reply) {
+        return;
+    }
+    if (fb_reply_failed(&slot->reply)) {
+        mend_reply(session, &slot->bytes, 0);
+    }
+    if (fb_buf_append(&session->out, fb_buf_str(&slot->bytes)) < 0) {
+        session->ending = true;
+    }
+}
+
+// Whether who only listens may say it; says so where not.
+static bool may_listen(fb_command_call *call) {
+    fb_command_fn run = call->command->run;
+    char name[FB_COMMAND_NAME_SIZE];
+    if (run == fb_pubsub_subscribe || run == fb_pubsub_unsubscribe || run == fb_connection_ping ||
+        run == fb_connection_quit || run == fb_connection_reset) {
+        return true;
+    }
+    fb_reply_error(call->reply,
+                   "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / "
+                   "RESET are allowed in this context",
+                   fb_command_full_name(call->command, name));
+    return false;
+}
+
+static void perform_now(fb_session *session, fb_command_call *call) {
+    if (fb_errand_suits(call)) {
+        run_errand(session, call);
+    } else {
+        if (session->tracks) {
+            fb_session_track(call, NULL);
+        }
+        call->command->run(call);
+    }
+}
+
 // Runs it, or queues it, or says what is wrong with it.
 static void perform(fb_session *session, fb_command_call *call, const fb_command *found) {
     bool queueing = session->queued.open && session->exec == FB_EXEC_NONE;
-    bool fine = fb_command_prepare(call, found);
+    bool fine = fb_command_prepare(call, found) && fb_session_may(call) &&
+                (!fb_session_only_listens(session) || may_listen(call));
     if (session->exec == FB_EXEC_NONE) {
         atomic_store_explicit(&session->last, call->command, memory_order_relaxed);
     }
@@ -198,13 +266,16 @@ static void perform(fb_session *session, fb_command_call *call, const fb_command
         fb_queued_spoil(&session->queued);
         if (found != NULL && found->run == fb_transaction_exec) {
             fb_queued_close(&session->queued);
+            fb_session_unwatch(session);
         }
     } else if (!fine) {
         return;
     } else if (queueing && (call->command->flags & FB_COMMAND_AT_ONCE) == 0) {
         put_by(session, call);
     } else {
-        call->command->run(call);
+        int64_t begun_ns = fb_slow_begin(call);
+        perform_now(session, call);
+        fb_slow_ran(call, begun_ns);
     }
     if (queueing || session->queued.open) {
         show_queued(session);
@@ -274,6 +345,11 @@ static void run(fb_session *session, const fb_str *args, size_t arg_count,
     if (call.outcome == FB_ECLOSED) {
         session->ending = true;
     }
+    // CLIENT CACHING is for the command after it, or for the whole of a transaction.
+    if (session->caching && !session->queued.open &&
+        (found == NULL || found->subcommands != FB_COMMANDS_CLIENT)) {
+        session->caching = false;
+    }
 }
 
 // ---- transactions
@@ -288,23 +364,34 @@ static bool slots_full(const fb_session *session) {
            session->slot_bytes >= FB_SESSION_SLOT_BYTES_MAX;
 }
 
+// Where commands may wait, one of a transaction runs after the other.
+static bool must_pause(const fb_session *session) {
+    if (fb_list_empty(&session->slots)) {
+        return false;
+    }
+    return slots_full(session) || session->node->waits ||
+           FB_LIST_OF(session->slots.prev, fb_slot, list)->alone;
+}
+
 // FB_OK: all has run. FB_PENDING: the rest waits for replies to come.
 static int run_queued(fb_session *session) {
     const fb_str *args;
     size_t arg_count;
     session->exec = FB_EXEC_RUNS;
-    while (!session->ending && !slots_full(session) &&
+    while (!session->ending && !must_pause(session) &&
            fb_queued_next(&session->queued, &args, &arg_count)) {
         run(session, args, arg_count, fb_command_find(args[0]));
         if (session->out.len > FB_SESSION_REPLY_LEN_MAX) {
             session->ending = true;
         }
     }
-    if (!session->ending && slots_full(session)) {
+    fb_session_release(session);  // also where the rest has to wait
+    if (!session->ending && must_pause(session)) {
         session->held = true;
         return FB_PENDING;
     }
     session->exec = FB_EXEC_NONE;
+    session->caching = false;
     fb_queued_close(&session->queued);
     show_queued(session);
     return FB_OK;
@@ -312,9 +399,12 @@ static int run_queued(fb_session *session) {
 
 // ---- feeding
 
+// Fetches overlap with each other, but not with a change that waits: they would find what it was to
+// take away. (It is the last slot, as nothing has begun behind it.)
 static bool must_wait(const fb_session *session, const fb_command *command) {
     return !fb_list_empty(&session->slots) &&
-           (command == NULL || (command->flags & FB_COMMAND_OVERLAP) == 0 || slots_full(session));
+           (command == NULL || (command->flags & FB_COMMAND_OVERLAP) == 0 || slots_full(session) ||
+            FB_LIST_OF(session->slots.prev, fb_slot, list)->alone);
 }
 
 // The last thing said before the end, behind all replies still to come.
@@ -380,7 +470,7 @@ static void read_ahead(fb_session *session, fb_str input, gets *list) {
         size_t end = list->ends[list->count - 1];
         fb_error error;
         len = fb_resp_command_read(&session->reader, fb_str_make(input.ptr + end, input.len - end),
-                                   &FB_RESP_LIMITS_DEFAULT, &error);
+                                   &session->limits, &error);
         if (len > 0 && !add_get(session, input, (size_t)len, list)) {
             len = -1;
         }
@@ -417,11 +507,14 @@ static int step(fb_session *session, fb_str rest, size_t out_max, size_t *used, 
     fb_error error;
     list.count = 0;
     *slow = false;
-    ssize_t len = fb_resp_command_read(&session->reader, rest, &FB_RESP_LIMITS_DEFAULT, &error);
+    ssize_t len = fb_resp_command_read(&session->reader, rest, &session->limits, &error);
     if (len == 0) {
         return FB_MISS;
     }
     if (len < 0) {
+        if (len == FB_ETOOBIG) {
+            atomic_fetch_add_explicit(&session->node->closed_query, 1, memory_order_relaxed);
+        }
         say_protocol_error(session, &error);
         return FB_OK;
     }
@@ -485,15 +578,103 @@ static int feed(fb_session *session, fb_str input, size_t *used, int64_t begun_u
     return fb_list_empty(&session->slots) ? FB_ECLOSED : FB_PENDING;
 }
 
+// ---- notices (node/tracking.h), at the end of a turn
+
+// Whether any reply that is still to come is of something that a notice may be about, or part of an
+// array that has been begun.
+static bool owes_reads(const fb_session *session, bool *in_exec) {
+    bool reads = false;
+    FB_LIST_EACH(node, &session->slots) {
+        const fb_slot *slot = FB_LIST_OF(node, fb_slot, list);
+        reads = reads || slot->wait == NULL;
+        *in_exec = *in_exec || slot->in_exec;
+    }
+    return reads;
+}
+
+// Behind all replies that are still to come.
+static void push_behind(fb_session *session, fb_str bytes) {
+    bool alone = FB_LIST_OF(session->slots.prev, fb_slot, list)->alone;
+    fb_slot *slot = take_slot(session);
+    if (slot == NULL || fb_buf_append(&slot->bytes, bytes) < 0) {
+        session->ending = true;  // without it the client would keep what is old
+        if (slot != NULL) {
+            recycle_slot(session, slot);
+        }
+        return;
+    }
+    slot->done = true;
+    slot->alone = alone;  // nothing begins before that one is done, still
+    queue_slot(session, slot);
+    session->slot_bytes += slot->bytes.len;
+}
+
+// What is known to be old must be said now, also where a reply before it waits for hours; where that
+// reply may be just as old, it is said once more behind it. However much is unsent: there may be no other
+// turn for long, as what is said in one's own turn asks for none. (The door makes none while too much is.)
+static void push_notices(fb_session *session) {
+    bool in_exec = false;
+    bool reads = owes_reads(session, &in_exec);
+    size_t start = session->out.len;
+    size_t behind = reads || in_exec ? session->slot_bytes : 0;
+    if (session->ending || session->exec != FB_EXEC_NONE || behind > NOTICES_BEHIND_MAX ||
+        fb_tracking_write(session, &session->out) < 0) {
+        return;  // at the next turn
+    }
+    if ((reads || in_exec) && session->out.len > start) {
+        push_behind(session, fb_str_make(session->out.ptr + start, session->out.len - start));
+    }
+    if (in_exec) {
+        session->out.len = start;
+    }
+}
+
+static int take_turn(fb_session *session, fb_str input, size_t *used, int64_t now_us) {
+    fb_node *node = session->node;
+    fb_turn_enter(node, session->lane);
+    fb_tracking_turn(session);
+    session->feeding = true;
+    int result = feed(session, input, used, now_us);
+    session->feeding = false;
+    fb_session_release(session);
+    if (fb_tracking_waiting(session)) {
+        push_notices(session);
+    }
+    fb_tracking_turn(NULL);
+    fb_turn_leave(node, session->lane);
+    if (result == FB_ECLOSED) {
+        fb_tracking_retire(session);
+    }
+    return result;
+}
+
+// They may be changed between two turns; a command that has begun goes on by the new ones.
+static void set_limits(fb_session *session) {
+    const fb_doors *doors = &session->node->doors;
+    uint64_t query = atomic_load_explicit(&doors->query_max, memory_order_relaxed);
+    uint64_t bulk = atomic_load_explicit(&doors->bulk_max, memory_order_relaxed);
+    session->limits = FB_RESP_LIMITS_DEFAULT;
+    session->limits.query_len_max = query > 0 ? query : session->limits.query_len_max;
+    session->limits.bulk_len_max = bulk > 0 ? bulk : session->limits.bulk_len_max;
+}
+
 int fb_session_feed(fb_session *session, fb_str input, size_t *used) {
     FB_ASSERT(!session->feeding);
     *used = 0;
     fb_node *node = session->node;
     uint64_t before = session->run_count;
     int64_t now_us = node->wall_us();
-    session->feeding = true;
-    int result = feed(session, input, used, now_us);
-    session->feeding = false;
+    if (fb_session_is_killed(session)) {
+        session->ending = true;
+        fb_tracking_retire(session);
+        return FB_ECLOSED;
+    }
+    set_limits(session);
+    atomic_store_explicit(&session->shown_input, input.len, memory_order_relaxed);
+    int result = take_turn(session, input, used, now_us);
+    atomic_store_explicit(&session->shown_input, 0, memory_order_relaxed);
+    atomic_store_explicit(&session->shown_blocked, fb_session_is_blocked(session),
+                          memory_order_relaxed);
     if (session->run_count != before) {
         atomic_fetch_add_explicit(&node->commands, session->run_count - before,
                                   memory_order_relaxed);
@@ -506,6 +687,10 @@ fb_buf *fb_session_out(fb_session *session) {
     return &session->out;
 }
 
+bool fb_session_is_killed(const fb_session *session) {
+    return (atomic_load_explicit(&session->wanted, memory_order_relaxed) & FB_WANTED_END) != 0;
+}
+
 bool fb_session_waits(const fb_session *session) {
     return !fb_list_empty(&session->slots);
 }
@@ -514,58 +699,38 @@ size_t fb_session_wants(const fb_session *session) {
     return fb_resp_command_wants(&session->reader);
 }
 
-const char *fb_session_peer(const fb_session *session) {
-    return session->peer;
-}
-
-// ---- the node's list
-
-static void enter_list(fb_session *session) {
-    fb_node *node = session->node;
-    fb_node_sessions_lock(node);
-    session->next = node->sessions;
-    if (session->next != NULL) {
-        session->next->prev = session;
-    }
-    node->sessions = session;
-    fb_node_sessions_unlock(node);
-}
-
-static void leave_list(fb_session *session) {
-    fb_node *node = session->node;
-    fb_node_sessions_lock(node);
-    if (session->prev != NULL) {
-        session->prev->next = session->next;
-    } else {
-        node->sessions = session->next;
-    }
-    if (session->next != NULL) {
-        session->next->prev = session->prev;
-    }
-    fb_node_sessions_unlock(node);
-}
-
-bool fb_session_name_fits(fb_str name) {
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] < '!' || name.ptr[i] > '~') {
-            return false;
+static fb_slot *blocked_slot(const fb_session *session) {
+    FB_LIST_EACH_SAFE(node, after, &session->slots) {
+        fb_slot *slot = FB_LIST_OF(node, fb_slot, list);
+        if (slot->wait != NULL && !slot->done) {
+            return slot;
         }
     }
-    return true;
+    return NULL;
 }
 
-int fb_session_rename(fb_session *session, fb_buf *which, fb_str name) {
-    fb_buf renamed = {0};
-    int result = fb_buf_append(&renamed, name);
-    if (result < 0) {
-        return result;
+bool fb_session_is_blocked(const fb_session *session) {
+    return blocked_slot(session) != NULL;
+}
+
+static void unblock(fb_node *node, fb_slot *slot) {
+    struct fb_queue_wait *wait = slot->wait;
+    slot->wait = NULL;
+    slot->stopped = true;
+    fb_queue_stop(node->engine, wait);
+}
+
+void fb_session_unblock(fb_session *session) {
+    FB_ASSERT(!session->feeding);
+    fb_slot *slot;
+    while ((slot = blocked_slot(session)) != NULL) {
+        slot->by_error = session->by_error;
+        unblock(session->node, slot);
     }
-    fb_node_sessions_lock(session->node);
-    fb_buf before = *which;
-    *which = renamed;
-    fb_node_sessions_unlock(session->node);
-    fb_buf_release(&before);
-    return FB_OK;
+}
+
+const char *fb_session_peer(const fb_session *session) {
+    return session->peer;
 }
 
 // ---- its life
@@ -592,7 +757,10 @@ int fb_session_new(fb_node *node, fb_str peer, fb_session_wake_fn wake, void *ar
     session->created_us = node->wall_us();
     atomic_init(&session->used_us, session->created_us);
     atomic_init(&session->last, NULL);
-    enter_list(session);
+    fb_session_be_first(session);
+    session->loop = node->engine != NULL ? fb_loop_current(node->engine) : -1;
+    session->lane = fb_turn_lane(node);
+    fb_session_enter_list(session);
     *out = session;
     return FB_OK;
 }
@@ -605,6 +773,8 @@ static void leave_slots(fb_session *session) {
         slot->session = NULL;
         if (slot->done) {
             free_slot(slot);
+        } else if (slot->wait != NULL) {
+            unblock(session->node, slot);
         }
     }
 }
@@ -614,7 +784,9 @@ void fb_session_free(fb_session *session) {
         return;
     }
     FB_ASSERT(!session->feeding);
-    leave_list(session);
+    fb_session_leave_list(session);
+    fb_tracking_leave(session);
+    fb_session_unwatch(session);
     leave_slots(session);
     if (session->spare != NULL) {
         free_slot(session->spare);
@@ -625,6 +797,7 @@ void fb_session_free(fb_session *session) {
     fb_buf_release(&session->name);
     fb_buf_release(&session->library);
     fb_buf_release(&session->library_version);
+    fb_user_give(session->user);
     fb_mem_free(session->peer);
     fb_mem_free(session);
 }

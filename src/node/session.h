@@ -57,8 +57,14 @@ FB_CHECK_RESULT int fb_session_feed(fb_session *session, fb_str input, size_t *u
 // The owner takes bytes from its start, and may put another (empty) buffer in its place between
 // calls.
 fb_buf *fb_session_out(fb_session *session);
+// CLIENT KILL was said of it: nothing of what it still has to say matters. feed() is FB_ECLOSED.
+bool fb_session_is_killed(const fb_session *session);
 // Replies are still to come.
 bool fb_session_waits(const fb_session *session);
+// A command waits for jobs: it is worth knowing when the peer goes.
+bool fb_session_is_blocked(const fb_session *session);
+// It waits no longer: it is answered, soon or within this call, with no jobs. Not within feed().
+void fb_session_unblock(fb_session *session);
 // As it was given to new().
 const char *fb_session_peer(const fb_session *session);
 // A hint: bytes the command in progress still needs at the least. What the peer announced, so take

@@ -11,6 +11,7 @@
 #include "node/command.h"
 #include "node/queued.h"
 #include "node/session.h"
+#include "node/slow.h"
 #include "wire/resp.h"
 
 #ifdef __cplusplus
@@ -35,7 +36,15 @@ typedef struct fb_slot {
     bool queued;          // the handler has returned, and the reply is still to come
     bool done;
     bool mute;
+    bool alone;      // of a change: nothing begins before it is done
+    bool ends;       // so does the session, with this reply
     bool with_meta;  // FB.FETCH: the reply is a map
+    bool stopped;    // it waited for jobs, and is not to any more
+    bool by_error;   // and is told so by an error
+    bool in_exec;    // its reply is part of an array that has been announced
+    fb_buf tracked;  // hashes of the keys that it reads, where the session tracks
+    fb_slow_watch slow;  // of a command whose reply comes later
+    struct fb_queue_wait *wait;  // FB.RESERVE: for jobs; NULL: it does not
     fb_reply reply;  // into bytes
     fb_buf bytes;
 } fb_slot;
@@ -45,6 +54,7 @@ struct fb_session {
     fb_session_wake_fn wake;
     void *wake_arg;
     fb_resp_command reader;
+    fb_resp_limits limits;  // of what it reads
     fb_buf out;
     fb_list slots;     // in the order of their commands; the first is not done
     fb_slot *current;  // of the command that runs, if it has one
@@ -60,6 +70,24 @@ struct fb_session {
     bool held;           // the next command waits for all before it
     bool feeding;
     bool ending;  // no more commands; closed once the slots are empty
+    int loop;      // whose thread it is on; -1: none of the engine's
+    unsigned lane;  // node/turn.h
+    bool claimed;  // the turn, for EXEC
+    struct fb_watched *watched;  // by WATCH (session_keys.c)
+    // CLIENT TRACKING (node/tracking.h)
+    _Atomic(struct fb_tracker *) tracker;  // made by any thread, under the lock of the list
+    bool tracks;          // what it reads is remembered
+    bool opt_in, opt_out;
+    bool caching;         // CLIENT CACHING was said for the next command
+    bool by_error;        // CLIENT UNBLOCK … ERROR: what waited is told so
+    _Atomic bool subscribed;  // to FB_TRACKING_CHANNEL
+    // What other connections want of it: see fb_session_poke().
+    _Atomic int wanted;
+    _Atomic bool shown_blocked;
+    _Atomic size_t shown_input;  // bytes that its turn has to read
+    struct fb_user *user;     // node/session_user.h; NULL: it has to sign in
+    uint64_t users_version;   // as of which that is known
+    uint64_t all_allowed_at;  // the same where nothing is kept from it, else UINT64_MAX
 
     // For CLIENT LIST
     uint64_t id;
@@ -82,6 +110,51 @@ void fb_slot_finish(fb_slot *slot);
 
 // EXEC, whose array is announced: runs what is queued next, in this turn; see session.c.
 void fb_session_execute(fb_session *session);
+
+// ---- the keys that a command reads, and those that are watched (session_keys.c)
+
+// What `call` is about to read, where the session tracks. `slot`: its reply may come later. NULL: not.
+void fb_session_track(fb_command_call *call, fb_slot *slot);
+// The same for one key that is not among the words.
+void fb_session_track_key(fb_session *session, fb_slot *slot, fb_str key);
+// In the place of a key that there is not.
+void fb_session_track_nothing(fb_slot *slot);
+// Of the keys that were tracked with the slot, the one at `index`: what was found; NULL: it failed.
+void fb_session_settle_at(fb_slot *slot, size_t index, const fb_value *value);
+// The slot's reply is written.
+void fb_session_settle(fb_slot *slot);
+// The state of a key is remembered; FB_OK or FB_ENOMEM.
+FB_CHECK_RESULT int fb_session_watch(fb_session *session, fb_str key);
+void fb_session_unwatch(fb_session *session);
+// Whether one of them is in another state now.
+bool fb_session_is_dirty(const fb_session *session);
+
+// Names it; says so and returns false where that is no name.
+bool fb_session_name(fb_command_call *call, fb_str name);
+void fb_session_stop_tracking(fb_session *session);
+// RESP2 and subscribed: but for a few commands it is only told of what it has subscribed to.
+static inline bool fb_session_only_listens(const fb_session *session) {
+    return atomic_load_explicit(&session->subscribed, memory_order_relaxed) &&
+           session->encoding == FB_ENCODING_RESP2;
+}
+
+// The turn, for EXEC (node/turn.h): nothing of any other connection comes in between, until it is
+// released, which happens at the end of the feed at the latest.
+void fb_session_claim(fb_session *session);
+void fb_session_release(fb_session *session);
+// The same for one command, from here to fb_session_release(). false: nothing to release (EXEC has it
+// already, or with a shared tier there is no such thing).
+bool fb_session_claim_for(fb_command_call *call);
+
+// ---- the list of all (session_list.c)
+
+void fb_session_enter_list(fb_session *session);
+void fb_session_leave_list(fb_session *session);
+enum { FB_WANTED_END = 1, FB_WANTED_UNBLOCK = 2, FB_WANTED_UNBLOCK_ERROR = 4 };
+// Of another connection, under the lock of the list: to be done on its loop, after fb_session_poke_all().
+void fb_session_want(fb_session *session, int what);
+// Not under the lock: loops on which something is wanted come by.
+void fb_session_poke_all(fb_node *node);
 
 // Sets one of the names above. FB_OK or FB_ENOMEM. Not for names with blanks or control bytes:
 // fb_session_name_fits() first.

@@ -2,7 +2,8 @@
 //
 // Posts are pushed on a lock-free stack; the one that finds it empty writes to an eventfd. The loop
 // takes the whole stack at once, turns it round and runs it in order. So however many threads post
-// however much, there is at most one system call for each time the loop comes by.
+// however much, there is at most one system call for each time the loop comes by; and none for what
+// the loop's own thread posts, which makes the wake-up event active instead.
 // Stopping is a post as well: what was posted before it has been run. What comes later stays on the
 // stack until the thread that closes takes the place of the loop's: so nothing that was posted is
 // ever lost.
@@ -58,11 +59,13 @@ static bool run_posted(fb_loop *loop) {
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg) {
-    (void)what;
     uint64_t count;
-    // The counter is reset before the stack is taken: a post that comes in between wakes us again.
-    ssize_t got = read(fd, &count, sizeof count);
-    FB_ASSERT(got == (ssize_t)sizeof count || errno == EAGAIN || errno == EINTR);
+    if ((what & EV_READ) != 0) {
+        // The counter is reset before the stack is taken: a post that comes in between wakes us
+        // again.
+        ssize_t got = read(fd, &count, sizeof count);
+        FB_ASSERT(got == (ssize_t)sizeof count || errno == EAGAIN || errno == EINTR);
+    }
     (void)run_posted(arg);
 }
 
@@ -172,7 +175,11 @@ void fb_loop_submit(fb_loop *loop, fb_post *post) {
         post->next = newest;
     } while (!atomic_compare_exchange_weak_explicit(&loop->posted, &newest, post,
                                                     memory_order_release, memory_order_relaxed));
-    if (newest == NULL) {
+    if (newest == NULL && current == loop) {
+        // Where this thread only stands in for the loop's, at the end, nothing comes of that: it
+        // looks for itself.
+        event_active(loop->wake, EV_TIMEOUT, 0);
+    } else if (newest == NULL) {
         uint64_t one = 1;
         ssize_t put;
         do {

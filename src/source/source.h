@@ -18,7 +18,7 @@ extern "C" {
 typedef struct fb_source fb_source;
 
 // One question to a source: one item, or several of a class that has a batch query.
-typedef struct fb_job {
+typedef struct fb_source_job {
     const fb_class *class_;
     const fb_load_item *items;
     // One for each item, initialised; filled when done is called, `result` and took_ns too.
@@ -26,14 +26,14 @@ typedef struct fb_job {
     size_t item_count;
     int64_t begin_by_ns;     // need not be begun later (FB_ETIMEDOUT); 0: no such time
     int64_t deadline_ns;     // monotonic: by then it must be given up (FB_ETIMEDOUT)
-    void (*done)(struct fb_job *job);
+    void (*done)(struct fb_source_job *job);
     // The source's own, until done is called.
     fb_source *source;
     fb_task task;
-} fb_job;
+} fb_source_job;
 
 // Whether it need not be begun any more.
-static inline bool fb_job_is_late(const fb_job *job, int64_t now_ns) {
+static inline bool fb_source_job_is_late(const fb_source_job *job, int64_t now_ns) {
     return now_ns >= job->deadline_ns || (job->begin_by_ns > 0 && now_ns >= job->begin_by_ns);
 }
 
@@ -47,7 +47,7 @@ typedef struct fb_source_type {
                    fb_str *params, size_t params_cap, size_t *param_count, fb_error *error);
     void (*unprepare)(fb_source *source, void *prepared);
     // Begins; never fails: what goes wrong is said in loaded[i].result. Does not block.
-    void (*start)(fb_source *source, fb_job *job);
+    void (*start)(fb_source *source, fb_source_job *job);
     // Runs `query` and calls `fn` for each row with its columns as parameters, those left out that
     // have no value: for warming. Blocks; any thread.
     int (*rows)(fb_source *source, fb_str query, int64_t deadline_ns,
@@ -64,7 +64,7 @@ struct fb_source {
     fb_str name;
 };
 
-static inline void fb_source_start(fb_source *source, fb_job *job) {
+static inline void fb_source_start(fb_source *source, fb_source_job *job) {
     source->type->start(source, job);
 }
 

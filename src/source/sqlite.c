@@ -86,7 +86,7 @@ static void unprepare(fb_source *source, void *prepared) {
 // ---- start
 
 static void run_job(fb_task *task, uint32_t worker) {
-    fb_job *job = FB_LIST_OF(task, fb_job, task);
+    fb_source_job *job = FB_LIST_OF(task, fb_source_job, task);
     sqlite_source *own = own_of(job->source);
 
     FB_ASSERT(worker < own->worker_count);
@@ -94,7 +94,7 @@ static void run_job(fb_task *task, uint32_t worker) {
     job->done(job);
 }
 
-static void start(fb_source *source, fb_job *job) {
+static void start(fb_source *source, fb_source_job *job) {
     sqlite_source *own = own_of(source);
 
     FB_ASSERT(own->pool != NULL && job->item_count > 0);

@@ -242,7 +242,7 @@ static int take_row(void *arg, sqlite3_stmt *statement, fb_error *error) {
     return result == FB_OK && own->class_->options.one ? FB_MISS : result;
 }
 
-static void load_single(fb_sqlite_worker *worker, const fb_job *job, size_t index) {
+static void load_single(fb_sqlite_worker *worker, const fb_source_job *job, size_t index) {
     const fb_sqlite_prepared *prepared = job->class_->prepared;
     single own = {worker, job->class_, {&job->items[index], &job->loaded[index], &worker->json, 0}};
     fb_sqlite_query query = {prepared->id, prepared->query, bind_single, take_row, &own};
@@ -273,7 +273,7 @@ typedef struct member {
 
 typedef struct batch {
     fb_sqlite_worker *worker;
-    const fb_job *job;
+    const fb_source_job *job;
     const fb_sqlite_prepared *prepared;
     member *members;
     size_t member_count;
@@ -550,7 +550,7 @@ static void load_batches(batch *own) {
     }
 }
 
-static bool load_together(fb_sqlite_worker *worker, const fb_job *job) {
+static bool load_together(fb_sqlite_worker *worker, const fb_source_job *job) {
     batch own = {.worker = worker, .job = job, .prepared = job->class_->prepared};
     size_t count = job->item_count;
 
@@ -587,10 +587,10 @@ void fb_sqlite_worker_release(fb_sqlite_worker *worker) {
     fb_row_json_release(&worker->json);
 }
 
-void fb_sqlite_job_run(fb_sqlite_worker *worker, fb_job *job) {
+void fb_sqlite_job_run(fb_sqlite_worker *worker, fb_source_job *job) {
     const fb_sqlite_prepared *prepared = job->class_->prepared;
 
-    if (fb_job_is_late(job, fb_clock_now_ns())) {
+    if (fb_source_job_is_late(job, fb_clock_now_ns())) {
         for (size_t i = 0; i < job->item_count; i++) {
             fail_item(&job->loaded[i], FB_ETIMEDOUT, "the deadline had passed before it began");
         }

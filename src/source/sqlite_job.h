@@ -36,7 +36,7 @@ void fb_sqlite_worker_init(fb_sqlite_worker *worker, const char *name, const cha
                            const atomic_bool *cancelled);
 void fb_sqlite_worker_release(fb_sqlite_worker *worker);
 // Fills every item's `loaded`: result, value, tags, error, took_ns. Does not call done.
-void fb_sqlite_job_run(fb_sqlite_worker *worker, fb_job *job);
+void fb_sqlite_job_run(fb_sqlite_worker *worker, fb_source_job *job);
 
 // The bytes of a column that is not NULL, good until the next call for it: FB_OK or FB_ENOMEM.
 FB_CHECK_RESULT int fb_sqlite_column_bytes(sqlite3_stmt *statement, int column, fb_str *bytes);

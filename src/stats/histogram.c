@@ -24,10 +24,12 @@
 enum {
     LINEAR_BITS = 6,
     LINEAR_COUNT = 1 << LINEAR_BITS,  // buckets to a power of two
-    MAX_BITS = 42,
-    BUCKET_COUNT = (MAX_BITS - LINEAR_BITS + 1) * LINEAR_COUNT + 1
+    MAX_BITS = 42
 };
+#define BUCKET_COUNT ((size_t)FB_HISTOGRAM_BUCKETS)
 
+_Static_assert(FB_HISTOGRAM_BUCKETS == (MAX_BITS - LINEAR_BITS + 1) * LINEAR_COUNT + 1,
+               "linear ones, those of each power of two, and the maximum's");
 _Static_assert(FB_HISTOGRAM_MAX == INT64_C(1) << MAX_BITS, "the last bucket is the maximum's");
 _Static_assert(2 * LINEAR_COUNT >= 100, "a bucket's middle is within 1 % of what is in it");
 
@@ -108,6 +110,42 @@ void fb_histogram_merge(fb_histogram *into, const fb_histogram *from) {
     }
     add(&into->sum, read_number(&from->sum));
     raise_to(&into->max, read_number(&from->max));
+}
+
+void fb_histogram_read(const fb_histogram *histogram, uint64_t numbers[FB_HISTOGRAM_NUMBERS]) {
+    for (size_t i = 0; i < BUCKET_COUNT; i++) {
+        numbers[i] = read_number(&histogram->buckets[i]);
+    }
+    numbers[BUCKET_COUNT] = read_number(&histogram->sum);
+}
+
+void fb_histogram_write(fb_histogram *histogram, const uint64_t numbers[FB_HISTOGRAM_NUMBERS],
+                        const fb_histogram *whole) {
+    double max = 0;
+    for (size_t i = 0; i < BUCKET_COUNT; i++) {
+        atomic_store_explicit(&histogram->buckets[i], numbers[i], memory_order_relaxed);
+        max = numbers[i] > 0 ? find_middle(i) : max;
+    }
+    uint64_t most = (uint64_t)fmin(ceil(max), fb_histogram_max(whole));
+    atomic_store_explicit(&histogram->sum, numbers[BUCKET_COUNT], memory_order_relaxed);
+    atomic_store_explicit(&histogram->max, most, memory_order_relaxed);
+}
+
+void fb_histogram_within(const fb_histogram *histogram, const int64_t *bounds, size_t bound_count,
+                         uint64_t *within) {
+    uint64_t count = 0;
+    size_t bucket = 0;
+    for (size_t i = 0; i < bound_count; i++) {
+        FB_ASSERT(i == 0 || bounds[i - 1] <= bounds[i]);
+        while (bucket < BUCKET_COUNT && find_middle(bucket) <= (double)bounds[i]) {
+            count += read_number(&histogram->buckets[bucket++]);
+        }
+        within[i] = count;
+    }
+}
+
+uint64_t fb_histogram_sum(const fb_histogram *histogram) {
+    return read_number(&histogram->sum);
 }
 
 uint64_t fb_histogram_count(const fb_histogram *histogram) {

@@ -20,6 +20,9 @@ extern "C" {
 
 typedef struct fb_histogram fb_histogram;
 
+// A histogram as numbers that only grow, until it is reset: its buckets, then the sum of its values.
+enum { FB_HISTOGRAM_BUCKETS = 37 * 64 + 1, FB_HISTOGRAM_NUMBERS = FB_HISTOGRAM_BUCKETS + 1 };
+
 FB_CHECK_RESULT int fb_histogram_new(fb_histogram **histogram);
 void fb_histogram_free(fb_histogram *histogram);
 void fb_histogram_record(fb_histogram *histogram, int64_t value);
@@ -27,12 +30,22 @@ void fb_histogram_reset(fb_histogram *histogram);
 // Adds the values of `from` to `into`, which is another histogram.
 void fb_histogram_merge(fb_histogram *into, const fb_histogram *from);
 
+void fb_histogram_read(const fb_histogram *histogram, uint64_t numbers[FB_HISTOGRAM_NUMBERS]);
+// Makes `histogram` what `numbers` say: differences of what was read of `whole` at two times. The
+// maximum of what is between them is known as well as its bucket, and no more than that of `whole`.
+void fb_histogram_write(fb_histogram *histogram, const uint64_t numbers[FB_HISTOGRAM_NUMBERS],
+                        const fb_histogram *whole);
+
+uint64_t fb_histogram_sum(const fb_histogram *histogram);  // of the values
 uint64_t fb_histogram_count(const fb_histogram *histogram);
 double fb_histogram_mean(const fb_histogram *histogram);  // from the exact sum; 0 when empty
 // The middle of the bucket of the smallest value that at least `quantile` (0 … 1) of all values are
 // at or under, but no more than the maximum; within 1 % of that value. 0 when empty.
 double fb_histogram_quantile(const fb_histogram *histogram, double quantile);
 double fb_histogram_max(const fb_histogram *histogram);  // exact; 0 when empty
+// within[i]: how many values are at or under bounds[i], which rise; a bucket counts by its middle.
+void fb_histogram_within(const fb_histogram *histogram, const int64_t *bounds, size_t bound_count,
+                         uint64_t *within);
 
 #ifdef __cplusplus
 }

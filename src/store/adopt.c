@@ -617,6 +617,8 @@ int fb_store_adopt(const fb_store_options *options, fb_store **store, fb_store_a
     }
     made->alive = options->alive;
     made->alive_arg = options->alive_arg;
+    made->left = options->left;
+    made->left_arg = options->left_arg;
     result = adopt(made, options, adopted, error);
     if (result != FB_OK) {
         fb_store_free(made);

@@ -35,7 +35,7 @@ enum {
     PATIENCE = 32,       // rounds without gain before more is asked of a record
     SPARSE_LOOKS = 128,  // segments among which the sparse are looked for at a time
     COMPACT_MAX = 4,     // segments moved together
-    LOOKS_MAX = 4,       // segments of main looked through for one record
+    LOOKS_MAX = 16,      // segments of main looked through for one record, of one record each
     SWEEP_LOOKS = 16,    // segments asked whether they are due, each time room is made
 };
 
@@ -56,6 +56,9 @@ void fb_evict_drop(fb_store *store, fb_shard *shard, const fb_place *place, uint
         (void)fb_ghost_add(store, shard, hash, FB_GHOST_AGED);
     }
     fb_bucket_remove(store, shard, place);
+    if (store->left != NULL) {
+        store->left(store->left_arg, fb_record_key(fb_record_at(store, offset)));
+    }
     fb_segment_kill(store, shard, offset);
     if (aged) {
         shard->expirations++;
@@ -349,8 +352,10 @@ fb_queue_id fb_evict_admit(fb_store *store, fb_shard *shard, uint64_t hash, uint
         return FB_PROBATION;
     }
     fb_tune_ask(tuning, size, store->segment_size);
-    bool taken = main_is_short(store, shard, size) || fb_tune_take(tuning, size);
-    for (unsigned i = 0; !taken && i < LOOKS_MAX && look_through_main(store, shard); i++) {
+    bool tried = fb_tune_denies(tuning, shard->items);
+    bool taken = !tried && (main_is_short(store, shard, size) || fb_tune_take(tuning, size));
+    for (unsigned i = 0; !tried && !taken && i < LOOKS_MAX && look_through_main(store, shard);
+         i++) {
         taken = fb_tune_take(tuning, size);
     }
     if (taken) {

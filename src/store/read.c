@@ -59,6 +59,7 @@
 #include <forebay/store.h>
 
 #include "store/bucket.h"
+#include "store/look.h"
 #include "store/race.h"
 #include "store/record.h"
 
@@ -203,6 +204,7 @@ ALWAYS_INLINE search search_for(const fb_store *store, fb_str key) {
 typedef struct want {
     int64_t now_ns;
     bool use;
+    bool at_once;   // where that takes the lock: FB_MISS
     fb_item_fn fn;  // or, without it, a copy:
     void *arg;
     void *bytes;
@@ -304,7 +306,7 @@ static __attribute__((noinline, cold)) int insist(search ask, want to) {
     if (result != LATER) {
         return result;
     }
-    if (ask.store->read_only) {
+    if (ask.store->read_only || to.at_once) {
         return FB_MISS;
     }
     ask.locked = true;
@@ -330,6 +332,11 @@ int fb_store_get(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn, voi
 
 int fb_store_peek(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn, void *arg) {
     want to = {.now_ns = now_ns, .fn = fn, .arg = arg};
+    return read_one(store, key, &to);
+}
+
+int fb_store_look(fb_store *store, fb_str key, int64_t now_ns, fb_item_fn fn, void *arg) {
+    want to = {.now_ns = now_ns, .at_once = true, .fn = fn, .arg = arg};
     return read_one(store, key, &to);
 }
 
@@ -402,6 +409,14 @@ void fb_store_prefetch(const fb_store *store, const fb_str *keys, size_t key_cou
 
 uint64_t fb_store_hash(const fb_store *store, fb_str key) {
     return hash_of(store, key);
+}
+
+// Without R4 and R5: it is a figure for people, of a moment that is over.
+uint32_t fb_store_frequency(const fb_store *store, fb_str key) {
+    search ask = search_for(store, key);
+    finding found;
+    bool there = aim(&ask) && begin(&ask) && seek(&ask, &found) == FB_OK;
+    return there ? fb_slot_frequency(found.word) : 0;
 }
 
 void fb_store_use(fb_store *store, uint64_t hash) {

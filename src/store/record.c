@@ -72,7 +72,7 @@ void fb_record_kill(fb_record *record) {
 
 // Whether `bytes` are not in what is written over, or exactly where they are going to be.
 static bool lies_well(const char *start, const char *end, fb_str bytes, const char *to) {
-    return bytes.ptr >= end || bytes.ptr + bytes.len <= start || bytes.ptr == to || bytes.len == 0;
+    return bytes.len == 0 || bytes.ptr >= end || bytes.ptr + bytes.len <= start || bytes.ptr == to;
 }
 
 bool fb_record_fits(const fb_record *record, const fb_item *item) {

@@ -20,7 +20,7 @@
 #include <stdatomic.h>
 
 enum {
-    FB_REGION_FORMAT = 2,
+    FB_REGION_FORMAT = 3,
     FB_BUCKET_SLOTS = 7,
     FB_LINE = 64,
     FB_GHOST_LINE = 32,  // fingerprints to a line
@@ -98,7 +98,7 @@ typedef enum fb_ghost_kind {
 
 // How an item came into main: used once in probation, or come back. A sample of them is followed.
 typedef enum fb_way { FB_WAY_ONCE, FB_WAY_BACK, FB_WAYS } fb_way;
-enum { FB_FOLLOWED = 256 };
+enum { FB_FOLLOWED = 1024 };
 
 // What a shard has learnt (store/tune.c).
 typedef struct fb_tuning {
@@ -196,6 +196,8 @@ struct fb_store {
     int fd;                                       // of the file; -1: private memory
     fb_item_alive_fn alive;
     void *alive_arg;
+    void (*left)(void *arg, fb_str key);
+    void *left_arg;
 };
 
 static inline uint64_t fb_round_up(uint64_t bytes, uint64_t unit) {

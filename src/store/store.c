@@ -35,6 +35,8 @@ int fb_store_new(const fb_store_options *options, fb_store **store) {
     }
     made->alive = options->alive;
     made->alive_arg = options->alive_arg;
+    made->left = options->left;
+    made->left_arg = options->left_arg;
     int result = fb_mapping_new(made, options);
     if (result != FB_OK) {
         fb_mem_free(made);

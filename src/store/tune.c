@@ -12,15 +12,21 @@
 // But where what is popular changes, it is right. So the hand goes on by `pace` bytes for every
 // byte that comes back, and only what it has freed may be taken in; the rest is *denied* and goes
 // through probation once more. The pace rises where the denied come back clearly oftener than what
-// main has let go, and falls elsewhere. That the point lies at 1.6 (and not at 1, where both would
+// main has let go, and falls elsewhere. That the point lies at 1.5 (and not at 1, where both would
 // be worth the same) was found by measuring: near it lie steady traces, for which the slow hand is
 // better, and far beyond it those that change. At a pace of 1 main is nearly LIRS (SIGMETRICS '02):
-// what is used once a round stays.
+// what is used once a round stays. At the fastest, which is nearly S3-FIFO and where a shard
+// begins, hardly anything is denied by itself; so one in eight is, until enough were to tell, and
+// then one in 64 while the fast hand is found right: else small shards learn next to nothing. It
+// rises twice as fast as it falls: back to S3-FIFO sooner than away from it.
 //
 // Does one use in probation make an item fit for main, or two? Mostly one; where things are used
 // twice in a row and then no more (blocks of files) main fills with what one use speaks for. A few
 // of the items that come into main are followed until its hand comes by, those that came for one
 // use and those that came back, and it is compared how many of each are in use.
+//
+// Counts span some thousand items even in a shard that holds a hundred: of those hardly one in a
+// hundred comes back soon, and a share that only ever saw too few to grow could only shrink.
 //
 // Counts are halved when they pass what the shard holds, so that the past fades. Every number here
 // may hold anything (a region found after a crash): it only makes for a while of odd choices.
@@ -35,8 +41,13 @@ enum {
     SHARE_SPEED = 20,  // a twentieth of all while everything is taken through once
     PACE_ONE = 1 << 8,
     PACE_MAX = 16 * PACE_ONE,
-    PACE_SPEED = 2,     // e^2 while everything is taken through once
-    ITEMS_MIN = 1024,   // counts are kept of at least so many: fewer tell nothing
+    PACE_RISE = 2,      // e^2 while everything is taken through once
+    PACE_FALL = 1,      // and e
+    ITEMS_MIN = 4096,   // counts are kept of at least so many: fewer tell nothing
+    LEFT_MIN = 512,     // so many must have left before the share is judged
+    DENIED_MIN = 128,   // so many denied must have left before the pace is
+    DENY_UNKNOWN = 8,   // one in so many is denied till then
+    DENY_KNOWN = 64,    // and where it is known that the pace should rise
     RARE = 160,         // one in so many back soon is as good as none
     FOLLOWED_MIN = 64,  // so many must have been followed before ways are compared
     FOLLOWED_MAX = 512,
@@ -98,7 +109,7 @@ static void judge_uses(fb_tuning *tuning) {
     uint64_t once = (uint64_t)tuning->used[FB_WAY_ONCE] * tuning->seen[FB_WAY_BACK];
     uint64_t back = (uint64_t)tuning->used[FB_WAY_BACK] * tuning->seen[FB_WAY_ONCE];
     if (tuning->seen[FB_WAY_ONCE] >= FOLLOWED_MIN && tuning->seen[FB_WAY_BACK] >= FOLLOWED_MIN) {
-        tuning->uses = once * 4 < back * 3 ? 2 : once * 10 > back * 9 ? 1 : tuning->uses;
+        tuning->uses = once * 20 < back * 17 ? 2 : once > back ? 1 : tuning->uses;
     }
     for (unsigned way = 0; way < FB_WAYS; way++) {
         if (tuning->seen[way] > FOLLOWED_MAX) {
@@ -134,7 +145,7 @@ static int judge_share(const fb_tuning *tuning, uint64_t items) {
     uint64_t soon = (uint64_t)tuning->soon[FB_GHOST_FRESH] + tuning->soon[FB_GHOST_DENIED];
     uint64_t main_left = tuning->left[FB_GHOST_MAIN];
     uint64_t main_soon = tuning->soon[FB_GHOST_MAIN];
-    uint64_t enough = clamp(items * 2 / 5, ITEMS_MIN / 2, UINT32_MAX);
+    uint64_t enough = clamp(items * 2 / 5, LEFT_MIN, UINT32_MAX);
     if (left < enough) {
         return 0;
     }
@@ -153,14 +164,14 @@ static int judge_share(const fb_tuning *tuning, uint64_t items) {
 // +1, 0 or -1: which way the pace should go.
 static int judge_pace(const fb_tuning *tuning, uint64_t items) {
     // What was denied a moment ago has had no time to come back.
-    if (tuning->left[FB_GHOST_DENIED] < clamp(items / 8, ITEMS_MIN / 4, UINT32_MAX)) {
+    if (tuning->left[FB_GHOST_DENIED] < clamp(items / 16, DENIED_MIN, UINT32_MAX)) {
         return 0;
     }
     uint64_t denied =
         (tuning->back[FB_GHOST_DENIED] + UINT64_C(1)) * (tuning->left[FB_GHOST_MAIN] + UINT64_C(4));
     uint64_t let_go =
         (tuning->back[FB_GHOST_MAIN] + UINT64_C(1)) * (tuning->left[FB_GHOST_DENIED] + UINT64_C(4));
-    return denied * 10 > let_go * 16 ? 1 : -1;
+    return denied * 10 > let_go * 15 ? 1 : -1;
 }
 
 void fb_tune_step(fb_tuning *tuning, uint64_t items, uint64_t total, uint64_t bytes) {
@@ -175,9 +186,9 @@ void fb_tune_step(fb_tuning *tuning, uint64_t items, uint64_t total, uint64_t by
     share = way > 0 ? share + step : way < 0 ? share - step : share;
     tuning->share = (uint32_t)clamp(share, SHARE_MIN, SHARE_MAX);
     uint64_t pace = clamp(tuning->pace, PACE_ONE, PACE_MAX);
-    uint64_t change = pace * part * PACE_SPEED / ONE + 1;
+    uint64_t change = pace * part / ONE + 1;
     way = judge_pace(tuning, items);
-    pace = way > 0 ? pace + change : way < 0 ? pace - change : pace;
+    pace = way > 0 ? pace + PACE_RISE * change : way < 0 ? pace - PACE_FALL * change : pace;
     tuning->pace = (uint32_t)clamp(pace, PACE_ONE, PACE_MAX);
 }
 
@@ -207,4 +218,9 @@ bool fb_tune_take(fb_tuning *tuning, uint64_t size) {
     bool enough = tuning->freed >= size;
     tuning->freed -= enough ? size : 0;
     return enough;
+}
+
+bool fb_tune_denies(const fb_tuning *tuning, uint64_t items) {
+    uint64_t back = (uint64_t)tuning->back[FB_GHOST_FRESH] + tuning->back[FB_GHOST_DENIED];
+    return back % (judge_pace(tuning, items) > 0 ? DENY_KNOWN : DENY_UNKNOWN) == 0;
 }

@@ -30,5 +30,7 @@ bool fb_tune_spend(fb_tuning *tuning, uint64_t bytes);
 // Looking through main has freed bytes; whether `size` of them are left, which are then taken.
 void fb_tune_freed(fb_tuning *tuning, uint64_t bytes, uint64_t segment_bytes);
 bool fb_tune_take(fb_tuning *tuning, uint64_t size);
+// Whether what has just come back is to be denied whatever is free, for something to be learnt.
+bool fb_tune_denies(const fb_tuning *tuning, uint64_t items);
 
 #endif

@@ -319,12 +319,40 @@ static int find_line(fb_resp_reply *reply, fb_str input, fb_str *line, size_t *a
     return 1;
 }
 
+typedef enum shape { NO_SHAPE, LEAF, BULK, AGGREGATE } shape;
+
+static shape shape_of(char mark) {
+    switch (mark) {
+    case '$':
+    case '!':
+    case '=':
+        return BULK;
+    case '*':
+    case '%':
+    case '~':
+    case '>':
+    case '|':
+        return AGGREGATE;
+    case '+':
+    case '-':
+    case ':':
+    case '_':
+    case ',':
+    case '#':
+    case '(':
+        return LEAF;
+    default:
+        return NO_SHAPE;
+    }
+}
+
 static int read_line(fb_resp_reply *reply, fb_str input, fb_error *error) {
     if (reply->pos >= input.len) {
         return 0;
     }
     char mark = input.ptr[reply->pos];
-    if (mark == '\0' || strchr("+-:_,#($!=*%~>|", mark) == NULL) {
+    shape kind = shape_of(mark);
+    if (kind == NO_SHAPE) {
         return malformed(error, "unknown type");
     }
     fb_str line;
@@ -333,10 +361,10 @@ static int read_line(fb_resp_reply *reply, fb_str input, fb_error *error) {
     if (result <= 0) {
         return result;
     }
-    if (strchr("$!=", mark) != NULL) {
+    if (kind == BULK) {
         return begin_bulk(reply, mark, line, after, error);
     }
-    if (strchr("*%~>|", mark) != NULL) {
+    if (kind == AGGREGATE) {
         return read_aggregate(reply, mark, line, after, error);
     }
     fb_resp_value node = {0};

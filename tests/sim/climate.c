@@ -47,25 +47,73 @@ static void choose_traffic(world *w, climate *is) {
     is->loaders = sometimes(w, 30, 30);
     is->warms = sometimes(w, 30, 20);
     is->calls = sometimes(w, 30, 1);
-    is->wide = is->remote ? 0 : sometimes(w, 60, 70);
-    is->sets = is->remote ? 0 : sometimes(w, 30, 40);
-    is->dels = is->remote ? 0 : sometimes(w, 30, 20);
-    is->soft = is->remote ? 0 : sometimes(w, 40, 60);
+    is->wide = sometimes(w, 60, 70);
+    is->sets = sometimes(w, 30, 40);
+    is->dels = sometimes(w, 30, 20);
+    is->soft = sometimes(w, 40, 60);
     is->reloads = sometimes(w, 15, 20);
-    is->late = sometimes(w, 60, 70);
+    is->tardy = sometimes(w, 60, 70);
     is->idle = sometimes(w, 30, 30);
     is->silent = sometimes(w, 20, 50);
+}
+
+// What goes wrong with the shared tier, and the network before it. Many worlds have one kind of
+// fault only, many none.
+static void choose_faults(world *w, climate *is) {
+    is->unlucky = sometimes(w, 30, world_chance(w, 20) ? 70 : 20);
+    is->drops = sometimes(w, 40, 60);
+    is->doubles = sometimes(w, 30, 30);
+    is->late = sometimes(w, 30, 10);
+    if (world_chance(w, 25)) {
+        return;
+    }
+    is->faults = 1 + world_pick(w, 6);
+    is->fault_kinds = UINT64_MAX;
+    if (world_chance(w, 60)) {
+        is->fault_kinds = UINT64_C(1) << world_pick(w, 12) | UINT64_C(1) << world_pick(w, 12);
+    }
+}
+
+static void choose_shared(world *w, climate *is) {
+    is->nodes = world_chance(w, 85) ? 2 + world_pick(w, 2) : 1 + world_pick(w, NODES_MAX);
+    is->first_kind = world_pick(w, 8);
+    is->partitions = 1 + world_pick(w, 4);
+    is->log_max = world_chance(w, 30) ? 1 + world_pick(w, 6) : LOG_MAX;
+    is->max_lag_ns = 250 * FB_NS_PER_MS << world_pick(w, 4);
+    is->hard_ns = (20 + world_pick(w, 60)) * FB_NS_PER_MS;
+    is->soft_ns = world_pick(w, 20) * FB_NS_PER_MS;
+    is->max_outage_ns = world_chance(w, 30) ? scaled(w, 16, 22) : 600 * FB_NS_PER_S;
+    is->outbox_max = world_chance(w, 30) ? 1 + world_pick(w, 3) : 1000;
+    is->network_ns = scaled(w, 4, 13);
+    is->clocks = world_chance(w, 50);
+    is->probes = world_chance(w, 80) ? 30 + world_pick(w, 70) : 0;
+    is->rivals = sometimes(w, 40, 50);
+    is->nodes_reach = sometimes(w, 30, 60);
+    is->holds = sometimes(w, 30, 40);
+    is->horizon_ns = scaled(w, 18, 23);
+    is->cluster = is->partitions > 1 && world_chance(w, 40);
+    choose_faults(w, is);
+    // Fences are kept by the server, and by nodes that have heard of them: a node that is new and
+    // does not reach the server knows of none.
+    if (world_chance(w, 12)) {
+        is->replica = true;
+        is->replica_lag_ns = scaled(w, 12, 20);
+        is->faults = is->unlucky = is->late = is->no_memory = 0;
+        is->wide = 0;
+        is->horizon_ns += 2 * is->max_lag_ns;
+    }
+    fb_class_options *options = &is->options;
+    options->memory_ttl_ns = scaled(w, 12, 26);
+    options->ttl_ns = options->memory_ttl_ns + (world_chance(w, 50) ? scaled(w, 12, 26) : 0);
+    options->hard_timeout_ns = scaled(w, 14, 20);
+    options->degraded = (int)world_pick(w, 3);
+    options->degraded_ttl_ns = scaled(w, 12, 22);
 }
 
 void climate_choose(world *w) {
     climate *is = &w->is;
     *is = (climate){.nodes = 1};
-    is->remote = world_chance(w, 40);
-    if (is->remote) {
-        is->nodes = 1 + world_pick(w, NODES_MAX);
-        is->network_ns = scaled(w, 4, 13);
-        is->unlucky = sometimes(w, 30, 30);
-    }
+    is->remote = w->kind == WORLD_ANY ? world_chance(w, 60) : w->kind == WORLD_SHARED;
     choose_traffic(w, is);
     is->read_ns = scaled(w, 4, 16);
     is->reply_ns = scaled(w, 4, 16);
@@ -84,8 +132,10 @@ void climate_choose(world *w) {
     }
     is->indexed = world_chance(w, 50);
     choose_class(w, &is->options);
-    // Loads that hang for a minute: the callers and the times must then be of that order too.
-    if (world_chance(w, 8)) {
+    if (is->remote) {
+        choose_shared(w, is);
+    } else if (world_chance(w, 8)) {
+        // Loads that hang for a minute: the callers and the times must then be of that order too.
         is->hangs = 1 + world_pick(w, 10);
         is->horizon_ns = 120 * FB_NS_PER_S;
         is->options.memory_ttl_ns = is->options.ttl_ns = scaled(w, 22, 26);

@@ -1,7 +1,20 @@
-// What may be answered. For each version of each key and each node: the step at which an
-// invalidation that bars it came into force there. A read that began later must not get it: not at
-// all after a hard one, not as fresh after a soft one. It is said of every answer, wherever it came
+// What may be answered. Without a shared tier: for each version of each key, the step at which an
+// invalidation that bars it came into force. A read that began later must not get it: not at all
+// after a hard one, not as fresh after a soft one. It is said of every answer, wherever it came
 // from.
+//
+// With a shared tier: a change replaces versions, and binds a reader who began
+//   - on the node that made it (and has not crashed since), after it was answered;
+//   - anywhere, knowing of it (a token), after it was answered as in the shared tier;
+//   - on a node that was COHERENT for that key just then: max_lag after it was answered as in the
+//     shared tier; at once where it was answered as in force on all nodes;
+//   - anywhere, once all faults are over and all is settled, unless its node has crashed since.
+// It binds nobody while a fail-over may have taken it back: one that happened before it was
+// answered, or that lost what was done when it was. Then it binds again max_lag after its node was
+// coherent with the new server, having been so for max_lag; never, if that node crashed before:
+// nobody may know of it then. (Redis promises no more.) What is bound must not get a version whose
+// own writer was done before the change began. Two SETs at the same time may come out in either
+// order; one that has not reached the shared tier (an outage) may come later than any that did.
 //
 // Beside that: age (no version is served longer after its replacement than its class allows,
 // invalidated or not), deadlines, refreshes that really loaded, and errors that have a cause.
@@ -9,6 +22,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "world.h"
 
 void oracle_bar(world *w, const node *at, key *of, uint32_t below, int group, bool soft) {
@@ -34,6 +48,193 @@ static void check_deadline(world *w, const caller *who) {
     }
 }
 
+// ---- changes through the shared tier
+
+// What binds and what is lost: see above.
+static bool binds(const world *w, const change *one, const caller *who) {
+    if (w->is.replica && one->want.source_version == 0) {
+        return false;  // a source that lags may bring what was there before
+    }
+    if (w->is.replica && w->is.log_max < LOG_MAX && who->of->kind == KEY_CALL &&
+        one->at != who->at) {
+        return false;  // a fence in a record that was trimmed; a call asks nobody for it
+    }
+    if (!one->in_force || (one->lost_ns <= w->now_ns && who->begin_ns < one->found_ns)) {
+        return false;
+    }
+    if (one->at == who->at && one->life == who->life) {
+        return one->answer_step < who->begin_step;
+    }
+    if (w->calm && who->begin_ns >= w->settled_ns && one->life == one->at->life) {
+        return true;
+    }
+    if (one->reached < FB_REACH_SHARED) {
+        return false;
+    }
+    bool wide = one->kind == CHANGE_DROP && one->want.what.scope != FB_SCOPE_KEY;
+    if (who->knows == KNOWS_OF_WIDE || (who->knows == KNOWS_OF_KEY && !wide) ||
+        (who->coherent && one->reached == FB_REACH_NODES && one->result == FB_OK)) {
+        return one->answer_step < who->begin_step;
+    }
+    return who->coherent && one->answer_ns + w->is.max_lag_ns <= who->begin_ns;
+}
+
+// Whether the writer of a version was done before a change began.
+static bool was_before(const world *w, const key *of, const version *got, const change *one) {
+    if (got->change == 0) {
+        return true;  // it stands in the source
+    }
+    const change *writer = &w->changes[got->change - 1];
+    if (writer == one || !writer->answered || writer->answer_step >= one->call_step) {
+        return false;
+    }
+    return (writer->at == one->at && writer->life == one->life && !of->resurfaced) ||
+           (writer->in_force && writer->reached >= FB_REACH_SHARED);
+}
+
+static bool replaces(const world *w, const change *one, const key *of, uint32_t index) {
+    const version *got = &of->versions[index];
+    return index < one->below[of - w->keys] &&
+           (one->group < 0 || (got->exists && got->group == (uint32_t)one->group)) &&
+           was_before(w, of, got, one);
+}
+
+// The change that forbids a version; NULL: none.
+static const change *forbids(const world *w, const caller *who, uint32_t index,
+                             fb_freshness freshness) {
+    for (uint32_t i = 0; i < w->change_count; i++) {
+        const change *one = &w->changes[i];
+        if ((!one->want.what.soft || freshness == FB_FRESH) && binds(w, one, who) &&
+            replaces(w, one, who->of, index)) {
+            return one;
+        }
+    }
+    return NULL;
+}
+
+static void check_changes(world *w, const caller *who, uint32_t index, fb_freshness freshness) {
+    const change *one = forbids(w, who, index, freshness);
+    if (one != NULL) {
+        world_fail(w,
+                   "r%u began at step %llu on %s n%u and gets %s v%u%s; change %u (%s) of n%u, "
+                   "answered at step %llu, %.3f ms before, replaced it",
+                   who->index, (unsigned long long)who->begin_step,
+                   who->coherent ? "coherent" : "degraded", who->at->index, who->of->text, index,
+                   freshness == FB_FRESH ? "" : " (not fresh)", (uint32_t)(one - w->changes),
+                   one->text, one->at->index, (unsigned long long)one->answer_step,
+                   (double)(who->begin_ns - one->answer_ns) / 1e6);
+    }
+}
+
+// Whether nothing else can have ended the hold: any other change of that key does, when it is done.
+static bool holds_alone(const world *w, const change *hold) {
+    for (uint32_t i = 0; i < w->change_count; i++) {
+        const change *one = &w->changes[i];
+        bool over = one->answered && one->answer_step < hold->call_step &&
+                    (one->reached >= FB_REACH_SHARED || !one->in_force);
+        if (one != hold && one->of == hold->of && one->call_step > 0 && !over) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_changed_by_others(const world *w, const change *hold) {
+    for (uint32_t i = 0; i < w->change_count; i++) {
+        const change *one = &w->changes[i];
+        if (one->of == hold->of && one->call_step > 0 &&
+            (one->at != hold->at || one->life != hold->life)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A server that loses things loses holds, be it between the doing and the answer. The node that
+// issued one keeps it all the same, if it had the memory for that. There it is in force before its
+// record comes by; so an older change of another node that comes by between ends it, until the record
+// does (docs/shared-tier.md says so).
+static bool is_kept(const world *w, const change *hold, const caller *who) {
+    bool issuer = hold->at == who->at && hold->life == who->life;
+    bool kept = hold->losses == w->shared.losses;
+    if (issuer && w->is.no_memory == 0) {
+        kept = !is_changed_by_others(w, hold);
+    }
+    return hold->reached >= FB_REACH_SHARED && kept;
+}
+
+static void check_holds(world *w, const caller *who, const fb_value *value) {
+    for (uint32_t i = 0; i < w->change_count; i++) {
+        const change *one = &w->changes[i];
+        if (one->want.hold_ns > 0 && one->of == who->of && w->now_ns < one->held_until_ns &&
+            is_kept(w, one, who) && binds(w, one, who) && holds_alone(w, one)) {
+            w->seen->held_reads++;
+            if (value->tier != FB_TIER_SOURCE) {
+                world_fail(w, "r%u gets %s from tier %d, which change %u holds", who->index,
+                           who->of->text, (int)value->tier, i);
+            }
+        }
+    }
+}
+
+static void check_degraded(world *w, const caller *who, const fb_value *value) {
+    const fb_class_options *options = &w->is.options;
+    bool coherent_now = fb_cache_is_coherent(who->at->cache, who->of->name, node_now(w, who->at));
+    if (who->coherent || coherent_now || value->tier != FB_TIER_MEMORY ||
+        who->of->class_id == FB_CLASS_PLAIN) {
+        return;
+    }
+    if (options->degraded == FB_DEGRADED_BYPASS ||
+        (options->degraded == FB_DEGRADED_CAP_TTL && value->freshness != FB_FALLBACK &&
+         value->age_ms > options->degraded_ttl_ns / FB_NS_PER_MS + 1)) {
+        world_fail(w, "r%u gets %s from memory, %lld ms old, which is degraded (policy %d)",
+                   who->index, who->of->text, (long long)value->age_ms, options->degraded);
+    }
+}
+
+void oracle_failover(world *w, int64_t from_ns, int64_t to_ns, bool partial) {
+    w->failover_ns = to_ns;
+    for (uint32_t i = 0; i < w->change_count; i++) {
+        change *one = &w->changes[i];
+        if (one->call_step > 0 && one->call_ns <= to_ns &&
+            (!one->answered || one->answer_ns > from_ns || one->reached == FB_REACH_LOCAL)) {
+            SAY(w, "  change %u (%s) may be lost by it", i, one->text);
+            w->seen->lost_by_failover += one->in_force;
+            one->lost_ns = to_ns;
+            one->found_ns = INT64_MAX;
+            // What a sweep took from one shard nobody else knows of.
+            one->is_gone = one->is_gone || (partial && one->want.what.scope == FB_SCOPE_PATTERN);
+        }
+    }
+}
+
+// A counter, as a number: what was added by changes that bind must be in it, unless values were
+// lost, or this node counts for itself during an outage.
+static void check_number(world *w, const caller *who, const fb_value *value) {
+    int64_t number;
+    if (fb_str_int(value->data, &number) != FB_OK) {
+        world_fail(w, "r%u gets %.*s of %s", who->index, FB_STR_ARG(value->data), who->of->text);
+    }
+    bool last = w->calm && who->begin_ns >= w->settled_ns;
+    SAY(w, "n%u r%u gets %s: %lld of tier %d", who->at->index, who->index, who->of->text,
+        (long long)number, (int)value->tier);
+    change_check_number(w, who->of, number, last);
+    bool alone = false;
+    for (uint32_t i = 0; i < w->change_count; i++) {
+        const change *one = &w->changes[i];
+        alone = alone || (one->of == who->of && one->in_force && one->reached == FB_REACH_LOCAL);
+    }
+    for (uint32_t i = 0; i < w->change_count && !alone && w->shared.losses == 0; i++) {
+        const change *one = &w->changes[i];
+        if (one->of == who->of && binds(w, one, who) && (number >> (2 * one->made) & 3) == 0) {
+            world_fail(w, "r%u gets %s without digit %u, added by change %u", who->index,
+                       who->of->text, one->made, i);
+        }
+    }
+}
+
+// ---- one answer
+
 // How long after its replacement a version may still be served to who begins to read.
 static int64_t lag_max_ns(const world *w, const caller *who, fb_freshness freshness) {
     const fb_class_options *options = &w->is.options;
@@ -49,12 +250,16 @@ static int64_t lag_max_ns(const world *w, const caller *who, fb_freshness freshn
     lag_ns += freshness >= FB_STALE ? options->stale_ttl_ns : 0;
     lag_ns += freshness == FB_FALLBACK ? options->fallback_ttl_ns : 0;
     // The times count from the fill, which comes after the source's read.
-    return lag_ns + w->longest_ns + 4 * w->is.network_ns + 200 * FB_NS_PER_MS * w->is.remote;
+    if (w->is.remote) {
+        lag_ns += 8 * w->is.hard_ns + 8 * w->is.network_ns + w->is.replica_lag_ns;
+        lag_ns += w->longest_hang_ns;  // a fill waits at the server, and its lease with it
+    }
+    return lag_ns + w->longest_ns;
 }
 
 static void check_lag(world *w, const caller *who, uint32_t index, fb_freshness freshness) {
     const key *of = who->of;
-    if (index + 1 == of->version_count) {
+    if (index + 1 == of->version_count || (w->is.remote && of->class_id == FB_CLASS_PLAIN)) {
         return;
     }
     int64_t lag_ns = who->begin_ns - of->versions[index + 1].committed_ns;
@@ -72,6 +277,9 @@ static void check_freshness(world *w, const caller *who, fb_freshness freshness)
     }
     if (freshness == FB_FALLBACK && options->fallback_ttl_ns == 0) {
         world_fail(w, "r%u gets a fallback, which its class forbids", who->index);
+    }
+    if (w->is.remote && who->of->class_id == FB_CLASS_PLAIN) {
+        return;
     }
     if (freshness != FB_FRESH && (who->refresh || who->is_call)) {
         world_fail(w, "r%u wanted something new and gets something old", who->index);
@@ -92,14 +300,20 @@ static void check_version(world *w, const caller *who, uint32_t index, fb_freshn
             who->index, (unsigned long long)who->begin_step, who->of->text, index,
             (unsigned long long)got->soft[at]);
     }
-    if (who->refresh && index + 1 < who->versions_at_ask) {
+    if (who->refresh && !w->is.replica && index + 1 < who->versions_at_ask) {
         world_fail(w, "r%u wanted a load of its own time and gets %s v%u of %u", who->index,
                    who->of->text, index, who->versions_at_ask - 1);
     }
 }
 
-void oracle_value(world *w, const caller *who, const fb_value *value) {
+void oracle_value(world *w, caller *who, const fb_value *value) {
     uint32_t stamp[2];
+    who->got = (fb_str){NULL, 0};
+    if (who->of->kind == KEY_COUNT || who->of->kind == KEY_EDIT) {
+        who->got = fb_arena_copy(&w->memory, value->data);
+        check_number(w, who, value);
+        return;
+    }
     if (value->data.len < sizeof stamp) {
         world_fail(w, "r%u gets %zu bytes", who->index, value->data.len);
     }
@@ -111,11 +325,20 @@ void oracle_value(world *w, const caller *who, const fb_value *value) {
         !of->versions[stamp[1]].exists) {
         world_fail(w, "r%u of %s gets key %u v%u", who->index, of->text, stamp[0], stamp[1]);
     }
+    who->got = fb_arena_copy(&w->memory, fb_str_make(value->data.ptr, sizeof stamp));
     w->seen->stale += value->freshness == FB_STALE;
     w->seen->fallback += value->freshness == FB_FALLBACK;
     w->seen->misses += value->tier == FB_TIER_SOURCE;
     check_deadline(w, who);
     check_version(w, who, stamp[1], value->freshness);
+    if (w->is.remote) {
+        // What a source that lags was asked for by itself is as old as that.
+        if (!w->is.replica || value->tier != FB_TIER_SOURCE) {
+            check_changes(w, who, stamp[1], value->freshness);
+        }
+        check_holds(w, who, value);
+        check_degraded(w, who, value);
+    }
     check_freshness(w, who, value->freshness);
     check_lag(w, who, stamp[1], value->freshness);
 }
@@ -128,8 +351,12 @@ void oracle_negative(world *w, const caller *who) {
     check_deadline(w, who);
     for (uint32_t i = 0; i < who->of->version_count; i++) {
         const version *one = &who->of->versions[i];
-        if (!one->exists && one->hard[at] >= who->begin_step && one->soft[at] >= who->begin_step &&
-            (!who->refresh || i + 1 >= who->versions_at_ask)) {
+        if (w->is.remote &&
+            (w->is.replica || (!one->exists && forbids(w, who, i, FB_FRESH) == NULL))) {
+            return;
+        }
+        if (!w->is.remote && !one->exists && one->hard[at] >= who->begin_step &&
+            one->soft[at] >= who->begin_step && (!who->refresh || i + 1 >= who->versions_at_ask)) {
             return;
         }
     }
@@ -186,16 +413,16 @@ void oracle_end(world *w) {
     for (uint32_t i = 0; i < w->is.nodes; i++) {
         const node *at = &w->nodes[i];
         if (fb_flights_count(at->flights) != 0 || fb_flights_waiting(at->flights) != 0 ||
-            fb_flights_due(at->flights) != INT64_MAX) {
+            (!w->is.remote && fb_flights_due(at->flights) != INT64_MAX)) {
             world_fail(w, "n%u is not quiet: %zu flights, %zu callers", i,
                        fb_flights_count(at->flights), fb_flights_waiting(at->flights));
         }
         fb_store_check(fb_cache_store(at->cache));
-        if (w->seed % 16 == 0) {
+        if (w->seed % 16 == 0 && !w->has_crashed) {
             check_figures(w, at, &asks);
         }
     }
-    if (w->seed % 16 == 0 && asks != w->asks) {
+    if (w->seed % 16 == 0 && !w->has_crashed && asks != w->asks) {
         world_fail(w, "%lld asks, but %lld hits and misses", (long long)w->asks, (long long)asks);
     }
 }

@@ -27,7 +27,7 @@ static fb_loader make_loader(world *w) {
 
 static int ask(world *w, node *at, const fb_ask *question) {
     world_enter(w);
-    int result = fb_flights_ask(at->flights, question, w->now_ns);
+    int result = fb_flights_ask(at->flights, question, node_now(w, at));
     world_leave(w);
     if (result != FB_OK && result != FB_ENOMEM) {
         world_fail(w, "an ask gave %s", fb_result_name(result));
@@ -42,21 +42,26 @@ static void leave(world *w, void *arg) {
         who->state = READ_LEFT;
         w->seen->left++;
         fb_flights_leave(who->at->flights, who->index);
-        world_drain(w, who->at);
+        node_drain(w, who->at);
     }
 }
 
 static void ask_waiting(world *w, void *arg) {
     caller *who = arg;
+    if (who->state != READ_BEGUN) {
+        return;  // its node has crashed
+    }
     fb_ask question = {
         .class_ = who->at->classes[who->of->class_id],
         .bound = &who->of->bound[who->at->index],
         .waiter = who->index,
         .seq = who->seq,
-        .begin_ns = who->begin_ns,
+        .begin_ns = who->begin_ns + who->at->ahead_ns,
         .timeout_ns = who->timeout_ns,
         .priority = FB_PRIORITY_USER,
         .refresh = who->refresh,
+        .skip_memory = who->skips_memory,
+        .distrust_memory = who->knows == KNOWS_OF_KEY,
         .ttl_ns = who->is_call ? who->window_ns : -1,
     };
     if (who->is_call || world_chance(w, w->is.loaders)) {
@@ -78,11 +83,12 @@ static void ask_waiting(world *w, void *arg) {
     if (who->state == READ_ASKED && world_chance(w, w->is.leaves)) {
         world_at(w, w->now_ns + world_delay(w, w->is.read_ns + w->is.reply_ns), leave, who);
     }
-    world_drain(w, who->at);
+    node_drain(w, who->at);
 }
 
 typedef struct chore {  // an ask that nobody waits for
     node *at;
+    uint32_t life;
     key *of;
     fb_priority priority;
     bool refresh;
@@ -90,11 +96,14 @@ typedef struct chore {  // an ask that nobody waits for
 
 static void ask_alone(world *w, void *arg) {
     const chore *job = arg;
+    if (!job->at->alive || job->at->life != job->life) {
+        return;
+    }
     fb_ask question = {
         .class_ = job->at->classes[job->of->class_id],
         .bound = &job->of->bound[job->at->index],
         .seq = fb_cache_seq(job->at->cache),
-        .begin_ns = w->now_ns,
+        .begin_ns = node_now(w, job->at),
         .priority = job->priority,
         .refresh = job->refresh,
         .ttl_ns = -1,
@@ -104,83 +113,114 @@ static void ask_alone(world *w, void *arg) {
     }
     SAY(w, "n%u asks for %s, priority %d", job->at->index, job->of->text, (int)job->priority);
     (void)ask(w, job->at, &question);
-    world_drain(w, job->at);
+    node_drain(w, job->at);
 }
 
 static void ask_later(world *w, node *at, key *of, fb_priority priority, bool refresh) {
     chore *job = world_new(w, sizeof *job);
-    *job = (chore){at, of, priority, refresh};
+    *job = (chore){at, at->life, of, priority, refresh};
     world_at(w, w->now_ns + world_delay(w, w->is.hand_over_ns), ask_alone, job);
 }
 
 // ---- beginning
 
 typedef struct looked {
-    world *w;
-    const caller *who;
-    uint32_t key, version;
+    uint32_t length;
+    char bytes[32];
 } looked;
 
 // The bytes are lent; what they say is judged after the call, with what the cache says of them.
 static void see(void *arg, const fb_value *value) {
     looked *at = arg;
-    if (value->data.len >= 8) {
-        memcpy(&at->key, value->data.ptr, 4);
-        memcpy(&at->version, value->data.ptr + 4, 4);
-    }
+    at->length = value->data.len < sizeof at->bytes ? (uint32_t)value->data.len : sizeof at->bytes;
+    memcpy(at->bytes, value->data.ptr, at->length);
 }
 
 static void answer_from_memory(world *w, caller *who, const fb_found *found, const looked *at) {
     who->state = READ_ANSWERED;
     who->deadline_ns = INT64_MAX;
+    who->from_memory = true;
     if (found->negative) {
         oracle_negative(w, who);
         return;
     }
     fb_value value = found->value;
-    value.data = fb_str_make((const char *)&at->key, 8);
+    value.data = fb_str_make(at->bytes, at->length);
     oracle_value(w, who, &value);
 }
 
-static void look(world *w, caller *who) {
-    fb_found found;
-    looked at = {.w = w, .who = who};
+static fb_find look(world *w, caller *who, fb_found *found, looked *at) {
     node *here = who->at;
     fb_find find =
-        fb_cache_read(here->cache, who->of->name, w->now_ns, &here->rng, see, &at, &found);
-    SAY(w, "n%u r%u begins to read %s: %s", here->index, who->index, who->of->text,
+        fb_cache_read(here->cache, who->of->name, node_now(w, here), &here->rng, see, at, found);
+    SAY(w, "n%u r%u begins to read %s%s: %s", here->index, who->index, who->of->text,
+        who->coherent ? "" : " (degraded)",
         (const char *const[]){"nothing", "fresh", "early", "stale", "fallback",
                               "hit-for-miss"}[find]);
+    w->seen->degraded_reads += !who->coherent;
+    w->seen->degraded_bypassed +=
+        !who->coherent && find == FB_FIND_NOTHING && w->is.options.degraded == FB_DEGRADED_BYPASS;
+    return find;
+}
+
+bool reader_look(world *w, caller *who) {
+    fb_found found;
+    looked at;
+    fb_find find = look(w, who, &found, &at);
+    if (find == FB_FIND_FRESH || find == FB_FIND_EARLY) {
+        answer_from_memory(w, who, &found, &at);
+        w->seen->hits++;
+        return true;
+    }
+    return false;
+}
+
+static void fetch(world *w, caller *who) {
+    fb_found found;
+    looked at;
+    fb_find find = look(w, who, &found, &at);
     if (find == FB_FIND_FRESH || find == FB_FIND_EARLY) {
         answer_from_memory(w, who, &found, &at);
         w->seen->hits++;
         if (find == FB_FIND_EARLY) {
-            ask_later(w, here, who->of, FB_PRIORITY_EARLY, true);
+            ask_later(w, who->at, who->of, FB_PRIORITY_EARLY, true);
             w->seen->early++;
         }
     } else if (find == FB_FIND_STALE && who->of->class_id != 0 && world_chance(w, 50)) {
         answer_from_memory(w, who, &found, &at);
-        ask_later(w, here, who->of, FB_PRIORITY_REFRESH, true);
+        ask_later(w, who->at, who->of, FB_PRIORITY_REFRESH, true);
     } else {
         world_at(w, w->now_ns + world_delay(w, w->is.hand_over_ns), ask_waiting, who);
     }
 }
 
-void reader_begin(world *w, node *at, key *of) {
-    if (w->caller_count + 1 == READS_MAX) {
-        return;
+caller *reader_new(world *w, node *at, key *of) {
+    if (w->caller_count + 1 == READS_MAX || !at->alive) {
+        return NULL;
     }
     uint32_t index = ++w->caller_count;  // 0 is nobody
     caller *who = &w->callers[index];
     *who = (caller){.index = index,
                     .state = READ_BEGUN,
                     .at = at,
+                    .life = at->life,
                     .of = of,
                     .begin_step = w->step,
                     .begin_ns = w->now_ns,
                     .deadline_ns = INT64_MAX};
     who->seq = fb_cache_seq(at->cache);
-    who->refresh = world_chance(w, w->is.refreshes);
+    who->coherent = fb_cache_is_coherent(at->cache, of->name, node_now(w, at));
+    return who;
+}
+
+void reader_begin(world *w, node *at, key *of, knowledge knows) {
+    caller *who = reader_new(w, at, of);
+    if (who == NULL) {
+        return;
+    }
+    who->knows = knows;
+    who->refresh = knows == KNOWS_OF_WIDE || world_chance(w, w->is.refreshes);
+    who->skips_memory = w->is.remote && world_chance(w, w->is.refreshes);
     who->is_call = of->class_id == FB_CLASS_PLAIN;
     if (who->is_call) {
         who->refresh = false;
@@ -190,21 +230,24 @@ void reader_begin(world *w, node *at, key *of) {
     if (world_chance(w, w->is.impatient)) {
         who->timeout_ns = 1 + world_delay(w, w->is.read_ns);
     }
-    if (who->refresh) {
-        w->seen->refreshed++;
+    if (who->refresh || knows != KNOWS_NOTHING || who->skips_memory) {
+        w->seen->refreshed += who->refresh;
         world_at(w, w->now_ns + world_delay(w, w->is.hand_over_ns), ask_waiting, who);
     } else {
-        look(w, who);
+        fetch(w, who);
     }
 }
 
 static void arrive(world *w, void *arg) {
     (void)arg;
-    node *at = &w->nodes[world_pick(w, w->is.nodes)];
+    node *at = node_pick(w);
     key *of = &w->keys[world_pick(w, w->is.keys)];
+    if (at == NULL) {
+        return;
+    }
     uint32_t crowd = world_chance(w, 20) ? 1 + world_pick(w, 6) : 1;
     for (uint32_t i = 0; i < crowd; i++) {
-        reader_begin(w, at, of);
+        client_begin(w, at, of, KNOWS_NOTHING);
     }
     if (of->class_id != FB_CLASS_PLAIN && world_chance(w, w->is.warms)) {
         ask_later(w, at, of, FB_PRIORITY_WARM, world_chance(w, 50));
@@ -222,7 +265,19 @@ void reader_last(world *w) {
     for (uint32_t i = 0; i < w->is.nodes; i++) {
         for (uint32_t j = 0; j < w->is.keys; j++) {
             w->step++;
-            reader_begin(w, &w->nodes[i], &w->keys[j]);
+            client_begin(w, &w->nodes[i], &w->keys[j], KNOWS_NOTHING);
+        }
+        node_drain(w, &w->nodes[i]);
+    }
+}
+
+void reader_crashed(world *w, node *at) {
+    for (uint32_t i = 1; i <= w->caller_count; i++) {
+        caller *who = &w->callers[i];
+        if (who->at == at && who->life == at->life &&
+            (who->state == READ_BEGUN || who->state == READ_ASKED)) {
+            w->asks -= who->state == READ_ASKED && !who->of_shared;
+            who->state = READ_LEFT;
         }
     }
 }
@@ -246,5 +301,24 @@ void reader_answered(world *w, node *at, const fb_action *action) {
         oracle_negative(w, who);
     } else {
         oracle_error(w, who, action->result);
+    }
+}
+
+void reader_end(world *w, caller *who, const fb_gate_action *answer) {
+    if (who->state != READ_ASKED) {
+        return;  // its node has crashed
+    }
+    who->state = READ_ANSWERED;
+    if (answer->result == FB_OK) {
+        oracle_value(w, who, &answer->value);
+        fb_blob_drop(answer->value.owner);
+    } else if (answer->result == FB_NEGATIVE) {
+        oracle_negative(w, who);
+    } else {
+        SAY(w, "n%u r%u gets %s of %s", who->at->index, who->index, fb_result_name(answer->result),
+            who->of->text);
+        if (answer->result < 0 && (answer->result != FB_ENOMEM || w->is.no_memory == 0)) {
+            world_fail(w, "r%u gets %s from the gate", who->index, fb_result_name(answer->result));
+        }
     }
 }

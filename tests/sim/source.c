@@ -8,6 +8,7 @@
 
 typedef struct load {
     node *at;
+    uint32_t life;
     uint64_t id;
     uint32_t count;
     const fb_class *class_;
@@ -55,7 +56,7 @@ void source_begin(world *w, key *of) {
 }
 
 key *source_key(world *w, fb_str name) {
-    for (uint32_t i = 0; i < w->is.keys; i++) {
+    for (uint32_t i = 0; i < w->is.keys; i++) {  // there are few
         if (fb_str_equal(w->keys[i].name, name)) {
             return &w->keys[i];
         }
@@ -76,6 +77,9 @@ static void fill_in(world *w, const load *job, uint32_t i, fb_loaded *loaded) {
     const version *read = &of->versions[job->versions[i]];
     if (world_chance(w, w->is.own_ttl)) {
         fb_loaded_ttl(loaded, world_delay(w, w->is.options.memory_ttl_ns) / FB_NS_PER_MS);
+    }
+    if (w->is.replica) {
+        fb_loaded_version(loaded, job->versions[i] + 1);
     }
     if (!read->exists) {
         loaded->result = FB_NEGATIVE;
@@ -106,6 +110,9 @@ static bool is_given_up(const world *w, const load *job) {
 }
 
 static void finish(world *w, load *job) {
+    if (!job->at->alive || job->at->life != job->life) {
+        return;
+    }
     fb_loaded loaded[16];
     for (uint32_t i = 0; i < job->count; i++) {
         int failed = misfortune(w);
@@ -124,7 +131,7 @@ static void finish(world *w, load *job) {
         w->longest_ns = w->now_ns - job->read_ns;
     }
     world_enter(w);
-    fb_flights_loaded(job->at->flights, job->id, loaded, job->count, w->now_ns);
+    fb_flights_loaded(job->at->flights, job->id, loaded, job->count, node_now(w, job->at));
     world_leave(w);
     for (uint32_t i = 0; i < job->count; i++) {
         fb_loaded_release(&loaded[i]);
@@ -134,14 +141,29 @@ static void finish(world *w, load *job) {
 static void reply(world *w, void *arg) {
     load *job = arg;
     finish(w, job);
-    world_drain(w, job->at);
+    if (job->at->alive) {
+        node_drain(w, job->at);
+    }
+}
+
+int64_t source_lag(world *w) {
+    return w->is.replica && !w->calm ? world_delay(w, w->is.replica_lag_ns) : 0;
+}
+
+uint32_t source_newest(const world *w, const key *of, int64_t lag_ns) {
+    uint32_t index = of->version_count - 1;
+    while (index > 0 && of->versions[index].committed_ns > w->now_ns - lag_ns) {
+        index--;
+    }
+    return index;
 }
 
 static void read(world *w, void *arg) {
     load *job = arg;
     job->read_ns = w->now_ns;
+    int64_t lag_ns = source_lag(w);
     for (uint32_t i = 0; i < job->count; i++) {
-        job->versions[i] = job->keys[i]->version_count - 1;
+        job->versions[i] = source_newest(w, job->keys[i], lag_ns);
         SAY(w, "n%u load %llu reads %s v%u", job->at->index, (unsigned long long)job->id,
             job->keys[i]->text, job->versions[i]);
     }
@@ -153,7 +175,7 @@ static void read(world *w, void *arg) {
     world_at(w, w->now_ns + wait_ns, reply, job);
 }
 
-static void check_load(world *w, const fb_action *action) {
+static void check_load(world *w, const node *at, const fb_action *action) {
     const fb_class_options *options = &action->class_->options;
     if (action->item_count == 0 || action->item_count > 16 ||
         (action->item_count > 1 &&
@@ -167,15 +189,16 @@ static void check_load(world *w, const fb_action *action) {
             }
         }
     }
-    if (action->deadline_ns < w->now_ns) {
+    if (action->deadline_ns < node_now(w, at)) {
         world_fail(w, "a load whose time is over when it is given");
     }
 }
 
 void source_load(world *w, node *at, const fb_action *action) {
-    check_load(w, action);
+    check_load(w, at, action);
     load *job = world_new(w, sizeof *job);
     *job = (load){.at = at,
+                  .life = at->life,
                   .id = action->load,
                   .count = (uint32_t)action->item_count,
                   .class_ = action->class_,
@@ -188,7 +211,8 @@ void source_load(world *w, node *at, const fb_action *action) {
     w->seen->batches += job->count > 1;
     if (world_chance(
             w, w->is.overloads)) {  // refused by the bulkhead, while the actions are being done
-        fb_flights_failed(at->flights, job->id, FB_EOVERLOAD, "too many loads wait", w->now_ns);
+        fb_flights_failed(at->flights, job->id, FB_EOVERLOAD, "too many loads wait",
+                          node_now(w, at));
         return;
     }
     w->loads++;

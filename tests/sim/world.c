@@ -76,6 +76,8 @@ static void *resize(void *arg, void *ptr, size_t size) {
 
 static void panic(void *arg, const char *file, int line, const char *expression) {
     (void)arg;
+    const char *inside = strstr(file, "/src/");  // wherever it was built: its place in the tree
+    file = inside != NULL ? inside + 1 : file;
     world_fail(current, "%s:%d: %s does not hold", file, line, expression);
 }
 
@@ -103,42 +105,14 @@ event *world_at(world *w, int64_t at_ns, void (*run)(world *w, void *arg), void 
     return made;
 }
 
-static void tick(world *w, void *arg) {
-    node *at = arg;
-    at->tick_ns = INT64_MAX;
-    world_enter(w);
-    fb_flights_tick(at->flights, w->now_ns);
-    world_leave(w);
-    world_drain(w, at);
-}
-
-static void set_tick(world *w, node *at) {
-    int64_t due_ns = fb_flights_due(at->flights);
-    if (due_ns == at->tick_ns) {
-        return;
-    }
-    at->tick_ns = due_ns;
-    if (due_ns == INT64_MAX) {
-        fb_heap_remove(&w->events, &at->tick->timer);
-        return;
-    }
-    int result = fb_heap_put(&w->events, &at->tick->timer, due_ns > w->now_ns ? due_ns : w->now_ns);
-    FB_ASSERT(result == FB_OK);
-}
-
-void world_drain(world *w, node *at) {
-    fb_action action;
-    while (fb_flights_next(at->flights, &action)) {
-        driver_do(w, at, &action);
-    }
-    fb_flights_check(at->flights);
-    set_tick(w, at);
-}
-
-static void run_events(world *w) {
+static void run_events(world *w, int64_t until_ns) {
     enum { TOO_MANY = 1000000 };
     while (w->events.count > 0 && w->step < w->last_step) {
         event *next = FB_LIST_OF(fb_heap_first(&w->events), event, timer);
+        if (next->timer.key > until_ns) {
+            w->now_ns = until_ns;
+            return;
+        }
         fb_heap_remove(&w->events, &next->timer);
         w->now_ns = next->timer.key > w->now_ns ? next->timer.key : w->now_ns;
         if (++w->step > TOO_MANY) {
@@ -148,71 +122,7 @@ static void run_events(world *w) {
     }
 }
 
-// ---- nodes
-
-static fb_class *make_class(const world *w, const char *name, const char *pattern,
-                            const char *space, char *tag, char *index, uint16_t id) {
-    fb_class_options options = w->is.options;
-    options.name = (char *)(uintptr_t)name;
-    options.key = (char *)(uintptr_t)pattern;
-    options.namespace_name = (char *)(uintptr_t)space;
-    options.tags = &tag;
-    options.tag_count = 1;
-    options.index = &index;
-    options.index_count = index != NULL;
-    fb_class *made = NULL;
-    fb_error error;
-    int result = fb_class_new(&options, id, NULL, 0, &made, &error);
-    if (result != FB_OK) {
-        world_fail(current, "class %s: %s", name, error.text);
-    }
-    return made;
-}
-
-static fb_catalog *make_catalog(world *w, node *at) {
-    fb_class *classes[3];
-    fb_catalog *catalog = NULL;
-    fb_error error;
-    int result = fb_class_new_plain(&classes[0]);
-    FB_ASSERT(result == FB_OK);
-    classes[1] = make_class(w, "item", "item:{id}", "default", (char *)"id:{id}", NULL, 1);
-    classes[2] = make_class(w, "page", "page:{id}:{number}", "people", (char *)"id:{id}",
-                            w->is.indexed ? (char *)"id" : NULL, 2);
-    result = fb_catalog_new(classes, 3, &catalog, &error);
-    if (result != FB_OK) {
-        world_fail(w, "catalogue: %s", error.text);
-    }
-    memcpy(at->classes, classes, sizeof classes);
-    return catalog;
-}
-
-static void make_node(world *w, uint32_t index) {
-    node *at = &w->nodes[index];
-    *at = (node){.index = index, .tick_ns = INT64_MAX};
-    fb_cache_options cache = {.memory_bytes = FB_STORE_LIMIT_MIN,
-                              .tag_slots = 256,
-                              .seed = w->seed,
-                              .catalog = make_catalog(w, at)};
-    int result = fb_cache_new(&cache, &at->cache);
-    FB_ASSERT(result == FB_OK);
-    fb_flights_options flights = {
-        .cache = at->cache, .seed = w->seed + index, .remote = w->is.remote};
-    result = fb_flights_new(&flights, &at->flights);
-    FB_ASSERT(result == FB_OK);
-    fb_rng_init(&at->rng, w->seed ^ (index + 1));
-    at->tick = world_new(w, sizeof *at->tick);
-    at->tick->run = tick;
-    at->tick->arg = at;
-}
-
-void world_reload(world *w, node *at) {
-    w->is.indexed = world_chance(w, 50);
-    SAY(w, "n%u reloads, pages %s", at->index, w->is.indexed ? "with an index" : "without index");
-    int result = fb_cache_swap(at->cache, make_catalog(w, at));
-    FB_ASSERT(result == FB_OK);
-    w->seen->reloads++;
-    world_drain(w, at);
-}
+// ---- keys
 
 static void bind(world *w, key *of, node *at) {
     fb_error error;
@@ -229,21 +139,37 @@ static void bind(world *w, key *of, node *at) {
     }
 }
 
+void world_bind(world *w, node *at) {
+    for (uint32_t i = 0; i < w->is.keys; i++) {
+        bind(w, &w->keys[i], at);
+    }
+}
+
+static key_kind choose_kind(const world *w, uint32_t index) {
+    if (w->is.calls > 0 && index == 0) {
+        return KEY_CALL;
+    }
+    if (!w->is.remote) {
+        return index % 2 == 0 ? KEY_PAGE : KEY_ITEM;
+    }
+    static const key_kind kinds[] = {KEY_PAGE,  KEY_ITEM, KEY_REGISTER, KEY_COUNT,
+                                     KEY_ASIDE, KEY_EDIT, KEY_PAGE,     KEY_ITEM};
+    return kinds[(index + w->is.first_kind) % 8];
+}
+
 static void make_key(world *w, uint32_t index) {
+    static const char *const shapes[] = {"call:%s",  "item:%s",  "page:%s:1", "aside:%s",
+                                         "plain:%s", "count:%s", "edit:%s"};
     key *of = &w->keys[index];
-    uint32_t kind = w->is.calls > 0 && index == 0 ? 0 : 1 + index % 2;
-    of->class_id = (uint16_t)kind;
+    of->kind = choose_kind(w, index);
+    of->class_id = of->kind == KEY_ITEM ? 1 : of->kind == KEY_PAGE ? 2 : 0;
     (void)snprintf(of->id, sizeof of->id, "%u", index / 2 % 100);
-    (void)snprintf(of->text, sizeof of->text,
-                   kind == 0   ? "call:%s"
-                   : kind == 1 ? "item:%s"
-                               : "page:%s:1",
-                   of->id);
+    (void)snprintf(of->text, sizeof of->text, shapes[of->kind], of->id);
     of->name = fb_str_of(of->text);
     of->version_count = 0;
-    source_begin(w, of);
-    for (uint32_t i = 0; i < w->is.nodes; i++) {
-        bind(w, of, &w->nodes[i]);
+    of->resurfaced = false;
+    if (of->kind <= KEY_ASIDE) {
+        source_begin(w, of);
     }
 }
 
@@ -255,28 +181,35 @@ static void begin(world *w, uint64_t seed) {
     w->step = 1;
     w->caller_count = 0;
     w->loaders_given = w->loaders_freed = 0;
-    w->longest_ns = w->asks = w->loads = 0;
+    w->longest_ns = w->longest_hang_ns = w->asks = w->loads = 0;
     w->last_step = UINT64_MAX;
+    w->settled_ns = INT64_MAX;
+    w->failover_ns = INT64_MIN / 2;
     w->events = (fb_heap){0};
+    w->change_count = w->errand_count = w->replica_count = 0;
+    w->part_away = 0;
+    w->server_down = w->server_hangs = w->server_full = w->calm = w->has_crashed = false;
     memset(w->nodes, 0, sizeof w->nodes);
     fb_rng_init(&w->rng, seed);
     fb_rng_init(&allocations_rng, seed);
     climate_choose(w);
-    twin_init(&w->shared, seed);
-    fb_list_init(&w->requests);
+    model_init(&w->shared, w->is.partitions, w->is.log_max);
+    network_start(w);
     for (uint32_t i = 0; i < w->is.nodes; i++) {
-        make_node(w, i);
+        node_make(w, i);
     }
     for (uint32_t i = 0; i < w->is.keys; i++) {
         make_key(w, i);
     }
+    for (uint32_t i = 0; i < w->is.nodes; i++) {
+        world_bind(w, &w->nodes[i]);
+    }
 }
 
 static void end(world *w) {
-    driver_end(w);
+    network_end(w);
     for (uint32_t i = 0; i < w->is.nodes; i++) {
-        fb_flights_free(w->nodes[i].flights);
-        fb_cache_free(w->nodes[i].cache);
+        node_free(w, &w->nodes[i]);
     }
     for (uint32_t i = 0; i < w->is.keys; i++) {
         for (uint32_t j = 0; j < w->is.nodes; j++) {
@@ -284,19 +217,54 @@ static void end(world *w) {
             w->keys[i].scratch[j] = (fb_buf){0};
         }
     }
-    twin_release(&w->shared);
+    w->seen->forks += w->shared.forks;
+    for (uint32_t i = 0; i < w->replica_count; i++) {
+        model_release(w->replicas[i]);
+    }
+    model_release(&w->shared);
     fb_heap_release(&w->events);
     fb_arena_reset(&w->memory);
 }
 
-int world_run(world *w, uint64_t seed, covered *seen, bool trace) {
+// ---- the run
+
+static void run_alone(world *w) {
+    run_events(w, INT64_MAX);
+    if (w->last_step == UINT64_MAX) {
+        reader_last(w);
+        run_events(w, INT64_MAX);
+        oracle_end(w);
+    }
+}
+
+// Nodes of a shared tier are never quite quiet: they look at the logs. So this run ends by time.
+static void run_shared(world *w) {
+    run_events(w, w->now_ns + w->is.horizon_ns);
+    faults_end(w);
+    // A breaker's longest pause, where anything can have opened it, and what a node needs to catch
+    // up.
+    bool was_calm = w->is.faults == 0 && w->is.unlucky == 0 && w->is.late == 0;
+    w->settled_ns =
+        w->now_ns + (was_calm ? 0 : 12 * FB_NS_PER_S) + 4 * w->is.max_lag_ns + 8 * w->is.hard_ns;
+    run_events(w, w->settled_ns);
+    if (w->last_step != UINT64_MAX) {
+        return;
+    }
+    settled_begin(w);
+    w->first_of_last = w->caller_count + 1;
+    reader_last(w);
+    run_events(w, w->now_ns + 10 * FB_NS_PER_S);
+    settled_check(w);
+    oracle_end(w);
+}
+
+int world_run(world *w, uint64_t seed, covered *seen) {
     static const fb_hooks hooks = {.resize = resize, .log = mute, .panic = panic};
     if (current == NULL) {
         fb_hooks_set(&hooks);
     }
     current = w;
     w->seen = seen;
-    w->trace = trace;
     w->what[0] = '\0';
     if (setjmp(w->out) != 0) {
         world_leave(w);
@@ -304,16 +272,21 @@ int world_run(world *w, uint64_t seed, covered *seen, bool trace) {
     }
     begin(w, seed);
     reader_start(w);
-    writer_start(w);
+    if (w->is.remote) {
+        change_start(w);
+        faults_start(w);
+        settled_watch(w);
+    } else {
+        writer_start(w);
+    }
     if (world_chance(w, 4)) {
         w->last_step = 2 + world_pick(w, 100);
         w->seen->cut_short++;
     }
-    run_events(w);
-    if (w->last_step == UINT64_MAX) {
-        reader_last(w);
-        run_events(w);
-        oracle_end(w);
+    if (w->is.remote) {
+        run_shared(w);
+    } else {
+        run_alone(w);
     }
     end(w);
     if (w->loaders_freed != w->loaders_given) {
@@ -323,4 +296,14 @@ int world_run(world *w, uint64_t seed, covered *seen, bool trace) {
         return -1;
     }
     return 0;
+}
+
+bool world_search(world *w, uint64_t start, uint64_t seeds, covered *seen, uint64_t *seed) {
+    for (uint64_t i = 0; i < seeds; i++) {
+        *seed = start + i;
+        if (world_run(w, *seed, seen) < 0) {
+            return true;
+        }
+    }
+    return false;
 }

@@ -23,12 +23,13 @@ typedef struct rig {
     uint64_t loads[64];  // names, in the order they came
     size_t items[64];
     size_t load_count;
-    uint64_t remotes[64];
+    uint64_t remotes[256];
     size_t remote_count;
     fb_priority priority;  // of the last load
     int64_t begin_by_ns, deadline_ns;
     int64_t ttl_ns;  // of the last action for the shared tier
     uint64_t token;
+    fb_mark wide;
     char error[256];  // of the last answer
     char text[2048];
 } rig;
@@ -103,6 +104,7 @@ static inline void rig_remote_action(rig *at, const fb_action *action) {
     at->remotes[at->remote_count++] = action->remote;
     at->ttl_ns = action->ttl_ns;
     at->token = action->token;
+    at->wide = action->wide;
 }
 
 static inline const char *rig_actions(rig *at) {

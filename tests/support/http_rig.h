@@ -12,6 +12,8 @@ typedef struct asking {
     fb_http_response response;  // once `done`
     bool later;                 // it did not come at once
     bool done;
+    void (*gone)(void *arg);    // to be told when the client goes; on the loop
+    void *gone_arg;
     pthread_mutex_t lock;
     pthread_cond_t changed;
 } asking;
@@ -20,6 +22,7 @@ static inline void asking_end(asking *one, fb_http_response *response) {
     pthread_mutex_lock(&one->lock);
     one->response = *response;
     response->body = (fb_buf){0};
+    one->gone = NULL;
     one->done = true;
     pthread_cond_signal(&one->changed);
     pthread_mutex_unlock(&one->lock);
@@ -27,6 +30,24 @@ static inline void asking_end(asking *one, fb_http_response *response) {
 
 static inline void asking_respond(void *arg, fb_http_response *response) {
     asking_end(arg, response);
+}
+
+static inline void asking_watch(void *arg, void (*gone)(void *gone_arg), void *gone_arg) {
+    asking *one = arg;
+    one->gone = gone;
+    one->gone_arg = gone_arg;
+}
+
+static inline void asking_tell_gone(void *arg) {
+    asking *one = arg;
+    if (one->gone != NULL) {
+        one->gone(one->gone_arg);
+    }
+}
+
+// Its client goes.
+static inline void asking_leave(asking *one) {
+    rig_on_loop(one->rig, asking_tell_gone, one);
 }
 
 // Each part of the request in a block of its exact size, gone when the handler has returned.
@@ -43,12 +64,16 @@ static inline void asking_handle(void *arg) {
     asking *one = arg;
     fb_http_response response;
     fb_http_request request = one->request;
-    fb_str *parts[] = {&request.method, &request.path, &request.query, &request.body,
-                       &request.if_none_match};
+    fb_str *parts[] = {
+#define PART(field, name) &request.field,
+        FB_HTTP_REQUEST_HEADERS(PART)
+#undef PART
+        &request.method, &request.path, &request.query, &request.body, &request.key_header};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         *parts[i] = asking_block(*parts[i]);
     }
     request.respond = asking_respond;
+    request.watch = asking_watch;
     request.arg = one;
     int result = fb_http_handle(&one->rig->node, &request, &response);
     FB_ASSERT(result == FB_OK || result == FB_PENDING);

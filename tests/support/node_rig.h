@@ -8,6 +8,8 @@
 #ifndef FB_TESTS_NODE_RIG_H
 #define FB_TESTS_NODE_RIG_H
 
+#include <ftw.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -21,6 +23,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/str.h"
+#include "limit_rules.h"
 #include "node/node.h"
 #include "node/session.h"
 
@@ -47,7 +50,7 @@ static inline void rig_sql(const char *path, const char *sql) {
 
 static inline void rig_open(rig *one) {
     fb_error error = {0};
-    char yaml[1024];
+    char yaml[4096];
     memset(one, 0, sizeof *one);
     (void)snprintf(one->folder, sizeof one->folder, "/tmp/fb-node-XXXXXX");
     FB_ASSERT(mkdtemp(one->folder) != NULL);
@@ -70,8 +73,12 @@ static inline void rig_open(rig *one) {
                    "    memory_ttl: 1h\n"
                    "    negative_ttl: 1h\n"
                    "    hard_timeout: 20s\n"
-                   "    tags: ['kind:{id}']\n",
-                   one->path);
+                   "    tags: ['kind:{id}']\n"
+                   "queue: {file: '%s/queue.db', durability: process}\n"
+                   "queues: {work: {attempts: 2, retry_delay: 1h, retry_max: 1h}, small: {jobs_max: 1}}\n"
+                   "mail: {maildir: '%s/mail', from: 'a@example.test'}\n"
+                   "otp: {secret: 'a secret of the tests, of forty-two letters'}\n" LIMIT_RULES,
+                   one->path, one->folder, one->folder);
     FB_ASSERT(fb_config_new(&one->config) == FB_OK);
     if (fb_config_read(one->config, fb_str_of(yaml), "rig.yaml", &error) < 0 ||
         fb_open(one->config, &one->engine, &error) < 0) {
@@ -86,14 +93,27 @@ static inline void rig_open(rig *one) {
     memset(one->node.run_id, 'f', 40);
 }
 
+// For a process that has no end of its own, as under libFuzzer: `end` is called when it exits, and
+// before OpenSSL's own end, as the engine's threads have something of OpenSSL until they have ended.
+static inline void rig_open_until_exit(rig *one, void (*end)(void)) {
+    FB_ASSERT(OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL) == 1);
+    rig_open(one);
+    FB_ASSERT(atexit(end) == 0);
+}
+
+static inline int rig_remove_one(const char *path, const struct stat *is, int type,
+                                 struct FTW *at) {
+    (void)is, (void)type, (void)at;
+    return remove(path);
+}
+
 static inline void rig_close(rig *one) {
     fb_close(one->engine, 10000);
     fb_config_free(one->config);
-    FB_ASSERT(unlink(one->path) == 0);
-    FB_ASSERT(rmdir(one->folder) == 0);
+    FB_ASSERT(nftw(one->folder, rig_remove_one, 8, FTW_DEPTH | FTW_PHYS) == 0);
 }
 
-// ---- on the first loop's thread
+// ---- on a loop's thread
 
 typedef struct rig_errand {
     void (*fn)(void *arg);
@@ -113,14 +133,19 @@ static inline void rig_run_errand(void *arg) {
 }
 
 // Runs fn(arg) there and waits for it.
-static inline void rig_on_loop(rig *one, void (*fn)(void *arg), void *arg) {
+static inline void rig_on_loop_at(rig *one, uint32_t loop, void (*fn)(void *arg), void *arg) {
     rig_errand errand = {fn, arg, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
-    FB_ASSERT(fb_loop_post(one->engine, 0, rig_run_errand, &errand) == FB_OK);
+    FB_ASSERT(fb_loop_post(one->engine, loop, rig_run_errand, &errand) == FB_OK);
     pthread_mutex_lock(&errand.lock);
     while (!errand.done) {
         pthread_cond_wait(&errand.changed, &errand.lock);
     }
     pthread_mutex_unlock(&errand.lock);
+}
+
+// The same on the first one.
+static inline void rig_on_loop(rig *one, void (*fn)(void *arg), void *arg) {
+    rig_on_loop_at(one, 0, fn, arg);
 }
 
 // ---- loads that wait
@@ -203,6 +228,7 @@ typedef struct rig_client {
     pthread_cond_t changed;
     fb_buf out;  // under the lock
     fb_str saying;
+    uint32_t loop;
 } rig_client;
 
 static inline void rig_client_feed(rig_client *client) {
@@ -249,14 +275,20 @@ static inline void rig_client_take(void *arg) {
     }
 }
 
+static inline void rig_client_open_at(rig_client *client, rig *one, uint32_t loop) {
+    *client = (rig_client){.rig = one,
+                           .lock = PTHREAD_MUTEX_INITIALIZER,
+                           .changed = PTHREAD_COND_INITIALIZER,
+                           .loop = loop};
+    rig_on_loop_at(one, loop, rig_client_begin, client);
+}
+
 static inline void rig_client_open(rig_client *client, rig *one) {
-    *client = (rig_client){
-        .rig = one, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    rig_on_loop(one, rig_client_begin, client);
+    rig_client_open_at(client, one, 0);
 }
 
 static inline void rig_client_close(rig_client *client) {
-    rig_on_loop(client->rig, rig_client_end, client);
+    rig_on_loop_at(client->rig, client->loop, rig_client_end, client);
     fb_buf_release(&client->in);
     fb_buf_release(&client->out);
 }
@@ -264,7 +296,7 @@ static inline void rig_client_close(rig_client *client) {
 // Feeds bytes on the loop; returns when the feed is over.
 static inline void rig_client_say(rig_client *client, fb_str bytes) {
     client->saying = bytes;
-    rig_on_loop(client->rig, rig_client_take, client);
+    rig_on_loop_at(client->rig, client->loop, rig_client_take, client);
 }
 
 // Waits until `len` bytes of replies are there.

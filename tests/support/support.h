@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <forebay/base.h>
@@ -77,15 +78,21 @@ typedef struct test_memory {
     atomic_size_t fail_at;  // the one of these that fails, from 1; 0: none does
     atomic_bool failed;     // it has
     atomic_long live;       // pieces taken and not freed
+    atomic_bool own_alone;  // of `own`: what other threads do is neither counted nor fails
+    pthread_t own;
 } test_memory;
 
 static inline void *test_memory_resize(void *arg, void *ptr, size_t size) {
     test_memory *memory = arg;
+    bool counts = !memory->own_alone || pthread_equal(memory->own, pthread_self());
 
     if (size == 0) {
-        memory->live -= ptr != NULL;
+        memory->live -= counts && ptr != NULL;
         free(ptr);
         return NULL;
+    }
+    if (!counts) {
+        return realloc(ptr, size);
     }
     if (++memory->asked == memory->fail_at) {
         memory->failed = true;

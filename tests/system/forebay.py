@@ -133,7 +133,8 @@ class Server:
         self.command = [PROGRAM, "serve", "--config", str(self.file), "--set", "log.format=json",
                         "--set", f"listen.resp=127.0.0.1:{ports[0]}",
                         "--set", f"listen.http=127.0.0.1:{ports[1]}", *arguments]
-        self.env = clean_environment(env)
+        # All loops from the first client on, so that tests with two or three meet on different ones.
+        self.env = clean_environment({"FOREBAY_LISTEN_LOOP_CLIENTS": "0", **(env or {})})
         self.process = None
 
     def start(self):

@@ -17,11 +17,10 @@ import sys
 import tempfile
 import time
 
+MEMORY = 64 << 20  # of both
+
 # Commands whose replies say who answers, or what forebay does not do.
-DIFFERENT = {
-    "object idletime",  # not kept
-    "watch k",  # refused: docs/commands.md says why
-}
+DIFFERENT = set()
 
 LISTED = """
 ping
@@ -259,6 +258,122 @@ scan 0 match zz* count 100000
 scan 0 type foo
 scan 99999999999999999999999
 randomkeyy
+lcs
+lcs a
+set lcs1 ohmytext
+set lcs2 mynewtext
+lcs lcs1 lcs2
+lcs lcs2 lcs1
+lcs lcs1 lcs1
+lcs lcs1 nothing
+lcs nothing nothing2
+lcs lcs1 lcs2 len
+lcs lcs1 nothing len
+lcs lcs1 lcs2 idx
+lcs nothing lcs2 idx
+lcs lcs1 lcs1 idx withmatchlen
+lcs lcs1 lcs2 idx minmatchlen 4
+lcs lcs1 lcs2 idx minmatchlen 4 withmatchlen
+lcs lcs1 lcs2 idx minmatchlen 5
+lcs lcs1 lcs2 idx minmatchlen -1
+lcs lcs1 lcs2 minmatchlen 4
+lcs lcs1 lcs2 withmatchlen
+lcs lcs1 lcs2 minmatchlen x
+lcs lcs1 lcs2 minmatchlen
+lcs lcs1 lcs2 idx len
+lcs lcs1 lcs2 len len
+lcs lcs1 lcs2 foo
+set lcs3 CACCCCTAAGGTACCTTTGGTTC
+set lcs4 ACCTAGTACTTTG
+lcs lcs3 lcs4 idx withmatchlen
+lcs lcs4 lcs3 idx withmatchlen
+lcs lcs3 lcs4
+lcs lcs4 lcs3
+setbit bit 7 1
+get bit
+setbit bit 7 0
+setbit bit 100 1
+strlen bit
+getbit bit 100
+getbit bit 101
+getbit bit 100000
+getbit nothing 0
+setbit bit -1 1
+setbit bit x 1
+setbit bit 4294967296 1
+setbit bit 0 2
+setbit bit 0 x
+setbit bit 0
+getbit bit -1
+getbit bit 4294967296
+getbit bit
+setbit bitzero 20 0
+strlen bitzero
+copy
+copy lcs1
+copy lcs1 lcs1
+copy nothing nothing
+copy nothing other
+copy lcs1 copied
+get copied
+copy lcs2 copied
+copy lcs2 copied replace
+get copied
+copy lcs2 copied2 db 0
+copy lcs2 copied2 db 0 replace
+copy lcs2 copied2 db x
+copy lcs2 copied2 db -1
+copy lcs2 copied2 db 100000
+copy lcs2 copied2 db
+copy lcs2 copied2 foo
+set brief x exat 4102444800
+copy brief copied replace
+expiretime copied
+copy lcs1 copied replace
+ttl copied
+rename
+rename lcs1
+rename nothing other
+rename nothing nothing
+rename lcs1 lcs1
+rename lcs1 moved
+exists lcs1
+get moved
+rename brief moved
+expiretime moved
+exists brief
+rename lcs2 moved
+ttl moved
+get moved
+renamenx
+renamenx nothing other
+renamenx nothing moved
+renamenx nothing nothing
+renamenx moved moved
+renamenx moved lcs3
+renamenx moved moved2
+get moved2
+set "" empty-key
+rename "" empty-value
+set empty-value ""
+rename empty-value empty-moved
+get empty-moved
+touch empty-moved nothing lcs3 lcs3
+function
+function foo
+function flush
+function flush sync
+function flush async
+function flush foo
+function flush sync async
+function list
+function list withcode
+function list libraryname x
+function list libraryname x withcode
+function list libraryname
+function list libraryname x libraryname y
+function list withcode withcode
+function list foo
 object encoding
 object encoding nothing
 set o 123
@@ -273,8 +388,11 @@ set o xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
 object encoding o
 set o xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
 object encoding o
-object freq o
 object freq nothing
+object freq
+object freq o x
+object idletime o
+object idletime
 object refcount o
 object idletime nothing
 object foo o
@@ -329,6 +447,47 @@ config get SAVE
 config set
 config set save
 config set nosuch 1
+config set maxmemory
+config set maxmemory 1 maxmemory 2
+config set maxmemory x
+config set maxmemory -1
+config set maxmemory 1x
+config set maxmemory 100mb
+config get maxmemory
+config set MAXMEMORY 64mb
+config get MaxMemory
+config set loglevel foo
+config set loglevel warning
+config get loglevel
+config set loglevel notice
+config get loglevel
+config set timeout 300
+config get timeout
+config set timeout -1
+config set timeout x
+config set timeout 0 tcp-keepalive 60
+config get timeout
+config get tcp-keepalive
+config set timeout 10 nosuch 1
+config get timeout
+config set timeout 10 maxmemory x
+config get timeout
+config set daemonize yes
+config set databases 3
+config get maxmemory-policy
+config get databases
+config set proto-max-bulk-len 100mb
+config get proto-max-bulk-len
+config set proto-max-bulk-len 512mb
+config set client-query-buffer-limit 1gb
+config get client-query-buffer-limit
+config set client-output-buffer-limit foo
+config set client-output-buffer-limit "foo 0 0 0"
+config set client-output-buffer-limit "normal 0 0"
+config set client-output-buffer-limit "normal 0 0 x"
+config set client-output-buffer-limit "normal 64mb 1mb 30"
+config set save ""
+config get replica-read-only
 config resetstat
 config resetstat x
 config foo
@@ -343,12 +502,43 @@ command getkeys nosuch x
 command getkeys get a b
 command getkeys set a b ex 1
 command getkeys object encoding x
+command getkeys copy a b replace
+command getkeys rename a b
+command getkeys lcs a b idx
+command getkeys memory usage a
+command getkeys object freq a
+command getkeysandflags
+command getkeysandflags get
+command getkeysandflags get a
+command getkeysandflags set a b
+command getkeysandflags set a b get
+command getkeysandflags mset a 1 b 2
+command getkeysandflags msetnx a 1 b 2
+command getkeysandflags rename a b
+command getkeysandflags renamenx a b
+command getkeysandflags copy a b
+command getkeysandflags del a b
+command getkeysandflags expire a 1
+command getkeysandflags lcs a b
+command getkeysandflags getex a
+command getkeysandflags object encoding a
+command getkeysandflags ping
+command getkeysandflags nosuch x
 command list foo
 command list filterby foo x
 command list filterby module x
 command list filterby pattern strlen
 command list filterby pattern nosuch
+command list filterby pattern config|*re*
+command list filterby pattern object|e*
+command list filterby pattern get
+command list filterby aclcat nosuch
+command list filterby
+command list filterby pattern
 command info nosuch
+command info get|x
+command info config|get|x
+command info nosuch|get
 command docs nosuch
 memory
 memory foo
@@ -460,7 +650,7 @@ class Peer:
         if self.socket is None:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.connect(address)
-        self.socket.settimeout(10)
+        self.socket.settimeout(120)
         self.file = self.socket.makefile("rb")
 
     def send(self, args):
@@ -504,22 +694,36 @@ def split(line):
 
 
 def commands_of_redis_as_here(forebay, redis, out):
-    """What COMMAND INFO says of each command both know: name, arity, flags, keys, categories."""
+    """What COMMAND INFO says of each command both know: name, arity, flags, keys, categories, tips,
+    key specifications (without the notes for people that Redis has there)."""
     wrong = 0
     names = [name[1].decode() for name in forebay.ask("COMMAND", "LIST")[1]]
-    for name in sorted(names):
+    for name in sorted(name for name in names if "|" not in name):
         ours = forebay.ask("COMMAND", "INFO", name)[1][0][1]
         theirs = redis.ask("COMMAND", "INFO", name)[1][0][1]
         if not theirs:
-            if not name.startswith("fb."):
+            if not name.startswith(("fb.", "cl.")):
                 out(f"COMMAND INFO {name}: redis has no such command")
                 wrong += 1
             continue
         for ours_one, theirs_one in [(ours, theirs)] + pair_subs(ours[9][1], theirs[9][1]):
-            if ours_one[:7] != theirs_one[:7]:
-                out(f"COMMAND INFO {name}:\n  forebay {ours_one[:7]}\n  redis   {theirs_one[:7]}")
+            ours_one, theirs_one = comparable(ours_one), comparable(theirs_one)
+            if ours_one != theirs_one:
+                out(f"COMMAND INFO {name}:\n  forebay {ours_one}\n  redis   {theirs_one}")
                 wrong += 1
     return wrong
+
+
+def comparable(info):
+    """Up to its subcommands, and without the notes of its key specifications: they come as the first
+    pair, in RESP2 as the first two of a list."""
+    specs = []
+    for mark, parts in info[8][1]:
+        first = parts[0][0] if mark == "%" else parts[0]
+        if first == ("$", b"notes"):
+            parts = parts[1:] if mark == "%" else parts[2:]
+        specs.append((mark, parts))
+    return [*info[:8], info[8][0], specs]
 
 
 def pair_subs(ours, theirs):
@@ -568,6 +772,12 @@ def random_command(rng):
         lambda: ["PEXPIREAT", key(), "41024448%05d" % rng.randint(0, 99999)] + condition(),
         lambda: [rng.choice(["TTL", "PERSIST", "TYPE", "PEXPIRETIME"]), key()],
         lambda: ["DBSIZE"],
+        lambda: [rng.choice(["RENAME", "RENAMENX"]), key(), key()],
+        lambda: ["COPY", key(), key()] + rng.choice([["REPLACE"], []]),
+        lambda: ["LCS", key(), key()] + rng.choice([["LEN"], ["IDX"], ["IDX", "WITHMATCHLEN"],
+                                                    ["IDX", "MINMATCHLEN", "2"], []]),
+        lambda: ["SETBIT", key(), str(rng.choice([0, 1, 7, 8, 100, 2500])), rng.choice("01")],
+        lambda: ["GETBIT", key(), str(rng.choice([0, 1, 7, 8, 100, 2500]))],
         lambda: rng.choice([["MULTI"], ["EXEC"], ["EXEC"], ["DISCARD"]]),
         lambda: ["KEYS", rng.choice(["*", "[ab]", "t*", "n?m"])],
     ]
@@ -575,7 +785,8 @@ def random_command(rng):
 
 
 def same(args, ours, theirs):
-    if args[0].upper() == "KEYS" and isinstance(ours[1], list) and isinstance(theirs[1], list):
+    unordered = args[0].upper() == "KEYS" or [arg.upper() for arg in args[:2]] == ["COMMAND", "LIST"]
+    if unordered and isinstance(ours[1], list) and isinstance(theirs[1], list):
         return sorted(ours[1]) == sorted(theirs[1])
     if args[0].upper() in ("TTL", "PEXPIRETIME") and ours[0] == theirs[0] == ":":
         # The clock went on between the two; what was set as Unix time must be exact.
@@ -657,7 +868,9 @@ def start_redis(folder):
     path = os.path.join(folder, "redis.sock")
     log = os.path.join(folder, "redis.log")
     server = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", path, "--save", "",
-                               "--appendonly", "no", "--dir", folder, "--logfile", log])
+                               "--appendonly", "no", "--databases", "1",
+                               "--maxmemory", str(MEMORY), "--maxmemory-policy", "allkeys-lfu",
+                               "--replica-read-only", "no", "--dir", folder, "--logfile", log])
     wait_for(path)
     return server, path
 
@@ -666,14 +879,14 @@ def start_forebay(program, folder):
     path = os.path.join(folder, "forebay.sock")
     settings = os.path.join(folder, "forebay.yaml")
     with open(settings, "w", encoding="utf-8") as file:
-        file.write(f"listen: {{resp: 'unix:{path}', http: 'off'}}\nmemory: 64MiB\n")
+        file.write(f"listen: {{resp: 'unix:{path}', http: 'off'}}\nmemory: {MEMORY}\n")
     server = subprocess.Popen([program, "serve", "--config", settings], stdout=subprocess.DEVNULL)
     wait_for(path)
     return server, path
 
 
 def wait_for(path):
-    until = time.monotonic() + 10
+    until = time.monotonic() + 120
     while True:
         try:
             with socket.socket(socket.AF_UNIX) as probe:

@@ -162,6 +162,53 @@ class Talking(TestCase):
         self.assertEqual((told["class"], told["tier"], told["freshness"], told["kind"]),
                          ("fruit", "none", "none", "none"))
 
+    def test_limit_check_and_show(self):
+        for left in (19, 18):
+            said = self.ask("limit", "check", "improvement", "user:1")
+            self.assertRegex(said, rf"\Aallowed: .*remaining.*\nremaining +{left} of 20\n")
+        self.assertEqual(self.ask_json("limit", "check", "improvement", "user:1", "--peek")["remaining"], 18)
+        self.assertEqual(self.ask_json("limit", "show", "improvement", "user:1")["remaining"], 18)
+        said = self.ask("limit", "check", "improvement", "user:1", "--cost", 19, status=1)
+        self.assertRegex(said, r"\Adenied: Rate limit exceeded\. Try again in .*\nremaining +18 of 20\nretry in +\S+\n")
+        told = self.ask_json("limit", "check", "improvement", "user:1", "--cost", 19, status=1)
+        self.assertEqual((told["rule"], told["source"]), ("improvement", "memory"))
+        for name, value in ("allowed", False), ("denied", True), ("degraded", False):
+            self.assertIs(told[name], value, name)
+        self.assertRegex(self.ask("limit", "show", "improvement", "user:1"), r"remaining +18 of 20\n")
+        rules = self.ask_json("limit", "show")
+        self.assertEqual([rule["name"] for rule in rules], ["generation", "api", "improvement", "auth",
+                                                            "otp_resend", "otp_account", "otp_address"])
+        self.assertGreaterEqual(rules[2]["denied"], 2)
+        lines = self.ask("limit", "show").splitlines()
+        self.assertRegex(lines[0], r"\Aname +algorithm +limit +window +allowed +denied +keys\Z")
+        self.assertRegex(lines[1], r"\Ageneration +sliding +10 +1m +\d+ +\d+ +\d+\Z")
+        self.assertRegex(self.ask("limit", "show", "api"), r"(?m)^algorithm +sliding$")
+
+    def test_limit_override_and_reset(self):
+        self.assertEqual(self.ask("limit", "override", "api", "user:2", 5, "--for", "1h"), "OK\n")
+        self.assertEqual(self.ask_json("limit", "check", "api", "user:2", "--cost", 5)["remaining"], 0)
+        self.ask("limit", "check", "api", "user:2", status=1)
+        self.assertEqual(self.ask("limit", "reset", "api", "user:2"), "OK\n")
+        self.assertEqual(self.ask_json("limit", "show", "api", "user:2")["remaining"], 100)
+        self.ask("limit", "override", "api", "user:2", "deny", "--for", "10m")
+        self.assertEqual(self.ask_json("limit", "show", "api", "user:2")["retry_ms"], -1)
+        self.ask("limit", "override", "api", "user:2", "none")
+        self.assertIs(self.ask_json("limit", "show", "api", "user:2")["allowed"], True)
+
+    def test_limit_asked_wrongly(self):
+        for words, status, said in ((("sideways",), 2, "check, show, reset and override"),
+                                    (("check", "api"), 2, "usage: forebay limit check RULE KEY"),
+                                    (("reset", "api", "a", "--cost", "1"), 2, "reset takes no --cost"),
+                                    (("override", "api", "a", "5"), 2, "override needs --for"),
+                                    (("override", "api", "a", "5", "--for", "soon"), 2, "--for soon"),
+                                    (("override", "api", "a", "much", "--for", "1h"), 4, "LIMIT needs"),
+                                    (("check", "nothing", "a"), 4, "nothing"),
+                                    (("show", "nothing"), 4, "nothing"),
+                                    (("check", "api", "a", "--cost", "x"), 4, "COST")):
+            done = self.server.cli("limit", *words)
+            self.assertEqual((done.returncode, done.stdout), (status, ""), done)
+            self.assertIn(said, done.stderr)
+
     def test_bench_report(self):
         with tempfile.TemporaryDirectory() as folder:
             done = self.server.cli("bench", "report", "slow", "rounds=300000", "--samples", 3, cwd=folder)

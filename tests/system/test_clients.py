@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """Programs written for Redis, unchanged: redis-py, redis-cli, redis-benchmark."""
 
+import pathlib
 import shutil
 import subprocess
+import tempfile
 import threading
 import unittest
 
@@ -117,8 +119,17 @@ class RedisPy(TestCase):
                     pipeline.execute()
                 self.assertIsNone(client.get("e"))
             with client.pipeline() as pipeline:
-                with self.assertRaisesRegex(redis.ResponseError, "WATCH is not supported"):
-                    pipeline.watch("d")
+                pipeline.watch("d")
+                pipeline.multi()
+                pipeline.set("d", 3)
+                self.assertEqual(pipeline.execute(), [True])
+                pipeline.watch("d")
+                client.set("d", "another's")
+                pipeline.multi()
+                pipeline.set("d", 4)
+                with self.assertRaises(redis.WatchError):
+                    pipeline.execute()
+                self.assertEqual(client.get("d"), "another's")
 
     def test_a_pipeline_of_many_fetches(self):
         with Server() as server, server.redis() as client:
@@ -161,7 +172,7 @@ class RedisPy(TestCase):
             self.assertEqual(client.info()["redis_version"], "7.0.15")
             self.assertEqual(client.info("keyspace")["db0"]["keys"], 1)
             self.assertEqual(client.client_list()[0]["cmd"], "client|list")
-            self.assertEqual(client.config_get("max*")["maxmemory-policy"], "allkeys-lru")
+            self.assertEqual(client.config_get("max*")["maxmemory-policy"], "allkeys-lfu")
             self.assertEqual(client.object("encoding", "key"), "embstr")
             self.assertGreater(client.memory_usage("key"), 4)
 
@@ -232,6 +243,39 @@ class RedisBenchmark(TestCase):
             for name in ("PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "MSET (10 keys)"):
                 self.assertRegex(out, rf"(?m)^{name.replace('(', '.').replace(')', '.')}: [\d.]+ requests per")
             self.assertNotIn("rror", out + done.stderr)
+
+
+def ioredis_folder(folder):
+    """Where Node.js finds ioredis: with the benchmarks' peers, or installed by their lock file into
+    `folder`. None: nowhere."""
+    peers = ROOT / "bench/peers"
+    if (peers / "node_modules/ioredis").is_dir():
+        return peers / "node_modules"
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(peers / name, folder)
+    try:
+        done = subprocess.run(["npm", "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund",
+                               "--silent", "--cache", f"{folder}/cache"], cwd=folder,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    there = pathlib.Path(folder) / "node_modules"
+    return there if done.returncode == 0 and (there / "ioredis").is_dir() else None
+
+
+@unittest.skipUnless(shutil.which("node") and shutil.which("npm"), "no Node.js with npm")
+class IORedis(TestCase):
+    def test_an_existing_program_works_unchanged(self):
+        with tempfile.TemporaryDirectory() as folder:
+            modules = ioredis_folder(folder)
+            if modules is None:
+                self.skipTest("ioredis is not in bench/peers, and npm cannot get it here")
+            with Server() as server:
+                done = subprocess.run(["node", ROOT / "tests/system/ioredis_program.js",
+                                       str(server.resp_port)], capture_output=True, text=True,
+                                      timeout=PATIENCE,
+                                      env=clean_environment() | {"NODE_PATH": str(modules)})
+                self.assertEqual((done.returncode, done.stdout), (0, "fine\n"), done.stderr)
 
 
 if __name__ == "__main__":

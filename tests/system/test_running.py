@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import select
 import signal
 import socket
@@ -71,14 +72,24 @@ class Starting(TestCase):
             self.assertEqual(server.stats("fruit")["ttl_ms"], 7 * 60000)  # the environment over .env
             self.assertEqual(server.stats("list")["ttl_ms"], 3 * 60000)
 
+    def test_who_sends_nothing_does_not_carry_what_sends(self):
+        with Server() as server, server.redis() as client:
+            self.assertTrue(client.set("word", "kept") and client.get("word") == "kept")
+            maps = pathlib.Path(f"/proc/{server.process.pid}/maps").read_text()
+            self.assertIn("libsqlite3", maps)  # what it has is seen
+            self.assertNotIn("libcurl", maps)
+
     def test_a_misspelt_variable_is_refused(self):
         status, log = self.fail_to_start(env={"FOREBAY_MEMROY": "1GiB"})
         self.assertEqual(status, 2)
         self.assertIn("FOREBAY_MEMROY", log[-1]["error"])
 
-    def test_a_redis_that_would_not_be_used_is_warned_of(self):
+    def test_a_redis_of_the_environment_is_the_shared_tier(self):
         with Server(env={"REDIS_URL": "redis://127.0.0.1:1"}) as server:
-            self.assertEqual(server.events("redis_unused")[0]["level"], "warn")
+            away = server.wait_for("shared_tier_away")
+            self.assertEqual((away["level"], away["address"]), ("warn", "redis://127.0.0.1:1"))
+            with server.redis() as client:
+                self.assertTrue(client.set("word", "kept") and client.get("word") == "kept")
 
 
 class Reloading(TestCase):

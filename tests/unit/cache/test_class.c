@@ -698,6 +698,27 @@ static void test_class__too_many_or_too_long_tags_fail_the_load(void **state) {
     done(&f);
 }
 
+// Neither an index's tag nor a media type, which go the same way.
+static void test_class__no_value_makes_a_tag_that_is_forebays_own(void **state) {
+    char *tags[] = {TEXT("{n}")};
+    fixture f = with(
+        (fb_class_options){.name = TEXT("c"), .key = TEXT("p:x"), .tags = tags, .tag_count = 1});
+    fb_loaded loaded;
+    fb_loaded_init(&loaded);
+    assert_ok(bind(&f, NULL, 0));
+    static const char *const wrong[] = {"\x01index", "\x02text/html"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        const char *fields[] = {"n", wrong[i], NULL};
+        assert_result(fb_class_row_tags(f.class_, &f.bound, field_of, &(row){fields}, &loaded),
+                      FB_EINVAL);
+        assert_string_equal(loaded.error, "class c: tag '{n}': it would begin with byte 1 or 2, "
+                                          "which are forebay's own");
+    }
+    assert_int_equal(loaded.tag_count, 0);
+    fb_loaded_release(&loaded);
+    done(&f);
+}
+
 static void test_class__a_set_value_gets_the_tags_of_its_key(void **state) {
     char *tags[] = {TEXT("user:{user_id}"), TEXT("kind:{kind}"), TEXT("q:{query}")};
     fb_param_options declared[] = {class_integer("user_id", 1, 1000), {.name = TEXT("query")}};
@@ -811,6 +832,7 @@ int main(void) {
         cmocka_unit_test(test_class__index_tags_and_batch_name_parameters),
         cmocka_unit_test(test_class__tags_come_from_parameters_then_the_row),
         cmocka_unit_test(test_class__too_many_or_too_long_tags_fail_the_load),
+        cmocka_unit_test(test_class__no_value_makes_a_tag_that_is_forebays_own),
         cmocka_unit_test(test_class__a_set_value_gets_the_tags_of_its_key),
         cmocka_unit_test(test_class__every_failing_allocation_is_reported),
     };

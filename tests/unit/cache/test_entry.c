@@ -38,6 +38,9 @@ static void test_entry__takes_a_bounded_number_of_tags(void **state) {
     assert_false(fb_entry_add_tag(&entry, FB_ENTRY_TAGS_MAX));
     assert_true(fb_entry_add_tag(&entry, 3));
     entry.flags = FB_ENTRY_SEQ | FB_ENTRY_GRACE | FB_ENTRY_COST;
+    char type[FB_CONTENT_TYPE_LEN_MAX];
+    memset(type, 'a', sizeof type);
+    entry.type = fb_str_make(type, sizeof type);
     assert_int_equal(packed_len(&entry), FB_ENTRY_PACKED_MAX);
 }
 
@@ -58,8 +61,10 @@ static fb_entry random_entry(fb_rng *rng) {
         entry.cost_us = (uint32_t)fb_rng_next(rng);
     }
     for (uint64_t i = fb_rng_below(rng, FB_ENTRY_TAGS_MAX + 1); i > 0; i--) {
-        (void)fb_entry_add_tag(&entry, (uint32_t)fb_rng_below(rng, 1 << 24));
+        (void)fb_entry_add_tag(&entry, (uint32_t)fb_rng_below(rng, (1 << 24) - 1));
     }
+    static const char type[] = "multipart/form-data; boundary=\"a long one that has to be 120 bytes\"";
+    entry.type = fb_str_make(type, (size_t)fb_rng_below(rng, sizeof type));
     return entry;
 }
 
@@ -81,6 +86,7 @@ static void test_entry__is_the_same_when_read_back(void **state) {
         assert_int_equal(back.seq, entry.seq);
         assert_int_equal(back.cost_us, entry.cost_us);
         assert_int_equal(back.tag_count, entry.tag_count);
+        assert_int_equal(fb_str_compare(back.type, entry.type), 0);
         assert_memory_equal(back.tags, entry.tags, entry.tag_count * sizeof entry.tags[0]);
     }
 }

@@ -12,7 +12,8 @@ static rig shared_rig(void) {
 static void test_lease__value_of_the_shared_tier_is_adopted(void **state) {
     rig at = shared_rig();
     assert_acts(rig_ask(&at, "7", 1), "get:page:7");
-    assert_int_equal(at.ttl_ns, S(1));  // of the lease, where no cost is known
+    // Of the lease, where no cost is known: half of the hard time-out.
+    assert_int_equal(at.ttl_ns, S(1));
     assert_acts(rig_ask(&at, "7", 2), "");
     assert_acts(rig_remote(&at, 0, FB_REMOTE_VALUE, "one", S(4)), "1=one/shared 2=one/shared");
     assert_read(at.cache, "page:7", at.now_ns + S(3.9), "fresh:one");
@@ -129,8 +130,8 @@ static void test_lease__held_by_another_is_looked_at_again_for_a_while(void **st
         }
     }
     assert_string_equal(actions, "load:page:7");
-    assert_in_range(looks, 4, 8);
-    assert_in_range(at.now_ns, S(100.1), S(100.3));
+    assert_in_range(looks, 10, 20);
+    assert_in_range(at.now_ns, S(101), S(101.2));  // half of the hard time-out, and one lease
     assert_acts(rig_loads(&at, 0, "one"), "1=one");  // without a token: no fill there
     assert_read(at.cache, "page:7", at.now_ns, "fresh:one");
     rig_done(&at);
@@ -196,6 +197,189 @@ static void test_lease__early_refresh_takes_only_what_lasts_longer(void **state)
     assert_acts(rig_ask_alone(&at, "7", FB_PRIORITY_EARLY), "get:page:7");
     assert_acts(rig_remote(&at, 4, FB_REMOTE_VALUE, "two", S(60)), "");
     assert_read(at.cache, "page:7", at.now_ns + S(9), "fresh:two");
+    rig_done(&at);
+}
+
+static void test_lease__dead_holder_stalls_nobody_beyond_its_lease(void **state) {
+    rig at = shared_rig();
+    assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+    assert_acts(rig_remote(&at, 0, FB_REMOTE_HELD, NULL, 0), "");
+    size_t looks = 1;
+    while (at.now_ns < S(100.9)) {
+        assert_acts(rig_time(&at, S(102)), "get:page:7");
+        assert_acts(rig_remote(&at, looks++, FB_REMOTE_HELD, NULL, 0), "");
+    }
+    assert_acts(rig_time(&at, S(102)), "get:page:7");
+    assert_acts(rig_remote(&at, looks, FB_REMOTE_LEASE, NULL, 0), "load:page:7");
+    assert_acts(rig_loads(&at, 0, "one"), "1=one fill:page:7");
+    rig_done(&at);
+}
+
+static void test_lease__holder_is_waited_for_half_the_hard_time_out(void **state) {
+    fb_class_options page = rig_timed_page();
+    page.hard_timeout_ns = S(30);
+    rig at = rig_flights(&page, true);
+    assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+    assert_acts(rig_remote(&at, 0, FB_REMOTE_HELD, NULL, 0), "");
+    const char *actions = "";
+    size_t looks = 1;
+    while (strcmp(actions, "load:page:7") != 0) {
+        assert_acts(rig_time(&at, S(200)), "get:page:7");
+        actions = rig_remote(&at, looks++, FB_REMOTE_HELD, NULL, 0);
+    }
+    assert_in_range(at.now_ns, S(115), S(115.2));
+    rig_done(&at);
+}
+
+// What a lease says of the key: a fence, a hold, where the wide log stood.
+static const char *lease_with(rig *at, size_t n, uint64_t fence, bool keep_nothing) {
+    fb_remote_reply reply = {.result = FB_REMOTE_LEASE,
+                             .token = 70,
+                             .wide = {5, 6, 7},
+                             .fence = fence,
+                             .keep_nothing = keep_nothing};
+    fb_flights_remote(at->flights, at->remotes[n], &reply, at->now_ns);
+    return rig_actions(at);
+}
+
+static const char *load_version(rig *at, size_t n, uint64_t source_version) {
+    fb_loaded loaded = rig_loaded("one", NULL);
+    fb_loaded_version(&loaded, source_version);
+    fb_flights_loaded(at->flights, at->loads[n], &loaded, 1, at->now_ns);
+    return rig_actions(at);
+}
+
+static void test_lease__what_is_older_than_the_fence_is_stored_nowhere(void **state) {
+    const struct {
+        uint64_t fence, version;
+        bool stored;
+    } cases[] = {{0, 0, true}, {0, 3, true}, {4, 3, false}, {4, 4, true}, {4, 5, true},
+                 {4, 0, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rig at = shared_rig();
+        assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+        assert_acts(lease_with(&at, 0, cases[i].fence, false), "load:page:7");
+        assert_acts(load_version(&at, 0, cases[i].version),
+                    cases[i].stored ? "1=one fill:page:7" : "1=one release:page:7");
+        assert_acts(rig_remote(&at, 1, FB_REMOTE_DONE, NULL, 0), "");
+        assert_read(at.cache, "page:7", at.now_ns, cases[i].stored ? "fresh:one" : "nothing");
+        rig_done(&at);
+    }
+}
+
+static void test_lease__held_key_is_loaded_and_stored_nowhere(void **state) {
+    rig at = shared_rig();
+    assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+    assert_acts(lease_with(&at, 0, 0, true), "load:page:7");
+    assert_acts(load_version(&at, 0, 9), "1=one release:page:7");
+    assert_acts(rig_remote(&at, 1, FB_REMOTE_DONE, NULL, 0), "");
+    assert_read(at.cache, "page:7", at.now_ns, "nothing");
+    rig_done(&at);
+}
+
+static void test_lease__fill_says_where_the_wide_log_stood_when_the_lease_was_got(void **state) {
+    rig at = shared_rig();
+    assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+    assert_acts(lease_with(&at, 0, 0, false), "load:page:7");
+    assert_acts(rig_loads(&at, 0, "one"), "1=one fill:page:7");
+    assert_int_equal(at.wide.epoch, 5);
+    assert_int_equal(at.wide.seq, 6);
+    assert_int_equal(at.wide.nonce, 7);
+    rig_done(&at);
+}
+
+// ---- who does not want what is in memory
+
+static void test_lease__shared_first_takes_the_shared_tiers_word(void **state) {
+    rig at = shared_rig();
+    assert_ok(rig_load(at.cache, RIG_PAGE, "page:7", "old", NULL, at.now_ns));
+    at.ask.skip_memory = true;
+    assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+    // Also where it is fresh there for a shorter time than here.
+    assert_acts(rig_remote(&at, 0, FB_REMOTE_VALUE, "new", S(2)), "1=new/shared");
+    assert_read(at.cache, "page:7", at.now_ns, "fresh:new");
+    rig_done(&at);
+}
+
+static void test_lease__shared_first_takes_memorys_where_there_is_no_answer(void **state) {
+    rig at = shared_rig();
+    assert_ok(rig_load(at.cache, RIG_PAGE, "page:7", "old", NULL, at.now_ns));
+    at.ask.skip_memory = true;
+    assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+    assert_acts(rig_remote(&at, 0, FB_REMOTE_FAILED, NULL, 0), "1=old");
+    assert_int_equal(fb_flights_count(at.flights), 0);
+    assert_acts(rig_ask(&at, "8", 2), "get:page:8");
+    assert_acts(rig_remote(&at, 1, FB_REMOTE_FAILED, NULL, 0), "load:page:8");
+    assert_acts(rig_loads(&at, 0, "new"), "2=new");
+    rig_done(&at);
+}
+
+static void test_lease__shared_first_waits_for_who_loads_what_the_shared_tier_has_not(void **state) {
+    rig at = shared_rig();
+    assert_ok(rig_load(at.cache, RIG_PAGE, "page:7", "old", NULL, at.now_ns));
+    at.ask.skip_memory = true;
+    assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+    assert_acts(rig_remote(&at, 0, FB_REMOTE_HELD, NULL, 0), "");
+    assert_acts(rig_time(&at, S(101)), "get:page:7");
+    assert_acts(rig_remote(&at, 1, FB_REMOTE_VALUE, "new", S(20)), "1=new/shared");
+    rig_done(&at);
+}
+
+static void test_lease__without_a_shared_tier_memory_is_asked_first(void **state) {
+    fb_class_options page = rig_timed_page();
+    rig at = rig_flights(&page, false);
+    assert_ok(rig_load(at.cache, RIG_PAGE, "page:7", "old", NULL, at.now_ns));
+    at.ask.skip_memory = at.ask.distrust_memory = true;
+    assert_acts(rig_ask(&at, "7", 1), "1=old");
+    rig_done(&at);
+}
+
+static void test_lease__distrusted_memory_never_answers(void **state) {
+    fb_class_options page = rig_timed_page();
+    page.waiters_max = 1;
+    rig at = rig_flights(&page, true);
+    assert_ok(rig_load(at.cache, RIG_PAGE, "page:7", "old", NULL, at.now_ns));
+    at.ask.distrust_memory = true;
+    assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+    assert_acts(rig_ask(&at, "7", 2), "2!FB_EOVERLOAD");
+    assert_acts(rig_remote(&at, 0, FB_REMOTE_FAILED, NULL, 0), "load:page:7");
+    assert_acts(rig_time(&at, at.now_ns + S(3)), "1!FB_ETIMEDOUT");
+    assert_acts(rig_fails(&at, 0, FB_ESOURCE), "");
+    rig_done(&at);
+}
+
+static void test_lease__distrust_is_not_met_by_what_was_asked_for_before(void **state) {
+    rig at = shared_rig();
+    assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+    at.ask.distrust_memory = true;
+    assert_acts(rig_ask(&at, "7", 2), "");
+    assert_acts(rig_remote(&at, 0, FB_REMOTE_VALUE, "old", S(20)), "1=old/shared get:page:7");
+    assert_acts(rig_remote(&at, 1, FB_REMOTE_VALUE, "new", S(20)), "2=new/shared");
+    rig_done(&at);
+}
+
+static void test_lease__stale_is_served_where_a_get_takes_long(void **state) {
+    fb_class_options page = rig_timed_page();
+    page.soft_timeout_ns = S(1);
+    rig at = rig_flights(&page, true);
+    fb_flights_free(at.flights);
+    fb_flights_options options = {
+        .cache = at.cache, .seed = 1, .remote = true, .remote_soft_ns = S(0.005)};
+    assert_ok(fb_flights_new(&options, &at.flights));
+    assert_ok(rig_load(at.cache, RIG_PAGE, "page:7", "one", NULL, S(100)));
+    at.now_ns = S(112);
+    assert_acts(rig_ask(&at, "7", 1), "get:page:7");
+    assert_acts(rig_time(&at, S(113)), "1=one/stale");
+    assert_true(at.now_ns == S(112.005));
+    assert_acts(rig_remote(&at, 0, FB_REMOTE_LEASE, NULL, 0), "load:page:7");
+    // A load is waited for as long as the class says.
+    assert_acts(rig_ask(&at, "7", 2), "");
+    assert_acts(rig_time(&at, S(112.5)), "");
+    assert_acts(rig_loads(&at, 0, "two"), "2=two fill:page:7");
+    // Who has nothing to be served waits for the answer.
+    assert_acts(rig_ask(&at, "8", 3), "get:page:8");
+    assert_acts(rig_time(&at, S(112.6)), "");
+    assert_acts(rig_remote(&at, 2, FB_REMOTE_VALUE, "eight", S(20)), "3=eight/shared");
     rig_done(&at);
 }
 
@@ -277,6 +461,20 @@ int main(void) {
         cmocka_unit_test(test_lease__refresh_wants_no_value),
         cmocka_unit_test(test_lease__refresh_that_joined_is_not_answered_with_an_adopted_value),
         cmocka_unit_test(test_lease__early_refresh_takes_only_what_lasts_longer),
+        cmocka_unit_test(test_lease__dead_holder_stalls_nobody_beyond_its_lease),
+        cmocka_unit_test(test_lease__holder_is_waited_for_half_the_hard_time_out),
+        cmocka_unit_test(test_lease__what_is_older_than_the_fence_is_stored_nowhere),
+        cmocka_unit_test(test_lease__held_key_is_loaded_and_stored_nowhere),
+        cmocka_unit_test(
+            test_lease__fill_says_where_the_wide_log_stood_when_the_lease_was_got),
+        cmocka_unit_test(test_lease__shared_first_takes_the_shared_tiers_word),
+        cmocka_unit_test(test_lease__shared_first_takes_memorys_where_there_is_no_answer),
+        cmocka_unit_test(
+            test_lease__shared_first_waits_for_who_loads_what_the_shared_tier_has_not),
+        cmocka_unit_test(test_lease__without_a_shared_tier_memory_is_asked_first),
+        cmocka_unit_test(test_lease__distrusted_memory_never_answers),
+        cmocka_unit_test(test_lease__distrust_is_not_met_by_what_was_asked_for_before),
+        cmocka_unit_test(test_lease__stale_is_served_where_a_get_takes_long),
         cmocka_unit_test(test_lease__invalidation_is_applied_before_and_after_the_shared_tier),
         cmocka_unit_test(test_lease__invalidation_that_fails_there_says_so),
         cmocka_unit_test(test_lease__without_a_shared_tier_an_invalidation_is_done_at_once),

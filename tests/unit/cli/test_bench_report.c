@@ -114,9 +114,9 @@ static void test_bench_report__counts_how_often_the_source_was_asked(void **stat
     fb_bench bench = make_bench(4);
     assert_non_null(strstr(text_of(&bench), "source  up: asked 5 times during this report"));
     assert_non_null(strstr(text_of(&bench), "shared  not configured"));
-    bench.server.shared_configured = true;
+    bench.server.shared.state = FB_SHARED_AWAY;
     assert_non_null(strstr(text_of(&bench), "shared  down"));
-    bench.server.shared_connected = true;
+    bench.server.shared.state = FB_SHARED_CONNECTED;
     assert_non_null(strstr(text_of(&bench), "shared  up"));
 }
 

@@ -19,6 +19,9 @@ static void test_address__is_read(void **state) {
         {"[::1]", "[::1]:6380", "", ""},
         {"redis://[::1]:99", "[::1]:99", "", ""},
         {"unix:/run/forebay.sock", "unix:/run/forebay.sock", "", ""},
+        {"unix://me:p%40@/run/forebay.sock", "unix:/run/forebay.sock", "me", "p@"},
+        {"unix://:secret@/run/a@b", "unix:/run/a@b", "", "secret"},
+        {"unix:///run/forebay.sock", "unix:///run/forebay.sock", "", ""},
         {"redis://:secret@host:1", "host:1", "", "secret"},
         {"redis://secret@host:1", "host:1", "", "secret"},
         {"redis://me:secret@host:1", "host:1", "me", "secret"},
@@ -46,7 +49,8 @@ static void test_address__mistakes_are_told_without_secrets(void **state) {
         {"unix:", "the path must"},
         {"redis://host/3", "database 0 alone"},
         {"forebay://me:secret@host:x", "'forebay://***@host:x' is no address"},
-        {"rediss://me:secret@host", "no TLS"},
+        {"rediss://me:secret@host?what=1", "after '?'"},
+        {"redis://me:secret@host:1?ca=x", "the port is no"},
         {"redis://me:secret@host:x", "'redis://***@host:x' is no address"},
         {"me:secret@host:x", "'***@host:x' is no address"},
         {"redis://:secret%4@host", "hexadecimal"},
@@ -61,9 +65,28 @@ static void test_address__mistakes_are_told_without_secrets(void **state) {
     }
 }
 
+static void test_address__says_what_tls_is_to_use(void **state) {
+    (void)state;
+    fb_address address;
+    fb_error error = {0};
+    assert_ok(fb_address_read(FB_STR("rediss://me:pw@host:1?ca=/a&cert=/b&key=/c"), &address, &error));
+    assert_true(address.tls);
+    assert_false(address.tls_insecure);
+    assert_string_equal(address.name, "host:1");
+    assert_string_equal(address.tls_ca, "/a");
+    assert_string_equal(address.tls_cert, "/b");
+    assert_string_equal(address.tls_key, "/c");
+    assert_ok(fb_address_read(FB_STR("forebays://host/0?insecure=1"), &address, &error));
+    assert_true(address.tls && address.tls_insecure);
+    assert_string_equal(address.name, "host:6380");
+    assert_ok(fb_address_read(FB_STR("forebay://host"), &address, &error));
+    assert_false(address.tls);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_address__is_read),
+        cmocka_unit_test(test_address__says_what_tls_is_to_use),
         cmocka_unit_test(test_address__mistakes_are_told_without_secrets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,11 @@ static void pair_open(pair *one) {
                                          .in_pressed = 128 * 1024,
                                          .held_max = 64 * 1024 * 1024,
                                          .patience = {60, 0},
-                                         .farewell = {0, 50000}};
+                                         .farewell = {3, 0},
+                                         .tick = {1, 0},
+                                         .shake_ticks = 3,
+                                         .slow_ticks = 5,
+                                         .slow_len = 100000};
     one->lane.node = &shared.node;
     one->lane.base = event_base_new();
     one->lane.bounds = &one->bounds;
@@ -258,6 +262,118 @@ static void test_connection__leaves_though_the_peer_stays(void **state) {
     pair_close(&one);
 }
 
+// ---- what is looked at once a tick
+
+static void tick(pair *one, int count) {
+    for (int i = 0; i < count && one->gone == 0; i++) {
+        fb_connection_watch_all(&one->lane);
+    }
+}
+
+// Some replies that wait because nobody reads them. Returns how many.
+static size_t owe(pair *one, size_t count) {
+    fb_buf said = pipeline(count);
+    assert_int_equal(say(one, fb_buf_str(&said)), said.len);
+    fb_buf_release(&said);
+    return count;
+}
+
+// Reads so much, whatever it is.
+static void take(pair *one, size_t len) {
+    static char bytes[PIECE_LEN];
+    size_t got = 0;
+    for (int idle = 0; got < len; idle++) {
+        assert_true(idle < 100);
+        size_t most = len - got < sizeof bytes ? len - got : sizeof bytes;
+        ssize_t count = recv(one->peer, bytes, most, 0);
+        got += count > 0 ? (size_t)count : 0;
+        idle = count > 0 ? 0 : idle;
+        turn(one);
+    }
+}
+
+static void test_connection__who_is_silent_is_closed(void **state) {
+    (void)state;
+    pair one;
+    pair_open(&one);
+    uint64_t before = shared.node.closed_idle;
+    tick(&one, 100);
+    assert_int_equal(one.gone, 0);  // there is no such limit
+    shared.node.doors.idle_s = 150;
+    tick(&one, 40);
+    assert_int_equal(say(&one, FB_STR("PING\r\n")), 6);
+    hear(&one, 7, FB_STR("+PONG\r\n"));
+    tick(&one, 150);
+    assert_int_equal(one.gone, 0);
+    tick(&one, 2);
+    assert_int_equal(one.gone, 1);
+    assert_int_equal(shared.node.closed_idle, before + 1);
+    shared.node.doors.idle_s = 0;
+    pair_close(&one);
+}
+
+static void test_connection__who_is_owed_more_than_the_hard_limit_is_closed(void **state) {
+    (void)state;
+    pair one;
+    pair_open(&one);
+    uint64_t before = shared.node.closed_output;
+    shared.node.doors.output_hard = 300000;
+    fb_buf said = pipeline(1000);
+    (void)say(&one, fb_buf_str(&said));
+    assert_int_equal(one.gone, 1);
+    assert_int_equal(shared.node.closed_output, before + 1);
+    fb_buf_release(&said);
+    pair_close(&one);
+
+    // The limit counts what waits, not what was sent.
+    pair_open(&one);
+    for (int i = 0; i < 20; i++) {
+        hear(&one, owe(&one, 100) * reply().len, reply());
+    }
+    assert_int_equal(one.gone, 0);
+    shared.node.doors.output_hard = 0;
+    pair_close(&one);
+}
+
+static void test_connection__who_is_owed_too_much_for_too_long_is_closed(void **state) {
+    (void)state;
+    pair one;
+    pair_open(&one);
+    shared.node.doors.output_soft = 200000;
+    shared.node.doors.output_soft_s = 3;
+    size_t owed = owe(&one, 400);
+    tick(&one, 3);
+    assert_int_equal(one.gone, 0);
+    hear(&one, owed * reply().len, reply());
+    tick(&one, 3);
+    (void)owe(&one, 400);
+    tick(&one, 3);
+    assert_int_equal(one.gone, 0);  // it began anew
+    uint64_t before = shared.node.closed_output;
+    tick(&one, 1);
+    assert_int_equal(one.gone, 1);
+    assert_int_equal(shared.node.closed_output, before + 1);
+    shared.node.doors.output_soft = shared.node.doors.output_soft_s = 0;
+    pair_close(&one);
+}
+
+static void test_connection__who_takes_next_to_nothing_is_closed(void **state) {
+    (void)state;
+    pair one;
+    pair_open(&one);
+    uint64_t before = shared.node.closed_stuck;
+    (void)owe(&one, 1000);
+    for (int i = 0; i < 3; i++) {
+        tick(&one, 5);
+        take(&one, 150000);  // enough of it
+    }
+    assert_int_equal(one.gone, 0);
+    tick(&one, 11);
+    assert_int_equal(one.gone, 1);
+    assert_int_equal(shared.node.closed_stuck, before + 1);
+    pair_close(&one);
+}
+
 static int open_rig(void **state) {
     (void)state;
     rig_open(&shared);
@@ -281,6 +397,10 @@ int main(void) {
         cmocka_unit_test(test_connection__takes_a_large_command),
         cmocka_unit_test(test_connection__last_reply_is_not_lost),
         cmocka_unit_test(test_connection__leaves_though_the_peer_stays),
+        cmocka_unit_test(test_connection__who_is_silent_is_closed),
+        cmocka_unit_test(test_connection__who_is_owed_more_than_the_hard_limit_is_closed),
+        cmocka_unit_test(test_connection__who_is_owed_too_much_for_too_long_is_closed),
+        cmocka_unit_test(test_connection__who_takes_next_to_nothing_is_closed),
     };
     return cmocka_run_group_tests(tests, open_rig, close_rig);
 }

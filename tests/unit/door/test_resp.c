@@ -12,7 +12,7 @@
 #include "node_rig.h"
 #include "support.h"
 
-enum { PATIENCE_MS = 20000 };
+enum { PATIENCE_MS = 120000 };
 
 static rig shared;
 
@@ -258,7 +258,7 @@ static void test_resp__serves_a_thousand(void **state) {
 }
 
 static void test_resp__turns_away_too_many(void **state) {
-    uint32_t before = shared.node.connections_max;
+    uint64_t before = shared.node.connections_max;
     shared.node.connections_max = 2;
     fb_resp_door *door = open_door();
     int one = dial(door);
@@ -371,6 +371,40 @@ static void test_resp__listens_on_a_path(void **state) {
     assert_int_equal(access(path, F_OK), -1);
 }
 
+// By the rule that node->connect_limit names; a Unix socket has no address.
+static void test_resp__turns_away_who_comes_too_often(void **state) {
+    (void)state;
+    fb_error error = {0};
+    char address[160];
+    shared.node.connect_limit = "connecting";
+    assert_ok(fb_limit_reset(shared.engine, FB_STR("connecting"), FB_STR("127.0.0.1"), &error));
+    fb_resp_door *door = open_door();
+    uint64_t refused = shared.node.connections_refused;
+    for (int i = 0; i < 2; i++) {
+        int fd = dial(door);
+        say(fd, FB_STR("PING\r\n"));
+        expect(fd, "+PONG\r\n");
+        (void)close(fd);
+    }
+    int fd = dial(door);
+    expect(fd, "-ERR max connections rate reached. Try again in ");
+    while (hear(fd, 1, FB_STR("")) == 1) {
+    }
+    expect_end(fd);
+    fb_resp_close(door);
+    assert_int_equal(shared.node.connections_refused, refused + 1);
+    (void)snprintf(address, sizeof address, "unix:%s/limited.sock", shared.folder);
+    assert_ok(fb_resp_open(&shared.node, fb_str_of(address), &door, &error));
+    for (int i = 0; i < 4; i++) {
+        fd = dial_path(address + strlen("unix:"));
+        say(fd, FB_STR("PING\r\n"));
+        expect(fd, "+PONG\r\n");
+        (void)close(fd);
+    }
+    fb_resp_close(door);
+    shared.node.connect_limit = NULL;
+}
+
 typedef struct caller {
     struct sockaddr_un to;
     atomic_bool stop;
@@ -390,6 +424,68 @@ static void *call_and_call(void *arg) {
         (void)close(fd);
     }
     return NULL;
+}
+
+// Connects and asks once, so that it is known to be served.
+static int dial_and_ask(const fb_resp_door *door) {
+    int fd = dial(door);
+    say(fd, FB_STR("PING\r\n"));
+    expect(fd, "+PONG\r\n");
+    return fd;
+}
+
+static void expect_dealt(const fb_resp_door *door, uint64_t first, uint64_t second) {
+    assert_int_equal(fb_resp_connections_on(door, 0), first);
+    assert_int_equal(fb_resp_connections_on(door, 1), second);
+}
+
+static void test_resp__few_clients_share_a_loop_and_many_all_loops(void **state) {
+    enum { FILL = 6, COUNT = 40 };
+    int fds[COUNT];
+    uint64_t before = atomic_load(&shared.node.doors.loop_clients);
+    atomic_store(&shared.node.doors.loop_clients, FILL);
+    fb_resp_door *door = open_door();
+    for (int i = 0; i < FILL; i++) {
+        fds[i] = dial_and_ask(door);
+        expect_dealt(door, (uint64_t)i + 1, 0);
+    }
+    // The second loop is used now, and gets all until it has as many.
+    for (int i = FILL; i < COUNT; i++) {
+        fds[i] = dial_and_ask(door);
+        uint64_t count = (uint64_t)i + 1;
+        uint64_t second = count < 2 * FILL ? count - FILL : count / 2;
+        expect_dealt(door, count - second, second);
+    }
+    // Those of one loop go: it is where the next ones come to.
+    for (int i = 0; i < FILL; i++) {
+        (void)close(fds[i]);
+    }
+    await_connections(door, COUNT - FILL);
+    expect_dealt(door, COUNT / 2 - FILL, COUNT / 2);
+    fds[0] = dial_and_ask(door);
+    expect_dealt(door, COUNT / 2 - FILL + 1, COUNT / 2);
+    (void)close(fds[0]);
+    for (int i = FILL; i < COUNT; i++) {
+        (void)close(fds[i]);
+    }
+    await_connections(door, 0);
+    expect_dealt(door, 0, 0);
+    fb_resp_close(door);
+    atomic_store(&shared.node.doors.loop_clients, before);
+}
+
+static void test_resp__clients_are_dealt_evenly_where_nothing_is_said(void **state) {
+    int fds[9];
+    fb_resp_door *door = open_door();
+    assert_int_equal(atomic_load(&shared.node.doors.loop_clients), 0);
+    for (uint64_t i = 0; i < 9; i++) {
+        fds[i] = dial_and_ask(door);
+        expect_dealt(door, i / 2 + 1, (i + 1) / 2);
+    }
+    for (int i = 0; i < 9; i++) {
+        (void)close(fds[i]);
+    }
+    fb_resp_close(door);
 }
 
 // One loop accepts for all, and may be quick to deal to another.
@@ -433,10 +529,21 @@ static void test_resp__has_a_socket_of_its_user_beside(void **state) {
     int fd = dial_path(path);
     say(fd, FB_STR("PING\r\nFB.REGION\r\n"));
     expect(fd, "+PONG\r\n*10\r\n$4\r\nfile\r\n$-1\r\n$5\r\nhints\r\n$-1\r\n");
+    // At its end whoever is connected goes, and nobody comes; who is at the other door may still be
+    // told where it was.
+    fb_resp_end(own);
+    char rest[256];
+    ssize_t count;
+    while ((count = recv(fd, rest, sizeof rest, 0)) > 0) {
+    }
+    assert_int_equal(count, 0);
     (void)close(fd);
+    assert_int_equal(fb_resp_connections(own), 0);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_string_equal(shared.node.socket_path, path);
+    fb_resp_end(own);
     fb_resp_close(own);
     assert_null(shared.node.socket_path);
-    assert_int_equal(access(path, F_OK), -1);
     assert_ok(fb_resp_open_own(&shared.node, group, (uint32_t)getegid(), &own, &error));
     assert_int_equal(stat(group, &info), 0);
     assert_int_equal(info.st_mode & 07777, 0660);
@@ -527,10 +634,13 @@ int main(void) {
         cmocka_unit_test(test_resp__survives_peers_that_vanish),
         cmocka_unit_test(test_resp__serves_a_thousand),
         cmocka_unit_test(test_resp__turns_away_too_many),
+        cmocka_unit_test(test_resp__turns_away_who_comes_too_often),
         cmocka_unit_test(test_resp__lives_through_lack_of_descriptors),
         cmocka_unit_test(test_resp__refuses_a_port_that_is_taken),
         cmocka_unit_test(test_resp__refuses_what_is_no_address),
         cmocka_unit_test(test_resp__listens_on_a_path),
+        cmocka_unit_test(test_resp__few_clients_share_a_loop_and_many_all_loops),
+        cmocka_unit_test(test_resp__clients_are_dealt_evenly_where_nothing_is_said),
         cmocka_unit_test(test_resp__may_be_called_before_all_loops_are_ready),
         cmocka_unit_test(test_resp__has_a_socket_of_its_user_beside),
         cmocka_unit_test(test_resp__replaces_a_path_left_over),

@@ -129,8 +129,12 @@ static void test_commands__in_transactions(void **state) {
              {"SET k 5", "+QUEUED"},
              {"DISCARD", "+OK"},
              {"GET k", "$1\r\n2"},
-             {"WATCH k", "-ERR WATCH is not supported: what runs in other threads is not kept from "
-                         "changing the keys while EXEC runs"},
+             {"WATCH k", "+OK"},
+             {"SET k 6", "+OK"},
+             {"MULTI", "+OK"},
+             {"SET k 7", "+QUEUED"},
+             {"EXEC", "*-1"},
+             {"GET k", "$1\r\n6"},
              {"UNWATCH", "+OK"}, );
 }
 
@@ -312,7 +316,10 @@ static void test_commands__in_resp3(void **state) {
              {"CLIENT LIST TYPE pubsub", "=4\r\ntxt:"},
              {"COMMAND INFO get",
               "*1\r\n*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n"
-              "~3\r\n+@read\r\n+@string\r\n+@fast\r\n*0\r\n*0\r\n*0"},
+              "~3\r\n+@read\r\n+@string\r\n+@fast\r\n~0\r\n~1\r\n%3\r\n$5\r\nflags\r\n~2\r\n+RO\r\n"
+              "+access\r\n$12\r\nbegin_search\r\n%2\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\nspec\r\n"
+              "%1\r\n$5\r\nindex\r\n:1\r\n$9\r\nfind_keys\r\n%2\r\n$4\r\ntype\r\n$5\r\nrange\r\n"
+              "$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n$5\r\nlimit\r\n:0\r\n*0"},
              {"FLUSHALL", "+OK"},
              {"HELLO 2", NULL},
              {"GET none", "$-1"}, );

@@ -344,16 +344,16 @@ static void test_monitor__lends_the_mean_hit_to_a_class_without_a_sample(void **
 static void test_monitor__says_which_tiers_are_up(void **state) {
     (void)state;
     static const struct {
-        bool configured, connected;
+        fb_shared_state state;
         const char *redis, *mode;
-    } cases[] = {{false, false, "not configured", "memory"},
-                 {true, true, "connected", "dual"},
-                 {true, false, "unreachable", "fallback"}};
-    for (size_t i = 0; i < 3; i++) {
+    } cases[] = {{FB_SHARED_NONE, "not configured", "memory"},
+                 {FB_SHARED_CONNECTED, "connected", "dual"},
+                 {FB_SHARED_CATCHING_UP, "connected", "dual"},
+                 {FB_SHARED_AWAY, "unreachable", "fallback"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fb_cache_figures classes[2];
         fb_stats stats = empty_stats(classes);
-        stats.shared_configured = cases[i].configured;
-        stats.shared_connected = cases[i].connected;
+        stats.shared.state = cases[i].state;
         assert_shapes(&stats);
         json_t *root = write(fb_monitor_status, &stats);
         assert_string_equal(json_string_value(at(root, "cache_backends.redis_cache")),

@@ -169,7 +169,7 @@ typedef struct load {
     fb_loaded loaded[LOAD_ITEMS_MAX];
     fb_buf scratch[LOAD_ITEMS_MAX];
     size_t item_count;
-    fb_job job;
+    fb_source_job job;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool done;
@@ -199,7 +199,7 @@ static inline void load_add_one(load *one, const char *name, const char *value) 
     load_add(one, &param, 1);
 }
 
-static inline void load_done(fb_job *job) {
+static inline void load_done(fb_source_job *job) {
     load *one = FB_LIST_OF(job, load, job);
     pthread_mutex_lock(&one->lock);
     assert_false(one->done);

@@ -133,6 +133,28 @@ static void test_histogram__values_out_of_range_count_as_the_nearest(void **stat
     fb_histogram_free(histogram);
 }
 
+static void test_histogram__counts_what_is_within_bounds(void **state) {
+    (void)state;
+    static const int64_t bounds[] = {0, 10, 63, 1000, 1000000, INT64_MAX};
+    enum { COUNT = sizeof bounds / sizeof bounds[0] };
+    fb_histogram *histogram = make();
+    uint64_t within[COUNT];
+    fb_histogram_within(histogram, bounds, COUNT, within);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(within[i], 0);
+    }
+    static const int64_t values[] = {-5, 0, 10, 11, 64, 980, 1020, 980000, 3000000, INT64_MAX};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        fb_histogram_record(histogram, values[i]);
+    }
+    fb_histogram_within(histogram, bounds, COUNT, within);
+    static const uint64_t expected[COUNT] = {2, 3, 4, 6, 8, 10};
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(within[i], expected[i]);
+    }
+    fb_histogram_free(histogram);
+}
+
 static void test_histogram__no_quantile_is_above_the_maximum(void **state) {
     fb_histogram *histogram = make();
     fb_histogram_record(histogram, INT64_C(1) << 40);
@@ -199,6 +221,7 @@ int main(void) {
         cmocka_unit_test(test_histogram__small_values_are_exact),
         cmocka_unit_test(test_histogram__empty_is_zero),
         cmocka_unit_test(test_histogram__values_out_of_range_count_as_the_nearest),
+        cmocka_unit_test(test_histogram__counts_what_is_within_bounds),
         cmocka_unit_test(test_histogram__no_quantile_is_above_the_maximum),
         cmocka_unit_test(test_histogram__merging_is_recording_into_one),
         cmocka_unit_test(test_histogram__threads_lose_nothing),

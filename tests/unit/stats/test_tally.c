@@ -35,8 +35,11 @@ static void test_tally__sums_over_lanes(void **state) {
     fb_tally_free(NULL);
 }
 
+static pthread_barrier_t all_have_lanes;
+
 static void *add_many(void *arg) {
     uint32_t lane = fb_tally_lane();
+    (void)pthread_barrier_wait(&all_have_lanes);
     for (size_t i = 0; i < ADD_COUNT; i++) {
         fb_tally_add(arg, lane, i % COUNTER_COUNT, 1 + i % COUNTER_COUNT);
     }
@@ -45,11 +48,9 @@ static void *add_many(void *arg) {
     return (void *)(uintptr_t)lane;
 }
 
-// More threads than lanes, so that some share one.
-static void test_tally__threads_lose_nothing(void **state) {
-    fb_tally *tally = make(COUNTER_COUNT);
+static void run_threads(fb_tally *tally, size_t *lane_users) {
     pthread_t threads[THREAD_COUNT];
-    size_t lane_users[FB_TALLY_LANES] = {0};
+    assert_int_equal(pthread_barrier_init(&all_have_lanes, NULL, THREAD_COUNT), 0);
     for (size_t i = 0; i < THREAD_COUNT; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, add_many, tally), 0);
     }
@@ -58,12 +59,50 @@ static void test_tally__threads_lose_nothing(void **state) {
         assert_int_equal(pthread_join(threads[i], &lane), 0);
         lane_users[(uintptr_t)lane]++;
     }
-    for (size_t i = 0; i < COUNTER_COUNT; i++) {
-        size_t adds = ADD_COUNT / COUNTER_COUNT + (i < ADD_COUNT % COUNTER_COUNT);
-        assert_int_equal(fb_tally_sum(tally, i), THREAD_COUNT * adds * (1 + i));
+    (void)pthread_barrier_destroy(&all_have_lanes);
+}
+
+// More threads at once than lanes, so that some share one; and others after them.
+static void test_tally__threads_lose_nothing(void **state) {
+    enum { CREWS = 3 };
+    fb_tally *tally = make(COUNTER_COUNT);
+    for (int crew = 1; crew <= CREWS; crew++) {
+        size_t lane_users[FB_TALLY_LANES] = {0};
+        run_threads(tally, lane_users);
+        for (size_t i = 0; i < COUNTER_COUNT; i++) {
+            size_t adds = ADD_COUNT / COUNTER_COUNT + (i < ADD_COUNT % COUNTER_COUNT);
+            assert_int_equal(fb_tally_sum(tally, i), (size_t)crew * THREAD_COUNT * adds * (1 + i));
+        }
+        // This thread may have one of its own, too.
+        size_t owners = 0;
+        for (size_t lane = 0; lane < FB_TALLY_OWN_LANES; lane++) {
+            assert_in_range(lane_users[lane], 0, 1);
+            owners += lane_users[lane];
+        }
+        assert_in_range(owners, FB_TALLY_OWN_LANES - 1, FB_TALLY_OWN_LANES);
+        for (size_t lane = FB_TALLY_OWN_LANES; lane < FB_TALLY_LANES; lane++) {
+            assert_in_range(lane_users[lane], 1, 2);
+        }
     }
-    for (size_t lane = 0; lane < FB_TALLY_LANES; lane++) {
-        assert_in_range(lane_users[lane], 1, 2);
+    fb_tally_free(tally);
+}
+
+static void *reset_it(void *arg) {
+    fb_tally_reset(arg);
+    return NULL;
+}
+
+// Who counts in a lane of its own does not see that another thread has reset it.
+static void test_tally__what_another_thread_resets_stays_so(void **state) {
+    fb_tally *tally = make(COUNTER_COUNT);
+    pthread_t other;
+    for (uint64_t turn = 1; turn < 100; turn++) {
+        fb_tally_add(tally, fb_tally_lane(), 3, turn);
+        assert_int_equal(pthread_create(&other, NULL, reset_it, tally), 0);
+        assert_int_equal(pthread_join(other, NULL), 0);
+        assert_int_equal(fb_tally_sum(tally, 3), 0);
+        fb_tally_add(tally, fb_tally_lane(), 3, 2);
+        assert_int_equal(fb_tally_sum(tally, 3), 2);
     }
     fb_tally_free(tally);
 }
@@ -96,6 +135,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tally__sums_over_lanes),
         cmocka_unit_test(test_tally__threads_lose_nothing),
+        cmocka_unit_test(test_tally__what_another_thread_resets_stays_so),
         cmocka_unit_test(test_tally__of_no_counters),
         cmocka_unit_test(test_tally__too_many_counters_are_refused),
         cmocka_unit_test(test_tally__survives_failing_memory),

@@ -1,0 +1,5 @@
+local function head(what, version, source)
+    local now = redis.call('TIME')
+    return what .. c[1] .. struct.pack('>I8', version)
+        .. struct.pack('>I8', now[1] * 1000 + math.floor(now[2] / 1000)) .. source
+end
