@@ -278,9 +278,12 @@ static void say(fb_gate *gate, fb_sync_state state, const char *why) {
     }
 }
 
+// A breaker that closes means that a probe was answered; a full server answers it as well. So it is
+// away until something that is owed has been told, and its state does not flicker meanwhile.
 static void say_state(fb_gate *gate) {
     char text[sizeof gate->said_why];
-    if (!gate->link_up || gate->breaker.state != FB_BREAKER_CLOSED) {
+    gate->unproven = gate->unproven && !fb_outbox_empty(gate->outbox) && gate->part[0] == '\0';
+    if (!gate->link_up || gate->breaker.state != FB_BREAKER_CLOSED || gate->unproven) {
         if (!gate->was_up && gate->why[0] == '\0') {
             return;  // nothing has been tried yet
         }
@@ -387,6 +390,7 @@ void fb_gate_link(fb_gate *gate, bool up, const char *why, int64_t now_ns) {
         }
     } else {
         (void)fb_breaker_link(&gate->breaker, true, now_ns);
+        gate->unproven = false;
         gate->retry_ns = INT64_MIN;
         fb_replay_resume(gate);
     }
@@ -440,6 +444,7 @@ static void note_end(fb_gate *gate, const fb_op *op, const fb_sync_reply *reply,
             fb_gate_count(gate, FB_SYNC_COUNT_trips);
         }
         (void)snprintf(gate->why, sizeof gate->why, "%s", why_passed_by(gate, now_ns));
+        gate->unproven = true;
     }
 }
 

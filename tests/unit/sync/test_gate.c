@@ -770,6 +770,35 @@ static void test_gate__probe_goes_first_after_an_outage(void **state) {
     gate_done(&at);
 }
 
+// A full server answers probes, and refuses all that would have to be written.
+static void test_gate__is_away_until_something_that_is_owed_was_told(void **state) {
+    gate_rig at = gate_up();
+    assert_acts(gate_set(&at, 1, "a", "one"), "set:a");
+    assert_acts(gate_last(&at, FB_SYNC_FAILED, 0), "1=FB_OK set:a");
+    assert_acts(gate_last(&at, FB_SYNC_FAILED, 0), "");
+    for (uint64_t i = 0; gate_counter(&at, FB_SYNC_COUNT_trips) == 0; i++) {
+        char key[16];
+        assert_in_range(i, 0, 99);
+        (void)snprintf(key, sizeof key, "k%d", (int)i);
+        if (strncmp(gate_get(&at, 70 + i, key), "get:", 4) == 0) {
+            (void)gate_last(&at, FB_SYNC_FAILED, 0);
+        }
+    }
+    assert_int_equal(gate_figures(&at).state, FB_SYNC_AWAY);
+    char why[sizeof gate_figures(&at).why];
+    (void)snprintf(why, sizeof why, "%s", gate_figures(&at).why);
+    assert_acts(gate_time(&at, at.now_ns + S(1)), "nodes");
+    assert_acts(gate_last(&at, FB_SYNC_DONE, 0), "set:a");
+    assert_int_equal(gate_figures(&at).state, FB_SYNC_AWAY);
+    assert_acts(gate_last(&at, FB_SYNC_FAILED, 0), "");
+    assert_int_equal(gate_figures(&at).state, FB_SYNC_AWAY);
+    assert_string_equal(gate_figures(&at).why, why);
+    assert_acts(gate_time(&at, at.now_ns + S(1)), "set:a");
+    assert_acts(gate_last(&at, FB_SYNC_DONE, 1), "");
+    assert_int_not_equal(gate_figures(&at).state, FB_SYNC_AWAY);
+    gate_done(&at);
+}
+
 static void test_gate__unknown_outcome_is_owed_and_counts_as_done(void **state) {
     gate_rig at = gate_up();
     assert_acts(gate_set(&at, 1, "a", "one"), "set:a");
@@ -1095,6 +1124,7 @@ int main(void) {
         cmocka_unit_test(test_gate__value_is_told_as_memory_has_it_with_its_tags),
         cmocka_unit_test(test_gate__value_that_memory_has_not_any_more_is_told_as_dropped),
         cmocka_unit_test(test_gate__probe_goes_first_after_an_outage),
+        cmocka_unit_test(test_gate__is_away_until_something_that_is_owed_was_told),
         cmocka_unit_test(test_gate__unknown_outcome_is_owed_and_counts_as_done),
         cmocka_unit_test(test_gate__change_of_another_node_while_it_is_told_keeps_memory_empty),
         cmocka_unit_test(test_gate__too_much_that_is_owed_becomes_a_new_epoch),
