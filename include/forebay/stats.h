@@ -41,7 +41,7 @@ extern "C" {
     X(invalidated, "reads of what was invalidated or deleted, as far as it remembers")        \
     X(shared_reads, "times the shared tier was asked for a value")                            \
     X(shared_hits, "of those: it had one")                                                    \
-    X(shared_failures, "reads and changes it did not answer, or with an error")               \
+    X(shared_failures, "likewise: it did not answer, or with an error")                       \
     X(shared_passed_by, "reads that went on without it: it was away")
 
 typedef struct fb_latency {

@@ -19,6 +19,8 @@
 #include "base/str.h"
 #include "node/session_state.h"
 
+enum { LOOKS_MAX = 5 };
+
 typedef struct moving {
     fb_str to;
     uint64_t room;  // for a key and its value
@@ -69,14 +71,17 @@ static void look_at(void *arg, const fb_value *value) {
 }
 
 // Whether it is there; says so, and that it may not go, where it has tags. (The read brings what is
-// in the shared tier alone into memory, which knows its tags.) FB_OK, FB_MISS, FB_REFUSED: said.
+// in the shared tier alone into memory, which knows its tags; once more where word of a change came
+// while it was on its way, and kept it out.) FB_OK, FB_MISS, FB_REFUSED: said.
 static int may_go(fb_command_call *call, fb_str key) {
-    fb_explanation explanation;
-    int result = fb_get(call->node->engine, key, look_at, NULL);
-    if (result != FB_OK) {
-        return FB_MISS;
+    fb_explanation explanation = {.tier = FB_TIER_NONE};
+    int result = FB_OK;
+    for (int i = 0; i < LOOKS_MAX && result == FB_OK && explanation.tier == FB_TIER_NONE; i++) {
+        if (fb_get(call->node->engine, key, look_at, NULL) != FB_OK) {
+            return FB_MISS;
+        }
+        result = fb_explain(call->node->engine, key, &explanation);
     }
-    result = fb_explain(call->node->engine, key, &explanation);
     if (result < 0) {
         fb_command_failed(call, result, NULL);
         return FB_REFUSED;

@@ -278,8 +278,9 @@ static void say(fb_gate *gate, fb_sync_state state, const char *why) {
     }
 }
 
-// A breaker that closes means that a probe was answered; a full server answers it as well. So it is
-// away until something that is owed has been told, and its state does not flicker meanwhile.
+// A breaker that closes means that a probe was answered; a full server answers it as well, and even
+// does some of what is owed (it removes). So it is away until all that is owed has been told, and
+// its state does not flicker meanwhile.
 static void say_state(fb_gate *gate) {
     char text[sizeof gate->said_why];
     gate->unproven = gate->unproven && !fb_outbox_empty(gate->outbox) && gate->part[0] == '\0';
@@ -416,9 +417,9 @@ static void count_end(fb_gate *gate, const fb_op *op, const fb_sync_reply *reply
                       int64_t now_ns) {
     uint16_t id = op->class_ != NULL ? op->class_->id : FB_CLASS_PLAIN;
     bool reads = op->kind == FB_OP_GET || op->kind == FB_OP_READ || op->kind == FB_OP_LEASE;
-    fb_cache_count(gate->cache, id, FB_COUNTER_shared_failures, failed);
     if (reads) {
         fb_cache_count(gate->cache, id, FB_COUNTER_shared_reads, 1);
+        fb_cache_count(gate->cache, id, FB_COUNTER_shared_failures, failed);
         fb_cache_count(gate->cache, id, FB_COUNTER_shared_hits, reply->result == FB_SYNC_VALUE);
         fb_cache_time(gate->cache, id, FB_TIMING_SHARED, now_ns - op->sent_ns);
     }

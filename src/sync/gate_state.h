@@ -184,7 +184,7 @@ struct fb_gate {
     fb_breaker breaker;
     fb_outbox *outbox;
     char why[160];
-    bool unproven;  // it was passed by for its answers, and nothing that is owed has gone well since
+    bool unproven;  // it was passed by for its answers; not all that is owed has been told since
     char part[160];  // what part of it is not reached; empty: none
     char failure[160];  // what the last request that failed was told
     int64_t failed_ns;

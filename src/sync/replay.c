@@ -219,7 +219,6 @@ void fb_replay_done(fb_gate *gate, fb_op *op, int64_t now_ns) {
     fb_gate_note(gate, op->request.log);
     fb_gate_count(gate, FB_SYNC_COUNT_replayed);
     gate->told++;
-    gate->unproven = false;
     gate->pause_ns = 0;
     fb_op_free(gate, op);
 }
@@ -265,7 +264,6 @@ static void end_renewal(fb_gate *gate, fb_op *op, bool done, const fb_sync_reply
     fb_gate_note(gate, op->request.log);
     if (done) {
         fb_gate_count(gate, FB_SYNC_COUNT_epochs);
-        gate->unproven = false;
         gate->pause_ns = 0;
     } else if (parks(gate, reply, op->request.log, now_ns)) {
         fb_outbox_park_log(gate->outbox, op->request.log);

@@ -120,8 +120,8 @@ static inline void rig_init(rig *r) {
     r->options = (fb_conn_options){.base = r->base,
                                    .host = "127.0.0.1",
                                    .client_name = "forebay-test",
-                                   .connect_timeout_ns = 2 * SECOND,
-                                   .stall_ns = 200 * MS,
+                                   .connect_timeout_ns = 20 * SECOND,
+                                   .stall_ns = 20 * SECOND,
                                    .seed = test_seed()};
     r->events = (fb_conn_events){on_up, on_down, on_push, r};
 }

@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "redis_server.h"
 #include "support.h"
 #include "wire/resp.h"
 
@@ -233,6 +234,7 @@ static inline void fake_redis_listen(fake_redis *fake) {
 static inline void fake_redis_init(fake_redis *fake, struct event_base *base) {
     *fake = (fake_redis){.base = base};
     fb_list_init(&fake->peers);
+    fake->port = test_redis_free_port();  // which it finds again after fake_redis_kill()
     fake_redis_listen(fake);
 }
 

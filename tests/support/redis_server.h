@@ -22,6 +22,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,7 +35,10 @@ enum {
     TEST_REDIS_ANSWER_MAX = 65536,
     TEST_REDIS_PATIENCE_MS = 60000,
     TEST_REDIS_PORT_MIN = 11000,
-    TEST_REDIS_PORT_COUNT = 21000
+    TEST_REDIS_PORT_COUNT = 21000,
+    // How long a node of a Cluster, or a master behind Sentinel, may be silent: who was only kept
+    // waiting by a busy machine is not replaced, unless a test wants it.
+    TEST_REDIS_CALM_MS = 600000
 };
 
 typedef struct test_redis_options {
@@ -109,13 +113,28 @@ static inline bool test_redis_port_is_free(int port) {
     return is_free;
 }
 
+// Makes the port this program's until it ends: another test program that asks gets none that is only
+// just away. A name without a file, which goes with its socket. False: it is another's.
+static inline bool test_redis_reserve(int port) {
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    int len = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "forebay-test-port-%d", port);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+    if (bind(fd, (struct sockaddr *)&name, size) != 0) {
+        (void)close(fd);
+        return false;
+    }
+    return true;
+}
+
 // A port that is free now. By chance, not in order: several test programs look at the same time.
 static inline int test_redis_free_port(void) {
     for (int tries = 0; tries < 1000; tries++) {
         uint32_t chance = 0;
         assert_int_equal(getrandom(&chance, sizeof chance, 0), sizeof chance);
         int port = TEST_REDIS_PORT_MIN + (int)(chance % TEST_REDIS_PORT_COUNT);
-        if (test_redis_port_is_free(port)) {
+        if (test_redis_port_is_free(port) && test_redis_reserve(port)) {
             return port;
         }
     }
@@ -410,8 +429,9 @@ static inline void test_redis_configure(const test_redis *server,
         fprintf(file, "unixsocket %s\n", server->socket_path);
     }
     if (options->cluster) {
-        fprintf(file, "cluster-enabled yes\ncluster-port %d\ncluster-node-timeout 500\n"
-                      "cluster-replica-validity-factor 0\n", server->bus_port);
+        fprintf(file, "cluster-enabled yes\ncluster-port %d\ncluster-node-timeout %d\n"
+                      "cluster-replica-validity-factor 0\n",
+                server->bus_port, TEST_REDIS_CALM_MS);
     }
     if (options->config != NULL) {
         fprintf(file, "%s\n", options->config);
@@ -506,15 +526,13 @@ static inline void test_sentinels_free(test_sentinels *group) {
     }
 }
 
-// One of them is quicker to act than the rest, which vote for it: where all act at once nobody wins,
-// and they try again only seconds later.
 static inline test_redis *test_sentinel_new(int master_port, bool quick) {
     char config[512];
     snprintf(config, sizeof config,
              "sentinel monitor mymaster 127.0.0.1 %d %d\n"
              "sentinel down-after-milliseconds mymaster %d\n"
              "sentinel failover-timeout mymaster 2000\n",
-             master_port, quick ? 1 : 2, quick ? 400 : 3000);
+             master_port, quick ? 1 : 2, TEST_REDIS_CALM_MS);
     test_redis_options options = {.config = config, .sentinel = true};
     test_redis *sentinel = test_redis_new_with(&options);
     // Its periods, which are seconds, made short: a test need not wait for them. Where the server
@@ -525,7 +543,19 @@ static inline test_redis *test_sentinel_new(int master_port, bool quick) {
     return sentinel;
 }
 
-// The service is "mymaster". A master that is gone is replaced within two seconds or three.
+// Whether a master that is gone is replaced, within two seconds or three. One of them is quicker to
+// act than the rest, which vote for it: where all act at once nobody wins, and they try again only
+// seconds later.
+static inline void test_sentinels_elect(test_sentinels *group, bool elect) {
+    for (int i = 0; i < TEST_SENTINELS; i++) {
+        char command[96];
+        snprintf(command, sizeof command, "SENTINEL SET mymaster down-after-milliseconds %d",
+                 elect ? (i == 0 ? 400 : 3000) : TEST_REDIS_CALM_MS);
+        test_redis_await(group->sentinels[i], command, "OK");
+    }
+}
+
+// The service is "mymaster". A master that is gone stays so until the test lets them elect another.
 static inline test_sentinels *test_sentinels_new(size_t replicas) {
     char text[128];
     test_sentinels *group = calloc(1, sizeof *group);
@@ -604,8 +634,45 @@ static inline void test_cluster_await_whole(test_cluster *cluster) {
     }
 }
 
+static inline void test_cluster_suffers(test_cluster *cluster, int silence_ms) {
+    char command[96];
+    snprintf(command, sizeof command, "CONFIG SET cluster-node-timeout %d", silence_ms);
+    for (size_t i = 0; i < TEST_CLUSTER_SERVERS; i++) {
+        if (cluster->servers[i]->pid != 0) {
+            test_redis_await(cluster->servers[i], command, "OK");
+        }
+    }
+}
+
+// Whether one of them calls another one failed.
+static inline bool test_cluster_blames(test_cluster *cluster) {
+    bool blames = false;
+    for (size_t i = 0; i < TEST_CLUSTER_SERVERS; i++) {
+        blames = blames || strstr(test_redis_ask(cluster->servers[i], "CLUSTER NODES"), ",fail");
+    }
+    return blames;
+}
+
+// From now on a master that is gone is replaced by its replica, within two seconds or three. Those
+// that run now know; who is started later does not.
+static inline void test_cluster_elect(test_cluster *cluster) {
+    test_cluster_suffers(cluster, 500);
+}
+
+// Nobody is replaced any more. All run; waits until they are whole. A failure that is still believed
+// then would be believed for twice the time that they now suffer.
+static inline void test_cluster_calm(test_cluster *cluster) {
+    int64_t end_ms = test_redis_now_ms() + TEST_REDIS_PATIENCE_MS;
+    do {
+        assert_true(test_redis_now_ms() < end_ms);
+        test_cluster_suffers(cluster, 500);
+        test_cluster_await_whole(cluster);
+        test_cluster_suffers(cluster, TEST_REDIS_CALM_MS);
+    } while (test_cluster_blames(cluster));
+}
+
 // Slots are spread as `redis-cli --cluster create` does: 0-5460, 5461-10922, 10923-16383. A master
-// that is gone is replaced within two seconds or three.
+// that is gone stays so until the test lets them elect another.
 static inline test_cluster *test_cluster_new(const char *config) {
     static const int ends[TEST_CLUSTER_MASTERS + 1] = {0, 5461, 10923, 16384};
     test_redis_options options = {.config = config, .cluster = true};

@@ -178,7 +178,8 @@ int main(int arg_count, char **args) {
         return 2;
     }
     common = mmap(NULL, sizeof *common, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    fb_client_options options = {.url = {args[1], strlen(args[1])}, .timeout_ms = 2000,
+    // A daemon that is killed hangs up; one that only gets no turn is none that went away.
+    fb_client_options options = {.url = {args[1], strlen(args[1])}, .timeout_ms = 60000,
                                  .retry_ms = 5, .warn = ignore};
     fb_client *client;
     fb_error error;

@@ -214,7 +214,7 @@ class Scripted:
                             auth_require_tls=tls)
 
         self.port = free_port()
-        self.make = lambda: Bound(Handler(), hostname="127.0.0.1", port=self.port)
+        self.make = lambda: Bound(Handler(), hostname="127.0.0.1", port=self.port, ready_timeout=60)
         self.controller = None
 
     @property

@@ -789,8 +789,9 @@ def same(args, ours, theirs):
     if unordered and isinstance(ours[1], list) and isinstance(theirs[1], list):
         return sorted(ours[1]) == sorted(theirs[1])
     if args[0].upper() in ("TTL", "PEXPIRETIME") and ours[0] == theirs[0] == ":":
-        # The clock went on between the two; what was set as Unix time must be exact.
-        slack = 0 if int(theirs[1]) > 4000000000000 else 5000 if len(theirs[1]) > 10 else 1
+        # The clock went on between the two; what was set as Unix time must be exact, and so what is no time.
+        is_exact = int(theirs[1]) > 4000000000000 or int(theirs[1]) < 0
+        slack = 0 if is_exact else 5000 if len(theirs[1]) > 10 else 5
         return abs(int(ours[1]) - int(theirs[1])) <= slack
     if args[0].upper() == "SCAN" and ours[0] == theirs[0] == "*":
         return ours[1][1] == theirs[1][1]  # cursors are the server's own

@@ -81,6 +81,7 @@ def until(found, what="it", patience=PATIENCE):
     """Waits until found() is true and returns what it gave; connections that fail count as not yet."""
     end = time.monotonic() + patience
     while True:
+        is_last = time.monotonic() > end
         try:
             value = found()
         except (OSError, redis.RedisError) as error:
@@ -89,9 +90,24 @@ def until(found, what="it", patience=PATIENCE):
             what_failed = value
         if value:
             return value
-        if time.monotonic() > end:
+        if is_last:
             raise AssertionError(f"waited {patience} s for {what}: {what_failed!r}")
         time.sleep(0.005)
+
+
+held_ports = []
+
+
+def hold_port(port):
+    """Keeps a port from other tests for as long as this one runs, also while nobody listens there. OSError:
+    another one has it."""
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)  # as support/redis_server.h does
+    try:
+        name.bind(f"\0forebay-test-port-{port}")
+    except OSError:
+        name.close()
+        raise
+    held_ports.append(name)
 
 
 def free_port():
@@ -100,6 +116,7 @@ def free_port():
         port = random.SystemRandom().randrange(11000, 22000)
         try:
             for one in (port, port + 10000):  # a Cluster node's bus
+                hold_port(one)
                 with socket.socket() as probe:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", one))
@@ -155,6 +172,9 @@ class Redis:
         return self
 
     def ping(self):
+        if self.process.poll() is not None:
+            log = (self.folder / "log").read_text()
+            raise RuntimeError(f"redis-server at {self.port} ended:\n{log[-2000:]}")
         with self.client() as client:
             return client.ping()
 
@@ -227,6 +247,20 @@ class Sentinels:
         except redis.RedisError:
             return False
 
+    def replace(self, master):
+        """A fail-over by consent, until another is master. One of them that is too slow makes Sentinels give
+        it up: then it is asked for again."""
+        def told():
+            return self.sentinels[0].client().sentinel_get_master_addr_by_name(self.service)[1] != master.port
+        for _ in range(5):
+            until(lambda: told() or self.fail_over(), "a fail-over that is begun")
+            try:
+                until(told, "a fail-over", 20)
+                break
+            except AssertionError:
+                pass
+        until(lambda: self.master() not in (None, master), "a new master")
+
 
 class Cluster:
     """Three masters with a replica each."""
@@ -270,7 +304,7 @@ class Cluster:
 
     def reshard(self, slots):
         """Moves so many slots from one master to another, while all goes on; its exit status."""
-        masters = self.nodes("master")
+        masters = until(lambda: len(now := self.nodes("master")) > 1 and now, "masters")
         source, target = random.sample(masters, 2)
         words = [REDIS_CLI, "--cluster", "reshard", f"127.0.0.1:{source[0].port}", "--cluster-from", source[1],
                  "--cluster-to", target[1], "--cluster-slots", str(slots), "--cluster-yes"]

@@ -103,8 +103,10 @@ class RedisPy(TestCase):
                 pipeline.set("a", 1, ex=60).incr("a").get("a").ttl("a").get("none")
                 pipeline.execute_command("FB.FETCH", "fruit", "name", "plum")
                 pipeline.delete("a", "none").exists("a")
-                self.assertEqual(pipeline.execute(),
-                                 [True, 2, "2", 60, None, '{"name":"plum","price":2.25,"colour":"blue"}', 1, 0])
+                said = pipeline.execute()
+                self.assertTrue(50 < said.pop(3) <= 60)
+                self.assertEqual(said,
+                                 [True, 2, "2", None, '{"name":"plum","price":2.25,"colour":"blue"}', 1, 0])
                 # It may be used again.
                 self.assertEqual(pipeline.mset({"b": 1, "c": "x"}).mget("b", "c").execute(),
                                  [True, ["1", "x"]])

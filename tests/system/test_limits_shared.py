@@ -9,6 +9,10 @@ from forebay import main
 from limits import RULES, Crowd, Limits, pairs, surely, verdict_of
 from shared import HAS_REDIS, Stage, until
 
+# Longer than any server is silent: none is replaced but where the test wants it, so nothing it had
+# acknowledged is lost.
+CALM_MS = 600_000
+
 
 @unittest.skipUnless(HAS_REDIS, "no redis-server here")
 class Together(Limits):
@@ -164,7 +168,7 @@ class Together(Limits):
 
     def test_failed_over_by_sentinels(self):
         with Stage() as stage:
-            sentinels = stage.sentinels()
+            sentinels = stage.sentinels(down_ms=CALM_MS)
             nodes = stage.nodes(sentinels.url, 2, more=RULES)
 
             def is_spent():
@@ -174,8 +178,7 @@ class Together(Limits):
             master = until(sentinels.master, "a master")
             until(lambda: master.client().wait(1, 1000) == 1, "a replica that has it")
             with Crowd(nodes, ("closed", "eve")) as crowd:
-                until(sentinels.fail_over, "a fail-over that is begun")
-                until(lambda: sentinels.master() not in (None, master), "a new master")
+                sentinels.replace(master)
                 for node in nodes:
                     until(lambda node=node: verdict_of(node, "closed", "eve")["source"] == "redis", "the new master")
             self.check_errors(crowd)
@@ -184,7 +187,7 @@ class Together(Limits):
     def test_a_cluster_that_moves_and_fails_over(self):
         keys = [f"user:{number}" for number in range(6)]
         with Stage() as stage:
-            cluster = stage.cluster()
+            cluster = stage.cluster(timeout_ms=CALM_MS)
             nodes = stage.nodes(cluster.url, 2, more=RULES)
             with contextlib.ExitStack() as stack:
                 crowds = [stack.enter_context(Crowd(nodes, ("ring", key), connections=1, pause=0.01)) for key in keys]

@@ -16,7 +16,7 @@ from forebay import Server, TestCase, main, run
 from shared import until
 
 CONFIG = """
-queue: {file: queue.db}
+queue: {file: queue.db, timeout: 60s}
 mail: {maildir: written, from: "Grain <no-reply@example.test>", product: Grain}
 """
 OTP = ("code", "042137", "minutes", "10")

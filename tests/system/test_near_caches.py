@@ -15,6 +15,8 @@ from shared import HAS_REDIS, Stage, until
 
 KEYS = [f"near:{number}" for number in range(40)]
 ROUNDS = 300
+# No request and no connection to Redis is given up because the machine is busy.
+PATIENT = ("--set", "redis.hard_timeout=20s", "--set", "redis.connect_timeout=20s")
 
 
 class NearCache:
@@ -213,7 +215,7 @@ class NearOverRedis(Near):
         seed = random.randrange(1 << 30)
         with self.subTest(seed=seed), Stage() as stage:
             server = stage.redis()
-            nodes = stage.nodes(server.url, 2, loops=2, arguments=("--set", "redis.hard_timeout=20s"))
+            nodes = stage.nodes(server.url, 2, loops=2, arguments=PATIENT)
             caches = [near for node in nodes for near in self.caches(node, 2)]
             self.run_all(*[lambda near=near, i=i: self.read_much(near, seed + i) for i, near in enumerate(caches)],
                          *[lambda i=i, node=node: self.write_resp(node, seed + 10 + i)
@@ -228,7 +230,7 @@ class NearOverRedis(Near):
 
     def test_a_value_of_the_shared_tier_stays_until_it_changes(self):
         with Stage() as stage:
-            a, b = stage.nodes(stage.redis().url, 2, arguments=("--set", "redis.hard_timeout=20s"))
+            a, b = stage.nodes(stage.redis().url, 2, arguments=PATIENT)
             near, = self.caches(a, 1)
             numbers = itertools.count()
 

@@ -169,17 +169,18 @@ class Figures(unittest.TestCase):
         since = len(self.server.log.lines)
         self.ask("fetch", "slow", f"rounds={SLOW_ROUNDS}")
         line = self.server.log.wait(lambda text: forebay.event_of(text).get("event") == "slow_operation"
-                                    and forebay.event_of(text)["name"] == "fb.fetch", since)
+                                    and forebay.event_of(text)["name"] == "fb.fetch"
+                                    and "slow" in forebay.event_of(text)["what"], since)
         told = forebay.event_of(line)
         self.assertEqual(told["waited_for"], "source")
-        self.assertIn("slow", told["what"])
         self.assertGreaterEqual(told["ms"], 200)
         with self.server.redis() as client:
-            kept = client.execute_command("SLOWLOG", "GET", "-1")
-            self.assertEqual(client.execute_command("SLOWLOG", "LEN"), len(kept))
+            # On a machine that stands still each of these may be one more that is slow.
+            kept = shared.until(lambda: (kept := client.execute_command("SLOWLOG", "GET", "-1"))
+                                and client.execute_command("SLOWLOG", "LEN") == len(kept) and kept)
             self.assertTrue(kept)
-            client.execute_command("SLOWLOG", "RESET")
-            self.assertEqual(client.execute_command("SLOWLOG", "LEN"), 0)
+            shared.until(lambda: client.execute_command("SLOWLOG", "RESET")
+                         and client.execute_command("SLOWLOG", "LEN") == 0, "an empty SLOWLOG")
 
     def test_doctor_tells_all_and_its_status(self):
         for _ in range(30):

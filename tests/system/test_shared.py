@@ -15,8 +15,12 @@ CLIENTS = 100  # on each of three nodes
 # Some 0.1 s of SQLite's time: far less than the 3 s for which a lease is held where nobody has seen a load
 # of that key yet, also on a busy machine.
 SLOW_ROUNDS = 400_000
-# No request is given up because the machine is busy.
-PATIENT = ("--set", "redis.hard_timeout=60s")
+# No request and no connection is given up because the machine is busy.
+PATIENT = ("--set", "redis.hard_timeout=60s", "--set", "redis.connect_timeout=60s")
+MAX_LAG_MS = 5000  # nor does a node count as dead, which it does after twice that
+CALM_MS = 600_000  # nor is a server replaced
+# The least for which a lease is held: a load that takes longer may be done by another node as well.
+LEASE_S = 1
 
 
 def pairs(flat):
@@ -32,7 +36,7 @@ class OneRedis(TestCase):
         cls.stage = Stage().__enter__()
         cls.addClassCleanup(cls.stage.__exit__, None)
         cls.redis = cls.stage.redis()
-        cls.nodes = cls.stage.nodes(cls.redis.url, arguments=PATIENT)
+        cls.nodes = cls.stage.nodes(cls.redis.url, arguments=PATIENT, max_lag=MAX_LAG_MS)
         cls.a, cls.b, cls.c = cls.nodes
 
     def on_all(self, *words):
@@ -66,9 +70,11 @@ class OneRedis(TestCase):
         self.seen_by_all("value", "GET", "move:newer")
         with self.assertRaisesRegex(redis.ResponseError, "no such key"):
             self.b.ask("RENAME", "move:new", "move:newest")
-        self.a.ask("FB.SET", "move:tagged", "value", "TAGS", 1, "move")
-        with self.assertRaisesRegex(redis.ResponseError, "tags would not follow"):
-            self.b.ask("RENAME", "move:tagged", "move:new")
+        # Also where word of it comes while the other node reads it.
+        for number in range(200):
+            self.a.ask("FB.SET", f"move:tagged:{number}", "value", "TAGS", 1, "move")
+            with self.assertRaisesRegex(redis.ResponseError, "tags would not follow"):
+                self.b.ask("RENAME", f"move:tagged:{number}", "move:new")
 
     def test_of_nodes_that_rename_one_key_one_succeeds(self):
         def rename(node, number, won):
@@ -105,9 +111,14 @@ class OneRedis(TestCase):
         self.seen_by_all(None, "GET", "word")
 
     def test_a_lifetime_ends_on_all(self):
-        self.a.ask("SET", "brief", "x", "PX", 300)
-        self.assertEqual(self.on_all("GET", "brief"), ["x"] * 3)
-        until(lambda: self.on_all("GET", "brief") == [None] * 3, "its end", 20)
+        for lasts_ms in (300, 3000, 30000):  # longer where it was over before all had been asked
+            begun = time.monotonic()
+            self.a.ask("SET", "brief", "x", "PX", lasts_ms)
+            seen = self.on_all("GET", "brief")
+            if time.monotonic() - begun < lasts_ms / 1000 - 0.01:
+                break
+        self.assertEqual(seen, ["x"] * 3)
+        until(lambda: self.on_all("GET", "brief") == [None] * 3, "its end", lasts_ms / 1000 + 20)
 
     def test_counters_are_counted_by_all(self):
         threads = [threading.Thread(target=lambda node=node: [node.ask("INCR", "count") for _ in range(100)])
@@ -131,20 +142,26 @@ class OneRedis(TestCase):
             self.assertEqual(sum(bool(one) for one in won), 1, won)
 
     def test_three_hundred_who_ask_for_one_cold_key_are_one_query(self):
-        connections, before = [], [node.stats("slow") for node in self.nodes]
+        connections = []
         for node in self.nodes:
             connections += [node.socket() for _ in range(CLIENTS)]
         for connection in connections:
             self.addCleanup(connection.close)
-            connection.sendall(command("FB.FETCH", "slow", "rounds", SLOW_ROUNDS))
-        answers = {Replies(connection).next() for connection in connections}
-        self.assertEqual(answers, {b'{"rounds":%d}' % SLOW_ROUNDS})
-        stats = [node.stats("slow") for node in self.nodes]
-        grown = {name: [now[name] - then[name] for now, then in zip(stats, before)]
-                 for name in ("loads", "hits", "misses", "errors")}
+        replies = [Replies(connection) for connection in connections]
+        for rounds in (SLOW_ROUNDS, SLOW_ROUNDS // 2, SLOW_ROUNDS // 4, SLOW_ROUNDS // 10, SLOW_ROUNDS // 40):
+            before, begun = [node.stats("slow") for node in self.nodes], time.monotonic()
+            for connection in connections:
+                connection.sendall(command("FB.FETCH", "slow", "rounds", rounds))
+            self.assertEqual({one.next() for one in replies}, {b'{"rounds":%d}' % rounds})
+            took = time.monotonic() - begun
+            stats = [node.stats("slow") for node in self.nodes]
+            grown = {name: [now[name] - then[name] for now, then in zip(stats, before)]
+                     for name in ("loads", "hits", "misses", "errors")}
+            self.assertEqual([sum(both) for both in zip(grown["hits"], grown["misses"])], [CLIENTS] * 3)
+            self.assertEqual(grown["errors"], [0] * 3)
+            if took < LEASE_S or sum(grown["loads"]) == 1:  # else it may have outlasted its lease
+                break
         self.assertEqual(sum(grown["loads"]), 1, grown)
-        self.assertEqual([sum(both) for both in zip(grown["hits"], grown["misses"])], [CLIENTS] * 3)
-        self.assertEqual(grown["errors"], [0] * 3)
 
     # ---- invalidation
 
@@ -246,10 +263,14 @@ class OneRedis(TestCase):
         for node in self.nodes:
             until(lambda node=node: json.loads(node.fetch("pear"))["price"] == 4, "the new row", 20)
         self.b.ask("FB.INVALIDATE", "WAIT", "REDIS", "KEY", "fruit:pear")
-        loads = sum(node.stats("fruit")["loads"] for node in self.nodes)
-        for _ in range(3):
-            self.assertEqual([json.loads(node.fetch("pear"))["price"] for node in self.nodes], [4] * 3)
-        self.assertLessEqual(sum(node.stats("fruit")["loads"] for node in self.nodes), loads + 3)
+
+        def is_stored():
+            """Which it is again when the others have heard of the invalidation."""
+            loads = sum(node.stats("fruit")["loads"] for node in self.nodes)
+            for _ in range(3):
+                self.assertEqual([json.loads(node.fetch("pear"))["price"] for node in self.nodes], [4] * 3)
+            return sum(node.stats("fruit")["loads"] for node in self.nodes) == loads
+        until(is_stored, "the end of the hold", 20)
 
     def test_an_older_source_version_is_refused(self):
         self.assertIsNotNone(self.a.ask("FB.SET", "versioned", "ten", "SRCVER", 10))
@@ -301,7 +322,7 @@ class OneRedis(TestCase):
         print(f"\ncommands of Redis: idle {quiet:.1f} a second and three nodes; a hit {hits / 200:.2f}, "
               f"a miss {misses / 200:.2f}, a hit in Redis {taken / 200:.2f}, SET {sets / 200:.2f}, "
               f"INVALIDATE KEY {drops / 200:.2f}, TAG {tags / 200:.2f}")
-        spare = 40  # what the followers ask meanwhile, twelve a second
+        spare = 40  # what the followers ask meanwhile, two or three a second
         self.assertLess(hits, spare)
         self.assertLess(abs(misses - 400), spare)
         self.assertLess(abs(taken - 200), spare)
@@ -320,6 +341,7 @@ class OneRedis(TestCase):
     # ---- what is said
 
     def test_the_monitoring_routes_say_how_it_stands(self):
+        self.a.wait_coherent()
         status = self.a.get_json("/cache/status")
         self.assertEqual(status["cache_backends"]["redis_cache"], "connected")
         self.assertEqual(status["current_mode"], "dual")
@@ -335,8 +357,8 @@ class OneRedis(TestCase):
 class Servers(TestCase):
     """The ways to a Redis."""
 
-    def check_pair(self, stage, url, **options):
-        one, other = stage.nodes(url, 2, **options)
+    def check_pair(self, stage, url, arguments=()):
+        one, other = stage.nodes(url, 2, arguments=(*PATIENT, *arguments))
         one.ask("SET", "word", "here")
         self.assertEqual(other.ask("GET", "word"), "here")
         self.assertEqual(json.loads(one.fetch("apple")), json.loads(other.fetch("apple")))
@@ -353,7 +375,8 @@ class Servers(TestCase):
         with Stage() as stage:
             server = stage.redis(password="open-sesame")
             self.check_pair(stage, server.url)
-            node = stage.node(f"redis://127.0.0.1:{server.port}", env={"REDIS_PASSWORD": "open-sesame"})
+            node = stage.node(f"redis://127.0.0.1:{server.port}", env={"REDIS_PASSWORD": "open-sesame"},
+                              arguments=PATIENT)
             for one in stage.forebays:
                 shown = [str(one.shared()), "\n".join(one.log.lines), str(one.ask("CONFIG", "GET", "*"))]
                 shown += [str(one.http("GET", path)[2]) for path in ("/healthz", "/v1/stats", "/metrics")]
@@ -371,8 +394,8 @@ class Servers(TestCase):
             server = stage.redis(tls=True)
             arguments = ("--set", f"redis.tls.ca={server.cert}")
             self.check_pair(stage, f"rediss://127.0.0.1:{server.tls_port}", arguments=arguments)
-            stranger = stage.node(f"rediss://127.0.0.1:{server.tls_port}", wait=False)
-            self.assertIn("certificate", stranger.wait_away()["why"])
+            stranger = stage.node(f"rediss://127.0.0.1:{server.tls_port}", wait=False, arguments=PATIENT)
+            stranger.until(lambda: "certificate" in stranger.wait_away()["why"], "a word of the certificate")
             self.assertEqual(stranger.ask("PING"), True)
 
     def test_a_database_by_number(self):
@@ -386,7 +409,7 @@ class Servers(TestCase):
     def test_two_namespaces_in_one_redis_do_not_meet(self):
         with Stage() as stage:
             server = stage.redis()
-            one, other = stage.node(server.url), stage.node(server.url, namespace="other")
+            one, other = (stage.node(server.url, name, arguments=PATIENT) for name in ("shop", "other"))
             one.ask("SET", "word", "mine")
             self.assertIsNone(other.ask("GET", "word"))
             other.ask("FB.INVALIDATE", "WAIT", "REDIS", "ALL")
@@ -394,11 +417,11 @@ class Servers(TestCase):
 
     def test_behind_sentinels(self):
         with Stage() as stage:
-            self.check_pair(stage, stage.sentinels().url)
+            self.check_pair(stage, stage.sentinels(down_ms=CALM_MS).url)
 
     def test_a_cluster(self):
         with Stage() as stage:
-            one, other = self.check_pair(stage, stage.cluster().url)
+            one, other = self.check_pair(stage, stage.cluster(timeout_ms=CALM_MS).url)
             for number in range(300):
                 one.ask("SET", f"spread:{number}", number)
             self.assertEqual(other.ask("MGET", *(f"spread:{number}" for number in range(300))),
@@ -415,11 +438,11 @@ class Servers(TestCase):
     def test_a_node_that_comes_later_finds_what_is_there(self):
         with Stage() as stage:
             server = stage.redis()
-            first = stage.node(server.url)
+            first = stage.node(server.url, arguments=PATIENT)
             first.ask("SET", "word", "early")
             first.fetch("apple")
-            until(lambda: server.ask("KEYS", "*:v:fruit:apple"), "what callers do not wait for", 5)
-            late = stage.node(server.url)
+            until(lambda: server.ask("KEYS", "*:v:fruit:apple"), "what callers do not wait for", 20)
+            late = stage.node(server.url, arguments=PATIENT)
             self.assertEqual(late.ask("GET", "word"), "early")
             late.fetch("apple")
             self.assertEqual(late.stats("fruit")["loads"], 0)
@@ -427,9 +450,9 @@ class Servers(TestCase):
     def test_a_node_that_restarts_finds_its_cache_in_redis(self):
         with Stage() as stage:
             server = stage.redis()
-            node = stage.node(server.url)
+            node = stage.node(server.url, arguments=PATIENT)
             node.fetch("apple")
-            until(lambda: server.ask("KEYS", "*:v:fruit:apple"), "what callers do not wait for", 5)
+            until(lambda: server.ask("KEYS", "*:v:fruit:apple"), "what callers do not wait for", 20)
             node.kill()
             node.start().wait_coherent()
             node.fetch("apple")

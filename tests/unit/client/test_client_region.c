@@ -49,6 +49,7 @@ static void end(rig *r) {
 
 static void assert_get(rig *r, const char *key, const char *expected) {
     fb_value value = {0};
+    fb_store_beat(fb_cache_store(r->home.cache), now());
     int result = fb_client_get(r->client, fb_str_of(key), &value, NULL);
     assert_result(result, expected != NULL ? FB_OK : FB_MISS);
     if (expected != NULL) {

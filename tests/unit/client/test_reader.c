@@ -28,8 +28,9 @@ static fb_hints *read_hints(const home *h) {
     return hints;
 }
 
+// Patient: what these tests write beats once, and a busy machine may keep them waiting.
 static int open_reader(const home *h, fb_reader **reader, fb_error *error) {
-    fb_reader_options options = {.file = fb_str_of(h->file)};
+    fb_reader_options options = {.file = fb_str_of(h->file), .patience_ms = 600000};
     return fb_reader_open(&options, reader, error);
 }
 
@@ -212,18 +213,30 @@ static void test_reader__refuses_regions_without_classes(void **state) {
 
 // ---- regions come and go
 
+// Of a daemon that has just beaten; again where this program was kept waiting since.
+static const char *get_after_beat(const home *h, fb_reader *reader, const char *key) {
+    int64_t begun_ns;
+    const char *text;
+    do {
+        begun_ns = now();
+        fb_store_beat(fb_cache_store(h->cache), begun_ns);
+        text = get(reader, key);
+    } while (now() - begun_ns > S(1) / 2);
+    return text;
+}
+
 static void test_reader__a_daemon_that_is_silent_is_a_miss(void **state) {
     home h = open_home();
     fb_reader *reader;
-    assert_ok(open_reader(&h, &reader, &h.error));
+    fb_reader_options options = {.file = fb_str_of(h.file)};
+    assert_ok(fb_reader_open(&options, &reader, &h.error));
     put(&h, "k", "v", -1);
-    assert_string_equal(get(reader, "k"), "v");
+    assert_string_equal(get_after_beat(&h, reader, "k"), "v");
     fb_store_beat(fb_cache_store(h.cache), now() - S(2));
     assert_string_equal(get(reader, "k"), "-");
     assert_false(fb_reader_alive(reader));
     // The same daemon, or one that kept the region.
-    fb_store_beat(fb_cache_store(h.cache), now());
-    assert_string_equal(get(reader, "k"), "v");
+    assert_string_equal(get_after_beat(&h, reader, "k"), "v");
     fb_store_retire(fb_cache_store(h.cache));
     assert_string_equal(get(reader, "k"), "-");
     fb_reader_close(reader);

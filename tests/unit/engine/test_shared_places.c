@@ -158,7 +158,9 @@ static void test_place__behind_sentinel(void **state) {
     assert_works(a, b);
     shared_set(a, "k", "before");
     assert_shared(b, "k", "before");
-    test_redis_kill(test_sentinels_master(group));
+    test_redis *master = test_sentinels_master(group);
+    test_sentinels_elect(group, true);
+    test_redis_kill(master);
     rig_until(shared_info(a).state != FB_SHARED_CONNECTED);
     shared_set(a, "k", "during");
     shared_await(a, FB_SHARED_CONNECTED);
@@ -266,14 +268,22 @@ static void test_events__a_server_that_refuses_the_scripts_is_named(void **state
     (void)state;
     test_redis *server = test_redis_new("");
     char text[512];
-    (void)test_redis_ask(server, "ACL SETUSER weak on >s3cret ~* &* +@all -evalsha -eval");
-    (void)snprintf(text, sizeof text, "url: 'redis://weak:s3cret@127.0.0.1:%d'", server->port);
-    fb_engine *engine = open_at(text);
-    rig_until(heard_behind(1, 0));
-    assert_non_null(strstr(heard.why, "NOPERM"));
-    assert_shared(engine, "none", "(miss)");
-    (void)test_redis_ask(server, "ACL SETUSER weak +@all");
-    rig_until(heard_behind(1, 1));
+    fb_engine *engine = NULL;
+    bool is_named = false;
+    // Again where a busy machine kept it waiting, so that this was told: no answer in time.
+    for (int turn = 1; !is_named && turn <= 5; turn++) {
+        (void)test_redis_ask(server, "ACL SETUSER weak on >s3cret ~* &* +@all -evalsha -eval");
+        (void)snprintf(text, sizeof text, "url: 'redis://weak:s3cret@127.0.0.1:%d'", server->port);
+        engine = engine != NULL ? engine : open_at(text);
+        rig_until(heard_behind(turn, turn - 1));
+        pthread_mutex_lock(&heard.lock);
+        is_named = strstr(heard.why, "NOPERM") != NULL;
+        pthread_mutex_unlock(&heard.lock);
+        assert_shared(engine, "none", "(miss)");
+        (void)test_redis_ask(server, "ACL SETUSER weak +@all");
+        rig_until(heard_behind(turn, turn));
+    }
+    assert_true(is_named);
     fb_close(engine, 1000);
     assert_false(heard.has_secret);
     test_redis_free(server);

@@ -152,13 +152,13 @@ static void test_through__early_refresh_keeps_it_fresh(void **state) {
     // A load that seems dear, a beta that is eager: every read of the last seconds refreshes.
     fb_engine *engine =
         rig_open(HEAD
-                 "  item: {key: 'item:{id}', source: base, one: true, ttl: 2s, memory_ttl: 2s,\n"
-                 "         jitter: 0, early: {beta: 10, budget: 1}, " QUERY "}\n");
+                 "  item: {key: 'item:{id}', source: base, one: true, ttl: 20s, memory_ttl: 20s,\n"
+                 "         jitter: 0, early: {beta: 10, budget: 1}, hard_timeout: 50s, " QUERY "}\n");
     asker_init(&one, engine, NULL, "1");
     gate_set(&rig_gate, false);
     ask_apart(&one);
     gate_await(&rig_gate, 1);
-    struct timespec dear = {0, 100000000};
+    struct timespec dear = {1, 0};
     (void)nanosleep(&dear, NULL);  // its cost, not a wait for something
     gate_open(&rig_gate);
     await_answer(&one);
@@ -222,25 +222,32 @@ static void test_through__misses_that_come_together_are_one_query(void **state) 
         "         query: 'SELECT gate(version) AS version FROM item WHERE id = :id',\n"
         "         batch: {query: 'SELECT j.value AS id, gate(version) AS version FROM "
         "json_each(:id) j\n"
-        "                         JOIN item ON item.id = j.value', by: id, wait: 500ms, max: "
+        "                         JOIN item ON item.id = j.value', by: id, wait: 1s, max: "
         "6}}\n");
-    for (int i = 0; i < COUNT; i++) {  // one to five are there, six is not
-        char id[8];
-        snprintf(id, sizeof id, "%d", i + 1);
-        asker_init(&askers[i], engine, NULL, id);
-        ask_apart(&askers[i]);
-    }
-    for (int i = 0; i < COUNT; i++) {
-        await_answer(&askers[i]);
-        assert_result(askers[i].result, i < 5 ? FB_OK : FB_NEGATIVE);
-        if (i < 5) {
-            assert_str(askers[i].value.data, "{\"version\":0}");
+    const fb_invalidation all = {.scope = FB_SCOPE_ALL};
+    fb_cache_figures before, figures = rig_figures(engine, "item");
+    int tries = 0;
+    do {  // again where one of them came too late
+        before = figures;
+        assert_ok(fb_invalidate(engine, &all, NULL));
+        for (int i = 0; i < COUNT; i++) {  // one to five are there, six is not
+            char id[8];
+            snprintf(id, sizeof id, "%d", i + 1);
+            asker_init(&askers[i], engine, NULL, id);
+            ask_apart(&askers[i]);
         }
-        fb_value_release(&askers[i].value);
-    }
-    fb_cache_figures figures = rig_figures(engine, "item");
-    assert_int_equal(figures.batches, 1);
-    assert_int_equal(figures.loads, 1);
+        for (int i = 0; i < COUNT; i++) {
+            await_answer(&askers[i]);
+            assert_result(askers[i].result, i < 5 ? FB_OK : FB_NEGATIVE);
+            if (i < 5) {
+                assert_str(askers[i].value.data, "{\"version\":0}");
+            }
+            fb_value_release(&askers[i].value);
+        }
+        figures = rig_figures(engine, "item");
+    } while (figures.batches != before.batches + 1 && ++tries < 5);
+    assert_int_equal(figures.batches, before.batches + 1);
+    assert_int_equal(figures.loads, before.loads + 1);
     fb_close(engine, 1000);
 }
 

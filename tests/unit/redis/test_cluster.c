@@ -147,11 +147,7 @@ static void test_cluster__without_slots_is_said(void **state) {
     (void)test_redis_ask(server, "CLUSTER ADDSLOTSRANGE 0 16383");
     RUN_UNTIL(&r, r.up);
     (void)test_redis_ask(server, "CLUSTER DELSLOTSRANGE 100 199");
-    rig_call call;
-    assert_ok(rig_send(&r, &call, &(rig_how){.deadline_ms = 300}, "GET k"));
-    rig_await(&r, &call);
-    assert_int_equal(call.outcome, FB_CONN_NOT_SENT);
-    assert_non_null(strstr(call.text, "CLUSTERDOWN"));
+    (void)rig_await_refusal(&r, 300, "GET k", "CLUSTERDOWN");
     RUN_UNTIL(&r, r.downs == 2);
     assert_non_null(strstr(r.why, "slots 100-199 (100 in all)"));
     rig_close(&r);
@@ -205,7 +201,7 @@ static void begin_move(const move *m) {
 }
 
 static void move_key(const move *m, const char *key) {
-    (void)test_redis_ask(m->from, "MIGRATE 127.0.0.1 %d %s 0 1000", m->to->port, key);
+    (void)test_redis_ask(m->from, "MIGRATE 127.0.0.1 %d %s 0 4000", m->to->port, key);
 }
 
 static void move_all_keys(const move *m) {
@@ -272,7 +268,6 @@ static void test_cluster__asks_who_is_getting_a_slot(void **state) {
 
 static void test_cluster__says_what_stood_in_the_way(void **state) {
     SKIP_WITHOUT_REDIS();
-    rig_call call;
     rig r = {0};
     open_shared(&r);
     (void)rig_ask(&r, "SET {apart}a 1");
@@ -281,10 +276,7 @@ static void test_cluster__says_what_stood_in_the_way(void **state) {
     assert_true(plan_move(&m, "{apart}a"));
     begin_move(&m);
     move_key(&m, "{apart}a");
-    assert_ok(rig_send(&r, &call, &(rig_how){.deadline_ms = 50}, "MGET {apart}a {apart}b"));
-    rig_await(&r, &call);
-    assert_int_equal(call.outcome, FB_CONN_NOT_SENT);
-    assert_non_null(strstr(call.text, "TRYAGAIN"));
+    (void)rig_await_refusal(&r, 50, "MGET {apart}a {apart}b", "TRYAGAIN");
     move_all_keys(&m);
     end_move(&m);
     rig_close(&r);
@@ -348,6 +340,7 @@ static void test_cluster__goes_on_after_a_master_was_killed(void **state) {
     rig_load *load = rig_load_new(&r);
     rig_load_ms(load, 50);
     int changes = r.changes;
+    test_cluster_elect(shared);
     test_redis_kill(master);
     LOAD_UNTIL(load, !r.up);
     LOAD_UNTIL(load, r.up);
@@ -358,38 +351,29 @@ static void test_cluster__goes_on_after_a_master_was_killed(void **state) {
     assert_ptr_not_equal(test_cluster_owner(shared, 16383), master);
     test_redis_start(master);
     rig_close(&r);
-    test_cluster_await_whole(shared);
+    test_cluster_calm(shared);
 }
 
 static void test_cluster__goes_on_after_a_master_hung(void **state) {
     SKIP_WITHOUT_REDIS();
     rig r = {0};
+    rig_init(&r);
+    r.stall_ms = 500;
     open_shared(&r);
     test_cluster_await_whole(shared);
     rig_load *load = rig_load_new(&r);
     test_redis *master = test_cluster_owner(shared, 8000);
+    test_cluster_elect(shared);
     test_redis_stop(master);
     LOAD_UNTIL(load, r.changes > 0 && r.up);
     rig_load_ms(load, 20);
     assert_true(rig_load_end(load, true) <= 2 * LOAD_KEYS);
     test_redis_continue(master);
     rig_close(&r);
-    test_cluster_await_whole(shared);
+    test_cluster_calm(shared);
 }
 
 // ---- in parts
-
-// A master that is gone stays so until a test lets its replica take over.
-static void let_nobody_be_elected(bool nobody) {
-    for (size_t i = 0; i < TEST_CLUSTER_SERVERS; i++) {
-        if (shared->servers[i]->pid != 0) {
-            assert_string_equal(test_redis_ask(shared->servers[i],
-                                               "CONFIG SET cluster-node-timeout %d",
-                                               nobody ? 600000 : 500),
-                                "OK");
-        }
-    }
-}
 
 static test_redis *replica_of(const test_redis *master) {
     char port[16];
@@ -425,7 +409,6 @@ static void test_cluster__goes_on_without_a_master(void **state) {
     test_redis *replica = replica_of(master);
     key_of(master, lost, sizeof lost);
     key_of(vital, kept, sizeof kept);
-    let_nobody_be_elected(true);
     rig_open(&r, url_of(vital->port));
     RUN_UNTIL(&r, r.up);
     assert_string_equal(r.why, "");
@@ -454,7 +437,6 @@ static void test_cluster__goes_on_without_a_master(void **state) {
     assert_true(r.downs == 0 && r.parts >= 2 && r.changes > 0);
     rig_close(&r);
     test_redis_start(master);
-    let_nobody_be_elected(false);
     test_cluster_await_whole(shared);
 }
 
@@ -466,13 +448,14 @@ static void test_cluster__is_down_without_the_vital_master(void **state) {
     r.vital = 8000;
     open_shared(&r);
     test_redis *master = test_cluster_owner(shared, r.vital);
+    test_cluster_elect(shared);
     test_redis_kill(master);
     RUN_UNTIL(&r, !r.up);
     assert_false(fb_route_is_away(r.route, 0));  // all is
     RUN_UNTIL(&r, r.up);  // its replica has taken over
     test_redis_start(master);
     rig_close(&r);
-    test_cluster_await_whole(shared);
+    test_cluster_calm(shared);
 }
 
 // ---- fakes: two servers, the second told of by the first
@@ -592,14 +575,10 @@ static void test_cluster__passes_by_a_master_that_answers_too_late(void **state)
 
 static void test_cluster__does_not_run_in_circles(void **state) {
     pair p = {.of_first = "-MOVED 7 127.0.0.1:%d\r\n", .of_second = "-MOVED 7 127.0.0.1:%d\r\n"};
-    rig_call call;
     rig r = {0};
     open_pair(&r, &p);
-    assert_ok(rig_send(&r, &call, &(rig_how){.deadline_ms = 300}, "GET k"));
-    rig_await(&r, &call);
-    assert_int_equal(call.outcome, FB_CONN_NOT_SENT);
-    assert_non_null(strstr(call.text, "MOVED 7"));
-    assert_true(p.first->commands + p.second->commands < 40);
+    int tries = rig_await_refusal(&r, 300, "GET k", "MOVED 7");
+    assert_true(p.first->commands + p.second->commands < 40 * tries);
     // They agree at last.
     p.of_second = "+plum\r\n";
     assert_string_equal(rig_ask(&r, "GET k"), "plum");
@@ -608,18 +587,13 @@ static void test_cluster__does_not_run_in_circles(void **state) {
 
 static void test_cluster__asks_again_where_asking_led_nowhere(void **state) {
     pair p = {.of_first = "-ASK 7 127.0.0.1:1\r\n", .of_second = "+plum\r\n"};
-    rig_call call;
     rig r = {0};
     open_pair(&r, &p);
-    assert_ok(rig_send(&r, &call, &(rig_how){.deadline_ms = 200}, "GET k"));
-    rig_await(&r, &call);
-    assert_int_equal(call.outcome, FB_CONN_NOT_SENT);
+    (void)rig_await_refusal(&r, 200, "GET k", "");
     p.of_first = "-ASK 7 :%d\r\n";
     assert_string_equal(rig_ask(&r, "GET k"), "plum");
     p.of_first = "-ASK 7 ?:%d\r\n";
-    assert_ok(rig_send(&r, &call, &(rig_how){.deadline_ms = 100}, "GET k"));
-    rig_await(&r, &call);
-    assert_int_equal(call.outcome, FB_CONN_NOT_SENT);
+    (void)rig_await_refusal(&r, 100, "GET k", "");
     close_pair(&r, &p);
 }
 

@@ -12,7 +12,7 @@ static void test_conn__greets_and_answers(void **state) {
     rig_init_fake(&r);
     rig_open(&r);
     assert_false(fb_conn_is_up(r.conn));
-    send_text(&r, "SET a 1", SECOND);  // it waits for HELLO
+    send_text(&r, "SET a 1", 10 * SECOND);  // it waits for HELLO
     assert_int_equal(fb_conn_waiting(r.conn), 1);
     AWAIT(&r, r.replied == 1);
     assert_string_equal(r.value, "OK");
@@ -109,8 +109,7 @@ static void test_conn__an_address_that_swallows_packets_has_its_share_of_the_tim
     fb_conn_close(r.conn);
     r.options.host = "two.test";  // that one first, then the one that answers
     rig_open(&r);
-    AWAIT(&r, r.ups == 1 || r.downs == 2);
-    assert_int_equal(r.ups, 1);
+    AWAIT(&r, r.ups == 1);
     fb_conn_close(r.conn);
     r.conn = NULL;
     tar_pit_release(&pit);
@@ -400,11 +399,11 @@ static void test_conn__a_late_reply_is_nobody_s(void **state) {
     AWAIT(&r, r.ups == 1);
     r.fake.mute = true;
     int64_t sent_ns = fb_clock_now_ns();
-    send_text(&r, "ECHO one", 30 * MS);
+    send_text(&r, "ECHO one", 300 * MS);
     send_text(&r, "ECHO two", 100 * SECOND);
-    send_text(&r, "ECHO three", 20 * MS);
+    send_text(&r, "ECHO three", 200 * MS);
     AWAIT(&r, r.unknown == 2);
-    assert_true(fb_clock_now_ns() - sent_ns >= 30 * MS);
+    assert_true(fb_clock_now_ns() - sent_ns >= 300 * MS);
     assert_non_null(strstr(r.last_why, "no answer in time"));
     assert_int_equal(r.replied, 0);
     r.fake.mute = false;
@@ -421,11 +420,11 @@ static void test_conn__a_late_reply_is_nobody_s(void **state) {
 static void test_conn__a_server_that_hangs_is_given_up(void **state) {
     rig r;
     rig_init_fake(&r);
-    r.options.stall_ns = 60 * MS;
+    r.options.stall_ns = 300 * MS;
     rig_open(&r);
     AWAIT(&r, r.ups == 1);
     r.fake.mute = true;
-    send_text(&r, "GET soon", 10 * MS);
+    send_text(&r, "GET soon", 200 * MS);
     send_text(&r, "GET later", 100 * SECOND);
     AWAIT(&r, r.downs == 1);
     assert_non_null(strstr(r.why, "it hangs"));
@@ -656,7 +655,7 @@ static void test_conn__what_was_not_sent_in_time_never_is(void **state) {
         snprintf(key, sizeof key, "k%d", i);
         const fb_str args[] = {FB_STR("SET"), fb_str_of(key), {value, sizeof value}};
         assert_ok(fb_resp_write_command(&out, args, 3));
-        assert_ok(fb_conn_send(r.conn, fb_buf_str(&out), 1, fb_clock_now_ns() + 50 * MS, on_reply,
+        assert_ok(fb_conn_send(r.conn, fb_buf_str(&out), 1, fb_clock_now_ns() + 500 * MS, on_reply,
                                &r));
         fb_buf_release(&out);
     }
@@ -707,7 +706,6 @@ static void test_conn__may_be_closed_from_any_callback(void **state) {
     for (int which = 0; which < 7; which++) {
         rig r;
         rig_init_fake(&r);
-        r.options.stall_ns = 20 * MS;
         r.close_on_up = which == 0;
         r.close_on_down = which == 1 || which == 2;
         r.close_on_push = which == 3;
@@ -719,8 +717,8 @@ static void test_conn__may_be_closed_from_any_callback(void **state) {
             AWAIT(&r, r.replied == 2);
             r.fake.mute = which != 4;
             r.close_on_answer = which >= 4;
-            send_text(&r, "GET c", which == 5 ? 5 * MS : 10 * SECOND);
-            send_text(&r, "GET d", which == 5 ? 5 * MS : 10 * SECOND);
+            send_text(&r, "GET c", which == 5 ? 50 * MS : 10 * SECOND);
+            send_text(&r, "GET d", which == 5 ? 50 * MS : 10 * SECOND);
             turn(&r);
         }
         if (which == 2 || which == 6) {

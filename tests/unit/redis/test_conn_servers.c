@@ -6,7 +6,6 @@
 static void use(rig *r, const test_redis *server) {
     rig_init(r);
     r->options.port = (uint16_t)server->port;
-    r->options.connect_timeout_ns = 5 * SECOND;
 }
 
 static void await_up(rig *r) {
@@ -318,15 +317,12 @@ static void test_conn_servers__tls_and_plain_text_met_by_each_other(void **state
     AWAIT(&r, r.downs > 0);
     assert_non_null(strstr(r.why, "rediss://"));
     fb_conn_close(r.conn);
-    r.downs = 0;
+    r.why[0] = '\0';
     r.options.port = (uint16_t)server->port;
     r.options.tls = tls;
     r.options.connect_timeout_ns = 300 * MS;  // the server may wait for the end of a line
     rig_open(&r);
-    AWAIT(&r, r.downs > 0);
-    if (strstr(r.why, "TLS") == NULL && strstr(r.why, "closed the connection") == NULL) {
-        fail_msg("%s", r.why);
-    }
+    AWAIT(&r, strstr(r.why, "TLS") != NULL || strstr(r.why, "closed the connection") != NULL);
     rig_release(&r);
     fb_redis_tls_free(tls);
     test_redis_free(server);
@@ -409,7 +405,7 @@ static void test_conn_servers__what_was_not_sent_in_time_never_is(void **state) 
             snprintf(key, sizeof key, "k%d", i);
             const fb_str args[] = {FB_STR("SET"), fb_str_of(key), {value, sizeof value}};
             assert_ok(fb_resp_write_command(&out, args, 3));
-            assert_ok(fb_conn_send(r.conn, fb_buf_str(&out), 1, fb_clock_now_ns() + 50 * MS,
+            assert_ok(fb_conn_send(r.conn, fb_buf_str(&out), 1, fb_clock_now_ns() + 500 * MS,
                                    on_reply, &r));
             fb_buf_release(&out);
         }
@@ -433,7 +429,8 @@ static void test_conn_servers__stopped_it_is_given_up_and_found_again(void **sta
         test_redis *server = test_redis_new_with(&(test_redis_options){.tls = with_tls == 1});
         fb_redis_tls *tls = NULL;
         use(&r, server);
-        r.options.connect_timeout_ns = 200 * MS;
+        r.options.connect_timeout_ns = 400 * MS;
+        r.options.stall_ns = 400 * MS;
         if (with_tls == 1) {
             tls = make_tls(&(fb_redis_tls_options){.ca_file = server->cert_file});
             r.options.tls = tls;
@@ -443,9 +440,9 @@ static void test_conn_servers__stopped_it_is_given_up_and_found_again(void **sta
         AWAIT(&r, r.ups == 1);
         test_redis_stop(server);
         int64_t sent_ns = fb_clock_now_ns();
-        send_text(&r, "INCR n", 50 * MS);
+        send_text(&r, "INCR n", 200 * MS);
         AWAIT(&r, r.unknown == 1);
-        assert_true(fb_clock_now_ns() - sent_ns >= 50 * MS);
+        assert_true(fb_clock_now_ns() - sent_ns >= 200 * MS);
         AWAIT(&r, r.downs >= 1);
         send_text(&r, "INCR n", 50 * MS);
         AWAIT(&r, r.not_sent == 1);

@@ -211,6 +211,7 @@ static void test_queue_sentinel__jobs_go_on_after_a_fail_over(void **state) {
     await_done(&rig, &put);
     assert_true(atol(test_redis_ask(group->servers[0], "WAIT 1 60000")) >= 0);
     test_redis_await(group->servers[1], "EXISTS forebay:{q:work:0}:q", "1");
+    test_sentinels_elect(group, true);
     test_redis_kill(group->servers[0]);
     await_done(&rig, &put);
     assert_int_equal(queue_reserve(&rig, 10, 1, 0)->job_count >= 2, true);

@@ -41,15 +41,11 @@ static void test_sentinel__names_the_master(void **state) {
 
 static void test_sentinel__knows_no_such_service(void **state) {
     SKIP_WITHOUT_REDIS();
-    rig_call call;
     rig r = {0};
     rig_open(&r, url_of(three(), "other"));
     RUN_UNTIL(&r, r.downs == 1);
     assert_string_equal(r.why, "the sentinels know no master of 'other'");
-    assert_ok(rig_send(&r, &call, &(rig_how){.deadline_ms = 30}, "GET k"));
-    rig_await(&r, &call);
-    assert_int_equal(call.outcome, FB_CONN_NOT_SENT);
-    assert_string_equal(call.text, "the sentinels know no master of 'other'");
+    (void)rig_await_refusal(&r, 30, "GET k", "the sentinels know no master of 'other'");
     // It may be told of it later.
     for (int i = 0; i < TEST_SENTINELS; i++) {
         (void)test_redis_ask(shared->sentinels[i], "SENTINEL MONITOR other 127.0.0.1 %d 2",
@@ -158,6 +154,7 @@ static void test_sentinel__goes_on_after_the_master_was_killed(void **state) {
     rig_load *load = rig_load_new(&r);
     rig_load_ms(load, 50);
     test_redis *old = test_sentinels_master(shared);
+    test_sentinels_elect(shared, true);
     test_redis_kill(old);
     LOAD_UNTIL(load, !r.up);
     LOAD_UNTIL(load, r.up);
@@ -172,6 +169,7 @@ static void test_sentinel__goes_on_after_the_master_was_killed(void **state) {
     assert_string_equal(rig_ask(&r, "SET fruit pear"), "OK");
     assert_true(r.changes == changes && port_of(&r) != old->port);
     rig_close(&r);
+    test_sentinels_elect(shared, false);
 }
 
 static void test_sentinel__goes_on_after_the_master_hung(void **state) {
@@ -180,9 +178,12 @@ static void test_sentinel__goes_on_after_the_master_hung(void **state) {
     rig r = {0};
     (void)three();
     await_calm();
+    rig_init(&r);
+    r.stall_ms = 500;
     rig_open(&r, url_of(shared, "mymaster"));
     RUN_UNTIL(&r, r.up);
     test_redis *old = test_sentinels_master(shared);
+    test_sentinels_elect(shared, true);
     test_redis_stop(old);
     assert_ok(rig_send(&r, &get, &(rig_how){.deadline_ms = RIG_PATIENCE_MS - 2000}, "GET fruit"));
     assert_ok(rig_send(&r, &incr, &(rig_how){.once = true}, "INCR hung"));
@@ -193,6 +194,7 @@ static void test_sentinel__goes_on_after_the_master_hung(void **state) {
     assert_int_not_equal(port_of(&r), old->port);
     test_redis_continue(old);
     rig_close(&r);
+    test_sentinels_elect(shared, false);
 }
 
 static void test_sentinel__all_away_come_back(void **state) {
@@ -287,7 +289,7 @@ static void test_sentinel__does_not_make_a_master(void **state) {
     open_stage(&r, &s);
     RUN_UNTIL(&r, r.downs == 1);
     assert_non_null(strstr(r.why, "read-only replica"));
-    assert_ok(rig_send(&r, &call, &(rig_how){.deadline_ms = 2000}, "GET k"));
+    assert_ok(rig_send(&r, &call, &(rig_how){0}, "GET k"));
     rig_run_ms(&r, 50);
     assert_int_equal(call.calls, 0);
     s.wrong_role = false;
@@ -307,7 +309,7 @@ static void test_sentinel__must_name_a_master_that_came_back_again(void **state)
     fake_redis_hang_up(s.servers[0]);
     RUN_UNTIL(&r, !r.up);
     int connections = s.servers[0]->connections;
-    assert_ok(rig_send(&r, &call, &(rig_how){.deadline_ms = 5000}, "GET k"));
+    assert_ok(rig_send(&r, &call, &(rig_how){0}, "GET k"));
     RUN_UNTIL(&r, s.servers[0]->connections > connections);
     rig_run_ms(&r, 50);
     assert_true(!r.up && call.calls == 0);

@@ -308,19 +308,32 @@ static const char *const ENDLESS =
     "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
     "SELECT count(*) AS n FROM c WHERE :name <> ''";
 
+// A load that is not done by its deadline, of which it had most: where a busy worker came to it late,
+// it has ever more time.
+static void load_too_long(load *one, fixture *own, const fb_class *class_, const fb_param *params) {
+    for (int64_t ms = 30; ms < 10000; ms *= 2) {
+        load_init(one, class_);
+        load_add(one, params, params != NULL ? 1 : 0);
+        one->job.deadline_ns = fb_clock_now_ns() + ms * MS;
+        load_run(one, own);
+        if (one->loaded[0].took_ns >= 20 * MS) {
+            return;
+        }
+        load_release(one);
+    }
+    fail_msg("it never had its time");
+}
+
 static void test_load__a_runaway_query_ends_at_its_deadline(void **state) {
     fb_class *class_ = plain_class(*state, "endless:{name}", ENDLESS, true);
     fb_class *other = plain_class(*state, "other", "SELECT 1 AS x", true);
+    fb_param x = {FB_STR("name"), FB_STR("x")};
     load one;
-    load_init(&one, class_);
-    load_add_one(&one, "name", "x");
-    one.job.deadline_ns = fb_clock_now_ns() + 30 * MS;
-    load_run(&one, *state);
+    load_too_long(&one, *state, class_, &x);
     assert_result(one.loaded[0].result, FB_ETIMEDOUT);
     assert_string_equal(one.loaded[0].error,
                         "source catalogue: the query was not done by its deadline");
     assert_true(fb_clock_now_ns() >= one.job.deadline_ns);
-    assert_true(one.loaded[0].took_ns > 0);
     load_release(&one);
     // The worker and its connection serve on.
     assert_loads(*state, other, NULL, NULL, "{\"x\":1}");
@@ -400,13 +413,9 @@ static void test_load__waits_for_a_lock_until_its_deadline(void **state) {
     assert_int_equal(sqlite3_open(own->path, &writer), SQLITE_OK);
     assert_int_equal(sqlite3_exec(writer, "BEGIN EXCLUSIVE; DELETE FROM package", NULL, NULL, NULL),
                      SQLITE_OK);
-    load_init(&one, class_);
-    load_add(&one, NULL, 0);
-    one.job.deadline_ns = fb_clock_now_ns() + 30 * MS;
-    load_run(&one, own);
+    load_too_long(&one, own, class_, NULL);
     assert_str(outcome(&one, 0), "FB_ETIMEDOUT");
     assert_string_equal(one.loaded[0].error, "source catalogue: database is locked");
-    assert_true(one.loaded[0].took_ns >= 20 * MS);
     load_release(&one);
 
     load_init(&other, class_);
@@ -691,8 +700,8 @@ static void test_rows__fail_with_words(void **state) {
                            "SELECT count(*) AS n FROM c",
                            fb_clock_now_ns() + 20 * MS, &rows, &error),
                   FB_ETIMEDOUT);
-    assert_result(get_rows(*state, "SELECT nam FROM package", fb_clock_now_ns() + 1000 * MS, &rows,
-                           &error),
+    assert_result(get_rows(*state, "SELECT nam FROM package",
+                           fb_clock_now_ns() + PATIENCE_S * INT64_C(1000000000), &rows, &error),
                   FB_ESOURCE);
     assert_string_equal(error.text, "source catalogue: no such column: nam");
     assert_int_equal(rows.count, 0);

@@ -1,5 +1,6 @@
 // The gate: what it sends, what becomes of the answers, and what it does where there are none.
 
+#include "base/mem.h"
 #include "gate_rig.h"
 #include "sync/acked.h"
 
@@ -770,7 +771,7 @@ static void test_gate__probe_goes_first_after_an_outage(void **state) {
     gate_done(&at);
 }
 
-// A full server answers probes, and refuses all that would have to be written.
+// A full server answers probes, and refuses what would have to be written; what only removes it may do.
 static void test_gate__is_away_until_something_that_is_owed_was_told(void **state) {
     gate_rig at = gate_up();
     assert_acts(gate_set(&at, 1, "a", "one"), "set:a");
@@ -787,15 +788,33 @@ static void test_gate__is_away_until_something_that_is_owed_was_told(void **stat
     assert_int_equal(gate_figures(&at).state, FB_SYNC_AWAY);
     char why[sizeof gate_figures(&at).why];
     (void)snprintf(why, sizeof why, "%s", gate_figures(&at).why);
+    assert_acts(gate_set(&at, 2, "b", "two"), "2=FB_OK");
     assert_acts(gate_time(&at, at.now_ns + S(1)), "nodes");
-    assert_acts(gate_last(&at, FB_SYNC_DONE, 0), "set:a");
+    assert_acts(gate_last(&at, FB_SYNC_DONE, 0), "set:a set:b");
+    assert_int_equal(gate_figures(&at).state, FB_SYNC_AWAY);
+    assert_acts(gate_reply(&at, at.sent - 2, FB_SYNC_DONE, 1), "");
     assert_int_equal(gate_figures(&at).state, FB_SYNC_AWAY);
     assert_acts(gate_last(&at, FB_SYNC_FAILED, 0), "");
     assert_int_equal(gate_figures(&at).state, FB_SYNC_AWAY);
     assert_string_equal(gate_figures(&at).why, why);
-    assert_acts(gate_time(&at, at.now_ns + S(1)), "set:a");
+    assert_acts(gate_time(&at, at.now_ns + S(1)), "set:b");
     assert_acts(gate_last(&at, FB_SYNC_DONE, 1), "");
     assert_int_not_equal(gate_figures(&at).state, FB_SYNC_AWAY);
+    gate_done(&at);
+}
+
+// What people are told is a share of reads: a change that failed is none.
+static void test_gate__failures_of_reads_alone_are_counted_with_reads(void **state) {
+    gate_rig at = gate_up();
+    fb_stats stats = {0};
+    assert_acts(gate_get(&at, 70, "b"), "get:b");
+    assert_acts(gate_last(&at, FB_SYNC_FAILED, 0), "release:b 70=FAILED");
+    assert_acts(gate_set(&at, 1, "a", "one"), "set:a");
+    assert_acts(gate_last(&at, FB_SYNC_FAILED, 0), "1=FB_OK set:a");
+    assert_ok(fb_cache_stats(at.cache, &stats));
+    assert_int_equal(stats.all.shared_reads, 1);
+    assert_int_equal(stats.all.shared_failures, 1);
+    fb_mem_free(stats.classes);
     gate_done(&at);
 }
 
@@ -1125,6 +1144,7 @@ int main(void) {
         cmocka_unit_test(test_gate__value_that_memory_has_not_any_more_is_told_as_dropped),
         cmocka_unit_test(test_gate__probe_goes_first_after_an_outage),
         cmocka_unit_test(test_gate__is_away_until_something_that_is_owed_was_told),
+        cmocka_unit_test(test_gate__failures_of_reads_alone_are_counted_with_reads),
         cmocka_unit_test(test_gate__unknown_outcome_is_owed_and_counts_as_done),
         cmocka_unit_test(test_gate__change_of_another_node_while_it_is_told_keeps_memory_empty),
         cmocka_unit_test(test_gate__too_much_that_is_owed_becomes_a_new_epoch),
