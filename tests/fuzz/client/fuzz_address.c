@@ -9,6 +9,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static bool hides_login(const char *told) {
+    static const char *const starts[] = {"'***", "'redis://***", "'rediss://***", "'forebay://***",
+                                         "'forebays://***"};
+    bool hides = false;
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+        hides = hides || strncmp(told, starts[i], strlen(starts[i])) == 0;
+    }
+    return hides;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fb_str text = {(const char *)data, size};
     fb_address address;
@@ -23,9 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         // Where there is a login, no more of it than the scheme is said back.
         FB_ASSERT(result == FB_EINVAL && error.text[0] == '\'');
         bool login = fb_str_find(text, '@') < size && memchr(data, '\0', size) == NULL;
-        FB_ASSERT(!login || strncmp(error.text, "'***", 4) == 0 ||
-                  strncmp(error.text, "'redis://***", 12) == 0 ||
-                  strncmp(error.text, "'forebay://***", 14) == 0);
+        FB_ASSERT(!login || hides_login(error.text));
     }
     return 0;
 }
