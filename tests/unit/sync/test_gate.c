@@ -772,7 +772,7 @@ static void test_gate__probe_goes_first_after_an_outage(void **state) {
 }
 
 // A full server answers probes, and refuses what would have to be written; what only removes it may do.
-static void test_gate__is_away_until_something_that_is_owed_was_told(void **state) {
+static void test_gate__is_away_until_all_that_is_owed_was_told(void **state) {
     gate_rig at = gate_up();
     assert_acts(gate_set(&at, 1, "a", "one"), "set:a");
     assert_acts(gate_last(&at, FB_SYNC_FAILED, 0), "1=FB_OK set:a");
@@ -1143,7 +1143,7 @@ int main(void) {
         cmocka_unit_test(test_gate__value_is_told_as_memory_has_it_with_its_tags),
         cmocka_unit_test(test_gate__value_that_memory_has_not_any_more_is_told_as_dropped),
         cmocka_unit_test(test_gate__probe_goes_first_after_an_outage),
-        cmocka_unit_test(test_gate__is_away_until_something_that_is_owed_was_told),
+        cmocka_unit_test(test_gate__is_away_until_all_that_is_owed_was_told),
         cmocka_unit_test(test_gate__failures_of_reads_alone_are_counted_with_reads),
         cmocka_unit_test(test_gate__unknown_outcome_is_owed_and_counts_as_done),
         cmocka_unit_test(test_gate__change_of_another_node_while_it_is_told_keeps_memory_empty),
