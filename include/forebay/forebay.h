@@ -29,6 +29,7 @@
 #include <forebay/queue.h>
 #include <forebay/registry.h>
 #include <forebay/stats.h>
+#include <forebay/transaction.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -289,8 +289,11 @@ typedef struct fb_queue_figures {
 // once a second, and never waited for. Good until `fn` returns. FB_ENOMEM.
 typedef void (*fb_queue_figures_fn)(void *arg, const fb_queue_figures *figures);
 FB_API FB_CHECK_RESULT int fb_queue_figures_read(fb_engine *engine, fb_queue_figures_fn fn, void *arg);
-// Whether the queues' store takes jobs; *text (of 256 bytes) says why not: for health.
-FB_API bool fb_queue_healthy(fb_engine *engine, char *text);
+// Whether the queues' store takes jobs; *text (of 256 bytes) says why not: for health. `shared` is what
+// fb_shared_info_read() or fb_stats_read() said of the shared tier, where more is said of that beside it: two
+// looks may see two states. NULL: it is looked at now.
+struct fb_shared_info;
+FB_API bool fb_queue_healthy(fb_engine *engine, const struct fb_shared_info *shared, char *text);
 // Where queues are kept: "journal", "redis".
 FB_API const char *fb_queue_store_name(const fb_engine *engine);
 

@@ -100,6 +100,16 @@ size_t fb_str_find(fb_str str, char byte) {
     return found != NULL ? (size_t)(found - str.ptr) : str.len;
 }
 
+fb_str fb_str_hash_tag(fb_str key) {
+    const char *open = key.len > 0 ? memchr(key.ptr, '{', key.len) : NULL;
+    if (open == NULL) {
+        return key;
+    }
+    size_t left = key.len - (size_t)(open - key.ptr) - 1;
+    const char *close = left > 0 ? memchr(open + 1, '}', left) : NULL;
+    return close != NULL && close > open + 1 ? fb_str_make(open + 1, (size_t)(close - open) - 1) : key;
+}
+
 fb_str fb_str_trim(fb_str str) {
     while (str.len > 0 && is_space(str.ptr[0])) {
         str.ptr++;

@@ -32,6 +32,9 @@ bool fb_str_starts(fb_str str, fb_str prefix);
 bool fb_str_ends(fb_str str, fb_str suffix);
 // Position of the first `byte`, or len.
 size_t fb_str_find(fb_str str, char byte);
+// What of a key says where it lies (its hash tag, as the Redis Cluster specification has it): what stands
+// between its first '{' and the next '}', unless that is nothing, or there is none; then all of it.
+fb_str fb_str_hash_tag(fb_str key);
 // Without leading and trailing ASCII white space.
 fb_str fb_str_trim(fb_str str);
 // Whole-string decimal integer as Redis accepts it (no sign '+', no spaces, no leading zeros).

@@ -1,7 +1,7 @@
 // cache/coherent.h -- how far this node has followed the logs of the shared tier, and until when
 // that is to be believed.
 //
-// In the shared tier every key belongs to one of P partitions, by its hash. Every change of a key is
+// In the shared tier every key belongs to one of P partitions, by the hash of its hash tag. Every change of a key is
 // a record in the log of its partition, and what concerns many keys (tags, classes, patterns …) a
 // record in one more log, the wide one, number P. A log is named by an epoch (random, never 0) and
 // counts its records from 1; each record has a nonce (random, never 0), so that two histories of one
@@ -40,7 +40,8 @@ typedef enum fb_degraded {
     FB_DEGRADED_BYPASS    // nothing: the source is asked
 } fb_degraded;
 
-// The partition of a key: the same on every node, whatever its seeds. `partitions` >= 1.
+// The partition of a key: the same on every node, whatever its seeds, and the same for all keys with one
+// hash tag (fb_str_hash_tag()). `partitions` >= 1.
 uint32_t fb_partition_of(fb_str key, uint32_t partitions);
 
 #ifdef __cplusplus

@@ -36,7 +36,7 @@ static uint64_t get(const _Atomic(uint64_t) *part) {
 
 // Here, because readers outside need it too.
 uint32_t fb_partition_of(fb_str key, uint32_t partitions) {
-    return (uint32_t)(fb_hash64(key, 0) % partitions);
+    return (uint32_t)(fb_hash64(fb_str_hash_tag(key), 0) % partitions);
 }
 
 uint64_t fb_outside_bytes(uint32_t tag_slots) {

@@ -23,7 +23,7 @@ enum {
     // Behind the slots of tags, which are hashed: everything, each class, namespace, partition.
     FB_STAMPS_EXACT = 2 * FB_CLASS_MAX + 1 + FB_PARTITIONS_MAX,
 };
-#define FB_OUTSIDE_MAGIC UINT64_C(0x31454449535554fb)
+#define FB_OUTSIDE_MAGIC UINT64_C(0x32454449535554fb)
 
 // The last invalidations of one slot.
 typedef struct fb_stamp {

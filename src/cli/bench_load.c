@@ -301,7 +301,8 @@ int fb_cli_bench_load(const fb_line *line) {
     } else {
         status = print(line, &plan, &figures);
         bool lost = status == FB_EXIT_OK && figures.connections_lost == plan.connections;
-        status = lost ? FB_EXIT_CONNECTION : status;
+        bool refused = figures.refused > 0 && figures.refused == figures.answered;
+        status = lost ? FB_EXIT_CONNECTION : refused ? FB_EXIT_REFUSED : status;
     }
     fb_load_figures_release(&figures);
     return status;

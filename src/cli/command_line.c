@@ -46,7 +46,7 @@ const fb_subcommand FB_SUBCOMMANDS[] = {
      "Tells what is known about a key, and why its last read missed.", fb_cli_explain},
     {"limit", "check|show|reset|override [RULE [KEY [OVERRIDE]]]", 1, 4,
      " cost tier peek for json ",
-     "check RULE KEY: charges and says whether it is allowed (1 where not). show [RULE [KEY]]: "
+     "Asks limits, and changes them for a key. check RULE KEY: charges and says whether it is allowed (1 where not). show [RULE [KEY]]: "
      "rules, or what is left. reset RULE KEY. override RULE KEY LIMIT, allow, deny or none, for a time.",
      fb_cli_limit},
     {"jobs", "enqueue|list|show|retry|cancel|purge|pause|resume|move|top ...", 1,
@@ -62,6 +62,7 @@ const fb_subcommand FB_SUBCOMMANDS[] = {
      " samples output json entries threads rounds churn quick memory share format ignore-sizes "
      "compare rate connections pipeline keys zipf value-size get-ratio mix arrivals duration "
      "warmup seed fill ",
+     "Measures what a class gains, a server under load, or the memory tier. "
      "report: a class, asked for anew, then from the cache; into cache_performance_report.txt. "
      "load: what clients feel at a rate that does not wait for answers. "
      "memory: the memory tier on this machine. trace: its miss ratio on a trace of requests.",
@@ -207,31 +208,56 @@ void fb_cli_each_option(const fb_subcommand *command, fb_cli_option_fn fn, void 
     }
 }
 
+// The words of a text in lines of a terminal; the first begins at `column`, the others at `indent`.
+static void print_words(fb_str text, size_t column, size_t indent) {
+    enum { WIDTH = 80 };
+    for (size_t begun = column; text.len > 0;) {
+        size_t len = fb_str_find(text, ' ');
+        if (column > begun && column + 1 + len > WIDTH) {
+            printf("\n%*s", (int)indent, "");
+            column = begun = indent;
+        }
+        column += (size_t)printf("%s%.*s", column > begun ? " " : "", (int)len, text.ptr);
+        len += len < text.len;
+        text = fb_str_make(text.ptr + len, text.len - len);
+    }
+    putchar('\n');
+}
+
+// Up to the first full stop, which is followed by a space or the end.
+static fb_str first_sentence(const char *text) {
+    const char *end = strstr(text, ". ");
+    return fb_str_make(text, end != NULL ? (size_t)(end - text) + 1 : strlen(text));
+}
+
 static void help_all(void) {
     printf("forebay %s -- a performance layer in front of everything slow\n\n", FB_VERSION);
     puts("Usage: forebay COMMAND [OPTION]...\n");
     for (const fb_subcommand *one = FB_SUBCOMMANDS; one->name != NULL; one++) {
-        char usage[120];
-        snprintf(usage, sizeof usage, "%s %s", one->name, one->arguments);
-        printf("  %-56s %s\n", usage, one->help);
+        enum { INDENT = 14 };
+        printf("  %-11s ", one->name);
+        print_words(first_sentence(one->help), INDENT, INDENT);
     }
-    puts(
-        "\n`forebay help COMMAND` tells a command's options. Exit status: 0 done, 1 nothing there "
-        "or\n"
-        "denied by a limit, 2 wrong usage or configuration, 3 no connection or address taken, "
-        "4 refused\n"
-        "by the server, 5 the answer could not be written.");
+    putchar('\n');
+    print_words(FB_STR("`forebay help COMMAND` tells a command's arguments and options. Exit status: 0 "
+                       "done, 1 nothing there or denied by a limit, 2 wrong usage or configuration, 3 no "
+                       "connection or address taken, 4 refused by the server, 5 the answer could not be "
+                       "written."), 0, 0);
 }
 
 static void print_option(void *arg, const char *name, const char *value, const char *help) {
+    enum { INDENT = 25 };
     char shape[60];
     snprintf(shape, sizeof shape, "--%s %s", name, value != NULL ? value : "");
-    printf("  %-22s %s\n", shape, help);
+    size_t column = (size_t)printf("  %-22s ", shape);
+    print_words(fb_str_of(help), column, INDENT);
 }
 
 static void help_one(const fb_subcommand *command) {
-    printf("Usage: forebay %s%s%s\n\n%s\n\n", command->name,
-           command->arguments[0] != '\0' ? " " : "", command->arguments, command->help);
+    printf("Usage: forebay %s%s%s\n\n", command->name, command->arguments[0] != '\0' ? " " : "",
+           command->arguments);
+    print_words(fb_str_of(command->help), 0, 0);
+    putchar('\n');
     if (command->run == fb_cli_jobs) {
         fb_cli_jobs_usage();
     } else if (command->run == fb_cli_mail) {
@@ -263,9 +289,9 @@ static const char *nearest_command(const char *name) {
 
 static int complain_of_command(const char *name) {
     const char *near = nearest_command(name);
-    fprintf(stderr, "forebay: there is no command '%s'%s%s%s; `forebay help` lists them\n", name,
-            near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-            near != NULL ? "'" : "");
+    fprintf(stderr, "forebay: there is no command '%s'%s%s%s `forebay help` lists them\n", name,
+            near != NULL ? ": did you mean '" : ";", near != NULL ? near : "",
+            near != NULL ? "'?" : "");
     return FB_EXIT_USAGE;
 }
 
@@ -339,6 +365,19 @@ static const option_row *find_option(const fb_subcommand *command, fb_str name) 
     return NULL;
 }
 
+static const char *nearest_option(const fb_subcommand *command, fb_str name) {
+    const char *best = NULL;
+    size_t least = 3;
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        size_t distance = fb_str_distance(fb_str_of(OPTIONS[i].name), name, least);
+        if (distance < least && takes(command, OPTIONS[i].name)) {
+            least = distance;
+            best = OPTIONS[i].name;
+        }
+    }
+    return best;
+}
+
 // One "--name", "--name=value" or "--name value" at argv[*place]; moves *place past it.
 static bool take_option(fb_line *line, const fb_subcommand *command, char **argv, int argc,
                         int *place) {
@@ -351,8 +390,10 @@ static bool take_option(fb_line *line, const fb_subcommand *command, char **argv
     const option_row *row = find_option(command, fb_str_make(name.ptr, equals));
     (*place)++;
     if (row == NULL) {
-        fb_cli_complain(line, "there is no option '--%.*s'; `forebay help %s` lists them",
-                        (int)equals, name.ptr, command->name);
+        const char *near = nearest_option(command, fb_str_make(name.ptr, equals));
+        fb_cli_complain(line, "there is no option '--%.*s'%s%s%s `forebay help %s` lists them",
+                        (int)equals, name.ptr, near != NULL ? ": did you mean '--" : ";",
+                        near != NULL ? near : "", near != NULL ? "'?" : "", command->name);
         return false;
     }
     if (row->value == NULL && value != NULL) {

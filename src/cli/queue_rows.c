@@ -41,7 +41,7 @@ int fb_queue_rows_one(fb_buf *out, const char *front, const fb_resp_value *queue
         return result;
     }
     if (fb_rows_number(queue, "reachable") == 0) {
-        return fb_buf_append(out, FB_STR("  its store does not answer\n"));
+        return fb_buf_append(out, FB_STR("  store away\n"));
     }
     return fb_buf_printf(
         out, " %8lld %9lld %9lld %9lld  %-9s %8s %8s%s\n",

@@ -17,7 +17,7 @@
 #include "base/str.h"
 #include "base/utf8.h"
 
-enum { ESCAPE = 27 };
+enum { ESCAPE = 27, FOLD_INDENT = 9 };
 static const char BEGIN[] = "\033[?1049h\033[?25l";
 static const char END[] = "\033[?25h\033[?1049l";
 
@@ -104,6 +104,51 @@ static size_t cut(fb_str line, int width) {
         at += used;
     }
     return at;
+}
+
+// How much of a line stays in it; all of it where it fits, or cannot be parted behind its first word.
+static size_t fold_at(fb_str line, int width, size_t least) {
+    size_t most = cut(line, width);
+    if (most == line.len) {
+        return most;
+    }
+    for (size_t blanks = 2; blanks > 0; blanks--) {
+        for (size_t at = most; at > least; at--) {
+            if (line.ptr[at - 1] != ' ' && memcmp(line.ptr + at, "  ", blanks) == 0) {
+                return at;
+            }
+        }
+    }
+    return line.len;
+}
+
+static bool fold_line(fb_buf *to, fb_str line, int width) {
+    size_t len = fold_at(line, width, FOLD_INDENT);
+    bool done = fb_buf_append(to, fb_str_make(line.ptr, len)) == FB_OK;
+    while (done && len < line.len) {
+        line = fb_str_trim(fb_str_make(line.ptr + len, line.len - len));
+        len = fold_at(line, width - FOLD_INDENT, 0);
+        done = fb_buf_printf(to, "\n%*s%.*s", FOLD_INDENT, "", (int)len, line.ptr) == FB_OK;
+    }
+    return done && fb_buf_append(to, FB_STR("\n")) == FB_OK;
+}
+
+bool fb_screen_fold(const fb_screen *screen, fb_buf *lines, size_t start) {
+    fb_buf folded = {0};
+    bool done = true;
+    if (!screen->terminal || screen->width <= 2 * FOLD_INDENT) {
+        return true;
+    }
+    for (fb_str rest = {lines->ptr + start, lines->len - start}; rest.len > 0 && done;) {
+        size_t len = fb_str_find(rest, '\n');
+        done = fold_line(&folded, fb_str_make(rest.ptr, len), screen->width);
+        size_t used = len < rest.len ? len + 1 : len;
+        rest = fb_str_make(rest.ptr + used, rest.len - used);
+    }
+    lines->len = start;
+    done = done && fb_buf_append(lines, fb_buf_str(&folded)) == FB_OK;
+    fb_buf_release(&folded);
+    return done;
 }
 
 bool fb_screen_show(fb_screen *screen, const fb_buf *lines) {

@@ -24,6 +24,9 @@ typedef struct fb_screen {
 // what ends the process (SIGINT, SIGTERM and their kin).
 void fb_screen_begin(fb_screen *screen);
 void fb_screen_end(fb_screen *screen);
+// Of `lines`, those from byte `start` on that are wider than the screen go on in the next one: from where
+// two blanks part their fields, else from a blank. Not on a terminal: nothing. False: no memory.
+bool fb_screen_fold(const fb_screen *screen, fb_buf *lines, size_t start);
 // Lines, each cut to the width; on a terminal no more than fit on it. False: they could not be written.
 bool fb_screen_show(fb_screen *screen, const fb_buf *lines);
 // Waits for so long, or for a key, or for another size. A key; 0: none; 'q' where it is to end.

@@ -138,9 +138,10 @@ static void say_tiers(top *self, const fb_resp_value *all) {
     int64_t loads = fb_rows_number(all, "loads");
     if (fb_rows_number(all, "shared_configured") != 0) {
         int64_t reads = fb_rows_number(all, "shared_reads");
-        PUT(self, "shared   %.*s  %.*s  reads %lld  hit rate %.1f%%  p99 %s  failed %lld  owed %lld\n",
-            FB_STR_ARG(fb_rows_text(all, "shared_state")),
-            FB_STR_ARG(fb_rows_text(all, "shared_server")), (long long)reads,
+        fb_str server = fb_rows_text(all, "shared_server");  // not known before it has answered once
+        PUT(self, "shared   %.*s%s%.*s  reads %lld  hit rate %.1f%%  p99 %s  failed %lld  owed %lld\n",
+            FB_STR_ARG(fb_rows_text(all, "shared_state")), server.len > 0 ? "  " : "",
+            FB_STR_ARG(server), (long long)reads,
             reads > 0 ? 100 * (double)fb_rows_number(all, "shared_hits") / (double)reads : 0,
             show_ms(inner(all, "shared", "p99_ms"), shared),
             (long long)fb_rows_number(all, "shared_failures"),
@@ -300,16 +301,23 @@ static void say_limits(top *self, const fb_resp_value *rules) {
     }
 }
 
+// From `start` on these are lines of fields: none is lost on a narrow terminal. (Tables are cut.)
+static void fold(top *self, size_t start) {
+    self->failed = self->failed || !fb_screen_fold(&self->screen, &self->out, start);
+}
+
 static void say_keys(top *self) {
     if (!self->screen.keys) {
         return;
     }
     PUT(self, "\n");
+    size_t start = self->out.len;
     for (size_t i = 0; i < ORDER_COUNT; i++) {
         PUT(self, "%s%c %s%s", i > 0 ? "  " : "sort: ", ORDERS[i].key, ORDERS[i].text,
             i == (size_t)self->order ? "*" : "");
     }
     PUT(self, "   w window   q quit\n");
+    fold(self, start);
 }
 
 // ---- asking
@@ -350,6 +358,7 @@ static int show_figures(top *self) {
     say_tiers(self, all);
     say_doors(self, all);
     say_missed(self, all);
+    fold(self, 0);
     say_classes(self, reply);
     status = ask(self, &queues, 1, &reply);
     if (status == FB_EXIT_OK) {
@@ -377,6 +386,7 @@ static int show_lost(top *self) {
                               fb_cli_server(self->line, server),
                               (long long)((now_ns - self->lost_ns) / FB_NS_PER_S),
                               self->error.text) == FB_OK &&
+                fb_screen_fold(&self->screen, &page, 0) &&
                 fb_buf_append(&page, fb_buf_str(&self->out)) == FB_OK &&
                 fb_screen_show(&self->screen, &page);
     fb_buf_release(&page);

@@ -86,13 +86,23 @@ static fb_door_tls_options tls_options(const fb_config *config, tls_text *text) 
     };
 }
 
-int fb_daemon_doors_reload(fb_daemon_doors *doors, const fb_config *config, fb_error *error) {
+int fb_daemon_doors_prepare(const fb_daemon_doors *doors, const fb_config *config,
+                            fb_door_tls_context **next, fb_error *error) {
     tls_text text;
+    *next = NULL;
     if (doors->tls == NULL) {
         return FB_OK;
     }
     fb_door_tls_options options = tls_options(config, &text);
-    return fb_door_tls_reload(doors->tls, &options, error);
+    return fb_door_tls_prepare(doors->tls, &options, next, error);
+}
+
+void fb_daemon_doors_publish(fb_daemon_doors *doors, fb_door_tls_context *next) {
+    fb_door_tls_publish(doors->tls, next);
+}
+
+void fb_daemon_doors_drop(fb_door_tls_context *next) {
+    fb_door_tls_drop(next);
 }
 
 // ---- each door

@@ -1,7 +1,7 @@
 // daemon/doors.h -- all the doors that the configuration asks for, as one: at their addresses or at
 // sockets that were passed to us, with TLS or without.
 //
-// Threads: the main thread; reload under the caller's lock.
+// Threads: the main thread; prepare and publish under the caller's lock.
 
 #ifndef FB_DAEMON_DOORS_H
 #define FB_DAEMON_DOORS_H
@@ -30,9 +30,11 @@ typedef struct fb_daemon_doors {
 // Opens all; zeros before. What is wrong has been logged: FB_SERVE_OK, FB_SERVE_CONFIG
 // (certificates, passed sockets), FB_SERVE_ADDRESS. Close it in any case.
 int fb_daemon_doors_open(fb_daemon_doors *doors, fb_node *node, const fb_config *config);
-// Reads the certificates that `config` names. After an error those in force stay so.
-FB_CHECK_RESULT int fb_daemon_doors_reload(fb_daemon_doors *doors, const fb_config *config,
-                                           fb_error *error);
+// Reads the certificates that `config` names, to be put in force, or dropped, by the others.
+FB_CHECK_RESULT int fb_daemon_doors_prepare(const fb_daemon_doors *doors, const fb_config *config,
+                                            fb_door_tls_context **next, fb_error *error);
+void fb_daemon_doors_publish(fb_daemon_doors *doors, fb_door_tls_context *next);
+void fb_daemon_doors_drop(fb_door_tls_context *next);
 // Whether `users` may be in force where sockets were passed that other hosts can reach: FB_EDENIED, as
 // fb_guard_read() of addresses in the configuration.
 FB_CHECK_RESULT int fb_daemon_doors_check(const fb_daemon_doors *doors, const fb_config *config,

@@ -20,12 +20,14 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "daemon/cpu.h"
 #include "daemon/descriptors.h"
 #include "daemon/doors.h"
 #include "daemon/guard.h"
 #include "daemon/log_sink.h"
 #include "daemon/machine.h"
 #include "daemon/watchman.h"
+#include "node/command_stats.h"
 #include "node/doors.h"
 #include "node/session_user.h"
 #include "node/slow.h"
@@ -100,18 +102,21 @@ static void note_change(void *arg, fb_str path, bool applied) {
            FB_STR_ARG(path));
 }
 
-// Puts a configuration and its users (NULL: those that there are stay) in force; they are freed where
-// that fails.
+// Puts a configuration and its users (NULL: those that there are stay) in force, all or nothing; they are
+// freed where that fails. The engine is the last that can refuse it.
 static int put_in_force(server *self, fb_config *config, fb_users *users, fb_error *error) {
-    int result = fb_daemon_doors_reload(&self->doors, config, error);
+    fb_door_tls_context *tls = NULL;
+    int result = fb_daemon_doors_prepare(&self->doors, config, &tls, error);
     if (result == FB_OK) {
         result = fb_reload(self->node.engine, config, note_change, NULL, error);
     }
     if (result < 0) {
+        fb_daemon_doors_drop(tls);
         fb_users_free(users);
         fb_config_free(config);
         return result;
     }
+    fb_daemon_doors_publish(&self->doors, tls);
     if (users != NULL) {
         fb_users_put(&self->node, users);
         fb_session_end_deleted(&self->node, NULL);
@@ -254,6 +259,7 @@ static int start(server *self) {
     self->node.http_address = "";
     self->node.wall_us = wall_us;
     self->node.now_ns = fb_clock_now_ns;
+    self->node.cpu = fb_cpu_read;
     set_slow(&self->node, self->config);
     self->node.examine = fb_machine_examine;
     self->node.reload = reload;
@@ -263,7 +269,8 @@ static int start(server *self) {
     fb_descriptors_raise(&self->node);
     self->node.process_id = (uint32_t)getpid();
     make_run_id(self->node.run_id);
-    if (fb_watchman_new(&self->node, &self->watchman) < 0) {
+    if (fb_command_stats_new(&self->node.command_stats) < 0 ||
+        fb_watchman_new(&self->node, &self->watchman) < 0) {
         (void)fb_error_set(&error, FB_ENOMEM, "out of memory");
         log_error("cannot_start", &error);
         return FB_SERVE_FAILED;
@@ -311,6 +318,7 @@ static void stop(server *self, const sigset_t *set) {
     fb_daemon_doors_close(&self->doors);
     fb_close(self->node.engine, left_ms);
     fb_watchman_free(self->watchman);
+    fb_command_stats_free(self->node.command_stats);
     fb_users_free(self->node.users);
     fb_config_free(self->config);
     pthread_mutex_destroy(&self->reload_lock);

@@ -34,6 +34,8 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
+#include <event2/util.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -183,6 +185,15 @@ static void note_output(struct evbuffer *buffer, const struct evbuffer_cb_info *
 
 // ---- ends
 
+enum { DATE_SIZE = 32 };
+
+static const char *date_of_now(char text[DATE_SIZE]) {
+    time_t now = time(NULL);
+    struct tm parts;
+    (void)evutil_date_rfc1123(text, DATE_SIZE, gmtime_r(&now, &parts));
+    return text;
+}
+
 static void stop_looking(waiting *one) {
     if (one->look != NULL) {
         event_free(one->look);
@@ -221,15 +232,18 @@ static void cut_until(client *one, int status, const char *why, int64_t retry_s)
     fb_http_response response = {0};
     fb_buf out = {0};
     char retry[48] = "";
+    char date[DATE_SIZE];
     if (retry_s > 0) {
         (void)snprintf(retry, sizeof retry, "Retry-After: %lld\r\n", (long long)retry_s);
     }
     fb_http_problem(&response, status, "%s", why);
     int result =
         fb_buf_printf(&out,
-                      "HTTP/1.1 %d %s\r\nServer: forebay\r\nConnection: close\r\n%s"
-                      "Content-Type: application/problem+json\r\nContent-Length: %zu\r\n\r\n",
-                      status, fb_http_status_text(status), retry, response.body.len);
+                      "HTTP/1.1 %d %s\r\nServer: forebay\r\nConnection: close\r\n%sDate: %s\r\n"
+                      "Cache-Control: no-store\r\nContent-Type: application/problem+json\r\n"
+                      "Content-Length: %zu\r\n\r\n",
+                      status, fb_http_status_text(status), retry, date_of_now(date),
+                      response.body.len);
     if (result == FB_OK && fb_buf_append(&out, fb_buf_str(&response.body)) == FB_OK) {
         send_at_once(one, fb_buf_str(&out));
     }
@@ -327,7 +341,11 @@ static void add_body(struct evhttp_request *request, fb_buf *body) {
 
 static void add_headers(struct evhttp_request *request, const fb_http_response *response, bool last) {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+    char date[DATE_SIZE];
     (void)evhttp_add_header(headers, "Server", "forebay");
+    if (request->minor == 0) {  // to others the server says it
+        (void)evhttp_add_header(headers, "Date", date_of_now(date));
+    }
     for (size_t i = 0; i < response->header_count; i++) {
         (void)evhttp_add_header(headers, response->headers[i].name, response->headers[i].value);
     }
@@ -388,9 +406,8 @@ static bool answer(waiting *one, fb_http_response *response) {
     const char *origin =
         evhttp_find_header(evhttp_request_get_input_headers(request), "Origin");
     fb_http_cross_origin(to->lane->common->node, fb_str_of(origin), response);
-    if (one->head) {
-        response->every_ms = 0;
-    } else if (response->every_ms > 0) {
+    fb_http_caching(response);
+    if (!one->head && response->every_ms > 0) {
         begin_stream(one, response);
         return true;
     }

@@ -131,7 +131,15 @@ static fb_str last_header(const struct evkeyvalq *headers, const char *name) {
     return value;
 }
 
+// The server answers HTTP/1.2 in its own version, which we do not speak, and ends the connection of whoever
+// names a host in the target, as if it had come through a proxy of the nineties.
+static void set_right(struct evhttp_request *request) {
+    request->minor = request->major == 1 && request->minor > 1 ? 1 : request->minor;
+    request->flags &= ~EVHTTP_PROXY_REQUEST;
+}
+
 fb_http_request fb_http_read(struct evhttp_request *request) {
+    set_right(request);
     struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
     struct evbuffer *body = evhttp_request_get_input_buffer(request);
     char name[FB_HTTP_NAME_SIZE];

@@ -1,9 +1,9 @@
 // TLS for the doors, by OpenSSL.
 //
-// What all connections share is a context. A reload makes another and puts it in the first one's
-// place; each connection holds the one it began with. Contexts that are no longer in force are kept
-// until the end, since the last connection of one may end on any loop at any time; so a reload
-// that finds the very same files makes none.
+// What all connections share is a context. A reload makes another and, when all else of the reload is
+// known to succeed, puts it in the first one's place; each connection holds the one it began with, so
+// the last of them takes it along. Holds are counted here, beside OpenSSL's own count, because the
+// thread sanitizer cannot see that one in a library that was built without it.
 //
 // Off, because nothing here needs it and each has been a hole: renegotiation, compression,
 // sessions kept in memory. (Clients may resume by tickets, which cost us nothing.) An end of the
@@ -19,6 +19,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,13 +37,15 @@ typedef struct stamp {
     struct stat info;  // zeros: there was none
 } stamp;
 
-typedef struct context {
+struct fb_door_tls_context {
+    _Atomic size_t holds;  // by connections, and by whom it is in force for or made by
     SSL_CTX *ssl;
-    struct context *before;  // the one it came in the place of
     stamp files[FILES];
     fb_door_tls_auth auth;
     bool only_13;
-} context;
+};
+
+typedef fb_door_tls_context context;
 
 struct fb_door_tls {
     pthread_mutex_t lock;
@@ -190,11 +193,25 @@ static void set_up(SSL_CTX *ssl, bool only_13) {
     SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
 }
 
-static void free_context(context *one) {
-    if (one != NULL) {
+static void let_go(context *one) {
+    if (one != NULL && atomic_fetch_sub(&one->holds, 1) == 1) {
         SSL_CTX_free(one->ssl);
         fb_mem_free(one);
     }
+}
+
+// ---- what a connection holds: OpenSSL says when it ends, whoever ends it
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int held_index = -1;
+
+static void on_end(void *ssl, void *held, CRYPTO_EX_DATA *all, int index, long number, void *arg) {
+    (void)ssl, (void)all, (void)index, (void)number, (void)arg;
+    let_go(held);
+}
+
+static void make_index(void) {
+    held_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, on_end);
 }
 
 static int fill_context(context *one, const fb_door_tls_options *options, fb_error *error) {
@@ -210,7 +227,6 @@ static int fill_context(context *one, const fb_door_tls_options *options, fb_err
     }
     if (result == FB_OK) {
         work_out_all(one->ssl);
-        tell(one->ssl, options->cert);
     }
     ERR_clear_error();
     return result;
@@ -220,6 +236,7 @@ static int fill_context(context *one, const fb_door_tls_options *options, fb_err
 static context *new_context(const fb_door_tls_options *options) {
     context *one = fb_mem_zero(1, sizeof *one);
     if (one != NULL) {
+        atomic_init(&one->holds, 1);
         stamp_file(&one->files[0], options->cert);
         stamp_file(&one->files[1], options->key);
         stamp_file(&one->files[2], options->ca);
@@ -237,39 +254,58 @@ static bool is_same(const context *a, const context *b) {
     return same;
 }
 
-int fb_door_tls_reload(fb_door_tls *tls, const fb_door_tls_options *options, fb_error *error) {
+int fb_door_tls_prepare(const fb_door_tls *tls, const fb_door_tls_options *options,
+                        fb_door_tls_context **out, fb_error *error) {
     context *next = new_context(options);
+    *out = NULL;
     if (next == NULL) {
         return fb_error_set(error, FB_ENOMEM, "out of memory");
     }
     if (tls->now != NULL && is_same(tls->now, next)) {
-        free_context(next);
+        let_go(next);
         return FB_OK;
     }
     int result = fill_context(next, options, error);
     if (result < 0) {
-        free_context(next);
+        let_go(next);
         return result;
     }
+    *out = next;
+    return FB_OK;
+}
+
+void fb_door_tls_publish(fb_door_tls *tls, fb_door_tls_context *next) {
+    if (next == NULL) {
+        return;
+    }
+    tell(next->ssl, next->files[0].path);
     pthread_mutex_lock(&tls->lock);
-    next->before = tls->now;
+    context *before = tls->now;
     tls->now = next;
     pthread_mutex_unlock(&tls->lock);
-    return FB_OK;
+    let_go(before);
+}
+
+void fb_door_tls_drop(fb_door_tls_context *next) {
+    let_go(next);
 }
 
 int fb_door_tls_new(const fb_door_tls_options *options, fb_door_tls **out, fb_error *error) {
     fb_door_tls *tls = fb_mem_zero(1, sizeof *tls);
+    context *first = NULL;
     *out = NULL;
     if (tls == NULL) {
         return fb_error_set(error, FB_ENOMEM, "out of memory");
     }
     pthread_mutex_init(&tls->lock, NULL);
-    int result = fb_door_tls_reload(tls, options, error);
+    (void)pthread_once(&once, make_index);
+    int result = held_index < 0 ? fb_error_set(error, FB_ENOMEM, "out of memory")
+                                : fb_door_tls_prepare(tls, options, &first, error);
     if (result < 0) {
         fb_door_tls_free(tls);
         return result;
     }
+    fb_door_tls_publish(tls, first);
     *out = tls;
     return FB_OK;
 }
@@ -278,11 +314,7 @@ void fb_door_tls_free(fb_door_tls *tls) {
     if (tls == NULL) {
         return;
     }
-    while (tls->now != NULL) {
-        context *one = tls->now;
-        tls->now = one->before;
-        free_context(one);
-    }
+    let_go(tls->now);
     pthread_mutex_destroy(&tls->lock);
     fb_mem_free(tls);
 }
@@ -291,9 +323,17 @@ void fb_door_tls_free(fb_door_tls *tls) {
 
 SSL *fb_door_tls_accept(fb_door_tls *tls, int fd) {
     pthread_mutex_lock(&tls->lock);
-    SSL *ssl = SSL_new(tls->now->ssl);
+    context *held = tls->now;
+    atomic_fetch_add(&held->holds, 1);
     pthread_mutex_unlock(&tls->lock);
-    if (ssl == NULL || (fd >= 0 && SSL_set_fd(ssl, fd) != 1)) {
+    SSL *ssl = SSL_new(held->ssl);
+    if (ssl == NULL || SSL_set_ex_data(ssl, held_index, held) != 1) {
+        let_go(held);
+        SSL_free(ssl);
+        ERR_clear_error();
+        return NULL;
+    }
+    if (fd >= 0 && SSL_set_fd(ssl, fd) != 1) {
         SSL_free(ssl);
         ERR_clear_error();
         return NULL;

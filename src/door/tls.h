@@ -17,6 +17,7 @@ extern "C" {
 #endif
 
 typedef struct fb_door_tls fb_door_tls;
+typedef struct fb_door_tls_context fb_door_tls_context;
 struct ssl_st;  // OpenSSL's SSL
 
 typedef enum fb_door_tls_auth {
@@ -32,14 +33,19 @@ typedef struct fb_door_tls_options {
     bool only_13;            // TLS 1.2 is not spoken
 } fb_door_tls_options;
 
-// FB_OK; FB_EINVAL: `error` names the file and says what is wrong with it; FB_ENOMEM. Logs what it
-// took, and a warning of a certificate that has run out or is about to.
+// FB_OK; FB_EINVAL: `error` names the file and says what is wrong with it; FB_ENOMEM. What is in force is
+// logged, here and when it is published, and a warning of a certificate that has run out or is about to.
 FB_CHECK_RESULT int fb_door_tls_new(const fb_door_tls_options *options, fb_door_tls **tls,
                                     fb_error *error);
-// Reads everything again. After an error what was in force stays so. Files that are the same as
-// before are not read.
-FB_CHECK_RESULT int fb_door_tls_reload(fb_door_tls *tls, const fb_door_tls_options *options,
-                                       fb_error *error);
+// Reads everything again, and changes nothing yet: *next is to be published or dropped. Files that are
+// the same as before are not read, and *next is NULL. Errors as above. One at a time, together with the
+// publishing.
+FB_CHECK_RESULT int fb_door_tls_prepare(const fb_door_tls *tls, const fb_door_tls_options *options,
+                                        fb_door_tls_context **next, fb_error *error);
+// Connections from now on have it; what it takes the place of goes with the last connection that has
+// that. NULL is fine.
+void fb_door_tls_publish(fb_door_tls *tls, fb_door_tls_context *next);
+void fb_door_tls_drop(fb_door_tls_context *next);
 // When no connection is left. NULL is fine.
 void fb_door_tls_free(fb_door_tls *tls);
 

@@ -97,6 +97,7 @@ struct fb_engine {
     fb_lane *lanes;
     uint32_t lane_count;
     fb_shared *shared;  // NULL: there is no shared tier
+    _Atomic(uint32_t) transactions;  // that run (transaction.h)
     fb_leases *leases;  // of callers, where there is none
     fb_limits *limits;
     struct fb_queues *queues;
@@ -255,6 +256,7 @@ typedef struct fb_wish {
     int64_t number;
     uint64_t token;
     fb_receipt receipt;
+    fb_error *error;  // with result < 0, what was wrong; NULL: nobody wants to know
     // on its way
     fb_post post;
     fb_list list;  // in lane->wishes

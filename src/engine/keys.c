@@ -11,6 +11,7 @@
 #include "base/glob.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "engine/transaction.h"
 #include "os/clock.h"
 
 // ---- reading
@@ -125,6 +126,10 @@ static int count_both(fb_engine *engine, fb_str key, const fb_found *found, int 
 
 int fb_get(fb_engine *engine, fb_str key, fb_value_fn fn, void *arg) {
     fb_engine_ours(engine);
+    fb_transaction *in = fb_transaction_here(engine);
+    if (in != NULL) {
+        return fb_transaction_get(in, key, fn, arg);
+    }
     showing to = {fn, arg};
     fb_found found;
     int64_t begin_ns = fb_clock_now_ns();
@@ -167,6 +172,11 @@ static void get_some(fb_engine *engine, const fb_str *keys, size_t count, fb_val
 void fb_get_many(fb_engine *engine, const fb_str *keys, size_t key_count, fb_value_fn fn,
                  void *const *args, int *results) {
     fb_engine_ours(engine);
+    fb_transaction *in = fb_transaction_here(engine);
+    if (in != NULL) {
+        fb_transaction_get_many(in, keys, key_count, fn, args, results);
+        return;
+    }
     for (size_t done = 0; done < key_count; done += FB_CACHE_MANY_MAX) {
         size_t left = key_count - done;
         size_t count = left < FB_CACHE_MANY_MAX ? left : FB_CACHE_MANY_MAX;
@@ -223,8 +233,17 @@ int fb_get_after(fb_engine *engine, fb_str key, fb_str token, fb_value *value) {
     return result == FB_OK ? FB_ENOMEM : result < 0 && result != FB_ECLOSED ? FB_MISS : result;
 }
 
+static void take_ttl(void *arg, const fb_value *value) {
+    *(int64_t *)arg = value->ttl_ms;
+}
+
 int fb_exists(fb_engine *engine, fb_str key) {
     fb_engine_ours(engine);
+    fb_transaction *in = fb_transaction_here(engine);
+    int64_t unused;
+    if (in != NULL) {
+        return fb_transaction_get(in, key, take_ttl, &unused);
+    }
     fb_found found;
     (void)fb_cache_peek(engine->cache, key, fb_clock_now_ns(), &found);
     if (asks_shared(engine, key, &found)) {
@@ -238,6 +257,10 @@ int fb_exists(fb_engine *engine, fb_str key) {
 
 int fb_ttl(fb_engine *engine, fb_str key, int64_t *ttl_ms) {
     fb_engine_ours(engine);
+    fb_transaction *in = fb_transaction_here(engine);
+    if (in != NULL) {
+        return fb_transaction_get(in, key, take_ttl, ttl_ms);
+    }
     fb_found found;
     int64_t now_ns = fb_clock_now_ns();
     fb_find find = fb_cache_peek(engine->cache, key, now_ns, &found);
@@ -336,7 +359,9 @@ int fb_set(fb_engine *engine, fb_str key, fb_str value, const fb_set_options *op
     if (fb_options_take(&options, &with) < 0) {
         return FB_EINVAL;
     }
-    int result = engine->shared != NULL        ? fb_shared_set(engine, key, value, options)
+    fb_transaction *in = fb_transaction_here(engine);
+    int result = in != NULL                    ? fb_transaction_set(in, key, value, options)
+                 : engine->shared != NULL      ? fb_shared_set(engine, key, value, options)
                  : options->source_version > 0 ? put_version(engine, key, value, options)
                                                : put(engine, key, value, options);
     if (result == FB_OK) {
@@ -350,7 +375,9 @@ int fb_del(fb_engine *engine, fb_str key) {
     if (key.len > FB_KEY_LEN_MAX) {
         return FB_MISS;  // nothing can be stored under it
     }
-    int result = engine->shared != NULL
+    fb_transaction *in = fb_transaction_here(engine);
+    int result = in != NULL ? fb_transaction_del(in, key)
+                 : engine->shared != NULL
                      ? fb_shared_del(engine, key)
                      : fb_cache_del(engine->cache, key, fb_clock_now_ns());
     if (result == FB_OK) {
@@ -388,8 +415,10 @@ int fb_edit_key(fb_engine *engine, fb_str key, fb_edit_fn fn, void *arg) {
         return FB_ETOOBIG;
     }
     change one = {.fn = fn, .arg = arg};
-    int result = engine->shared != NULL ? fb_shared_edit(engine, key, note_change, &one)
-                                        : edit_here(engine, key, &one);
+    fb_transaction *in = fb_transaction_here(engine);
+    int result = in != NULL               ? fb_transaction_edit(in, key, note_change, &one)
+                 : engine->shared != NULL ? fb_shared_edit(engine, key, note_change, &one)
+                                          : edit_here(engine, key, &one);
     if (result >= 0 && one.action == FB_EDIT_PUT) {
         count_write(engine, key, FB_COUNTER_sets);
     } else if (result >= 0 && one.action == FB_EDIT_DELETE && one.found) {
@@ -422,7 +451,7 @@ static int add(void *arg, fb_edit *edit) {
 int fb_incr(fb_engine *engine, fb_str key, int64_t delta, int64_t *result) {
     fb_engine_ours(engine);
     sum one = {.delta = delta};
-    if (engine->shared != NULL) {
+    if (engine->shared != NULL && fb_transaction_here(engine) == NULL) {
         int added = check_key(key) < 0 ? FB_ETOOBIG : fb_shared_add(engine, key, delta, result);
         if (added == FB_OK) {
             count_write(engine, key, FB_COUNTER_sets);
@@ -567,5 +596,10 @@ void fb_key_state_read(fb_engine *engine, fb_str key, fb_key_state *state) {
 
 int fb_explain(fb_engine *engine, fb_str key, fb_explanation *explanation) {
     fb_engine_ours(engine);
-    return fb_cache_explain(engine->cache, key, fb_clock_now_ns(), explanation);
+    int result = fb_cache_explain(engine->cache, key, fb_clock_now_ns(), explanation);
+    fb_transaction *in = fb_transaction_here(engine);
+    if (in != NULL && result == FB_OK) {
+        fb_transaction_explain(in, key, explanation);
+    }
+    return result;
 }

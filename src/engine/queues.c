@@ -256,6 +256,7 @@ int fb_queues_open(fb_engine *engine, const fb_config *config, fb_error *error) 
     fb_queue_catalog *catalog = NULL;
     result = fb_queues_prepare(queues, config, &catalog, error);
     if (result == FB_OK) {
+        queues->store = &fb_config_settings(catalog->config)->queue;
         atomic_store(&queues->catalog, catalog);
     }
     return result;

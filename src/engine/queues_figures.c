@@ -310,16 +310,16 @@ int fb_queue_figures_read(fb_engine *engine, fb_queue_figures_fn fn, void *arg) 
 }
 
 // What went wrong while a shared tier was away says nothing any more when it is back.
-static bool has_returned(const fb_queues *queues) {
-    fb_shared_info info;
-    if (!queues->shared) {
-        return false;
+static bool has_returned(const fb_queues *queues, const fb_shared_info *shared) {
+    fb_shared_info now;
+    if (queues->shared && shared == NULL) {
+        fb_shared_info_read(queues->engine, &now);
+        shared = &now;
     }
-    fb_shared_info_read(queues->engine, &info);
-    return info.state == FB_SHARED_CONNECTED;
+    return queues->shared && shared->state == FB_SHARED_CONNECTED;
 }
 
-bool fb_queue_healthy(fb_engine *engine, char *text) {
+bool fb_queue_healthy(fb_engine *engine, const fb_shared_info *shared, char *text) {
     fb_engine_ours(engine);
     enum { TEXT_SIZE = 256 };
     fb_queues *queues = engine->queues;
@@ -333,7 +333,7 @@ bool fb_queue_healthy(fb_engine *engine, char *text) {
     if (text[0] != '\0' || (journal != NULL && !fb_journal_healthy(journal, text))) {
         return false;
     }
-    bool returned = has_returned(queues);
+    bool returned = has_returned(queues, shared);
     pthread_mutex_lock(&queues->trouble_lock);
     bool trouble = queues->trouble[0] != '\0' && !returned;
     (void)snprintf(text, TEXT_SIZE, "%s", trouble ? queues->trouble : queues->refusal);

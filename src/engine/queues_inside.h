@@ -100,6 +100,7 @@ struct fb_queues {
     bool shared;                // the store is the shared tier
     const char *store_name;
     _Atomic(fb_queue_catalog *) catalog;
+    const fb_queue_store_options *store;  // as it was at the start, which it is opened by
     fb_queue *all;
     fb_queue_policy lost_policy;  // of queues that are no longer configured
     _Atomic(bool) stopped;      // no retries, no new waits

@@ -24,10 +24,6 @@ static const int64_t AGAIN_NS = FB_NS_PER_S;
 
 // ---- the journal
 
-static const fb_settings *settings_of(const fb_queues *queues) {
-    return fb_config_settings(atomic_load(&queues->catalog)->config);
-}
-
 static void on_ready(void *arg, fb_str name) {
     fb_queues *queues = arg;
     const fb_queue_terms *terms = name.len > 0 ? fb_queues_find(queues, name) : NULL;
@@ -45,15 +41,14 @@ static const fb_queue_policy *policy_of(void *arg, fb_str name) {
 }
 
 fb_journal_options fb_queue_journal_options(fb_queues *queues) {
-    const fb_queue_store_options *options = &settings_of(queues)->queue;
-    return (fb_journal_options){.file = options->file,
-                                .power = options->durability == FB_QUEUE_POWER,
+    return (fb_journal_options){.file = queues->store->file,
+                                .power = queues->store->durability == FB_QUEUE_POWER,
                                 .policy_of = policy_of,
                                 .policy_arg = queues};
 }
 
 bool fb_queue_store_found(const fb_queues *queues) {
-    return access(settings_of(queues)->queue.file, F_OK) == 0;
+    return access(queues->store->file, F_OK) == 0;
 }
 
 bool fb_queue_store_is_open(fb_queues *queues) {
@@ -175,7 +170,7 @@ static void listen_once(fb_queues *queues, fb_lane *lane) {
     if (port->on_ready == NULL) {
         port->on_ready_arg = queues;
         port->on_ready = on_ready;
-        fb_remote_queue_allow_volatile(lane->remote, settings_of(queues)->queue.allow_volatile);
+        fb_remote_queue_allow_volatile(lane->remote, queues->store->allow_volatile);
     }
     // Only who waits wants to hear of others' jobs, and they are lane 0's.
     if (lane->index == 0 && !queues->listening && fb_queues_wait_any(queues)) {

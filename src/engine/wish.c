@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 
 #include "base/check.h"
+#include "base/error.h"
 #include "base/str.h"
 #include "os/clock.h"
 
@@ -43,6 +44,9 @@ void fb_wish_answer(const fb_gate_action *action) {
     wish->number = action->number;
     wish->token = action->token;
     wish->receipt = action->receipt;
+    if (wish->error != NULL && action->result < 0) {
+        FB_IGNORE(fb_error_set(wish->error, action->result, "%s", action->error));
+    }
     answer(wish, action->result);
 }
 

@@ -59,6 +59,11 @@ static const char *ttl_of(const subject *on, char text[48]) {
                : "none";
 }
 
+// Keys that clients store by themselves: no option of a class is about them.
+static bool is_plain(const subject *on) {
+    return on->figures->name[0] == '\0';
+}
+
 // ---- rules of a class: its hit rate
 
 static void say_rate(const subject *on, fb_advice *out) {
@@ -75,7 +80,11 @@ static bool over_caching(const subject *on, fb_advice *out) {
     char ttl[48];
     say_rate(on, out);
     REASON("performing optimally, and over %.0f%% it may be over-caching", RATE_OVER);
-    CHANGE("see that its TTL (%s) is not longer than its values stay true", ttl_of(on, ttl));
+    if (is_plain(on)) {
+        CHANGE("see that none is stored for longer (EX) than it stays true");
+    } else {
+        CHANGE("see that its TTL (%s) is not longer than its values stay true", ttl_of(on, ttl));
+    }
     return on->gain.hit_rate_percent > RATE_OVER;
 }
 
@@ -89,8 +98,12 @@ static bool rate_is_middling(const subject *on, fb_advice *out) {
     char ttl[48];
     say_rate(on, out);
     REASON("look for opportunities");
-    CHANGE("a longer TTL (now %s), warming of what is read most, normalised parameters",
-           ttl_of(on, ttl));
+    if (is_plain(on)) {
+        CHANGE("store them for longer (EX) where they stay true, and what is read most before it is read");
+    } else {
+        CHANGE("a longer TTL (now %s), warming of what is read most, normalised parameters",
+               ttl_of(on, ttl));
+    }
     return on->gain.hit_rate_percent >= RATE_POOR;
 }
 
@@ -98,9 +111,14 @@ static bool rate_is_poor(const subject *on, fb_advice *out) {
     char ttl[48];
     say_rate(on, out);
     REASON("most reads find nothing");
-    CHANGE("raise its TTL (now %s) where values stay true for longer, or reduce it where they are "
-           "never read again; normalise keys; review query patterns",
-           ttl_of(on, ttl));
+    if (is_plain(on)) {
+        CHANGE("see whether who reads them and who stores them spell keys alike, and whether they are "
+               "stored for long enough (EX); or declare a class, which loads what is not there");
+    } else {
+        CHANGE("raise its TTL (now %s) where values stay true for longer, or reduce it where they are "
+               "never read again; normalise keys; review query patterns",
+               ttl_of(on, ttl));
+    }
     return true;
 }
 

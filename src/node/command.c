@@ -9,15 +9,17 @@
 
 #include "node/command.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/glob.h"
 #include "base/str.h"
 #include "node/command_table.h"
 
-enum { NAME_LEN_MAX = 16, PLACES = 1024, ARGS_SHOWN = 128, LINE_SIZE = 256 };
+enum { NAME_LEN_MAX = 16, PLACES = 1024, ARGS_SHOWN = 128, LINE_SIZE = 256, NAME_SIZE = 256 };
 
 #define CASE_BITS UINT64_C(0xdfdfdfdfdfdfdfdf)
 
@@ -123,8 +125,9 @@ static void unknown(fb_command_call *call) {
         fb_str arg = call->args[i];
         size_t room = ARGS_SHOWN - len;
         size_t part = arg.len < room ? arg.len : room;
+        part = part > 0 ? strnlen(arg.ptr, part) : 0;  // as C has it, so that the quote is closed
         shown[len++] = '\'';
-        memcpy(shown + len, arg.ptr != NULL ? arg.ptr : "", part);
+        memcpy(shown + len, part > 0 ? arg.ptr : "", part);
         len += part;
         shown[len++] = '\'';
         shown[len++] = ' ';
@@ -137,7 +140,7 @@ static void unknown(fb_command_call *call) {
 static void wrong_arity(fb_command_call *call, const fb_command *parent,
                         const fb_command *command) {
     // What EXEC says must be known for the end of the transaction.
-    bool exec = command->run == fb_transaction_exec;
+    bool exec = command->run == fb_multi_exec;
     fb_reply_error(call->reply, "%s wrong number of arguments for '%s%s%s' command",
                    exec ? "EXECABORT Transaction discarded because of:" : "ERR",
                    parent != NULL ? parent->name : "", parent != NULL ? "|" : "", command->name);
@@ -213,12 +216,41 @@ bool fb_command_word(const fb_command_call *call, size_t index, const char *word
     return fb_str_same(call->args[index], fb_str_of(word));
 }
 
+static fb_str lower(fb_str name, char text[NAME_SIZE]) {
+    for (size_t i = 0; i < name.len; i++) {
+        char byte = name.ptr[i];
+        text[i] = (char)(byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte);
+    }
+    return fb_str_make(text, name.len);
+}
+
+bool fb_command_name_matches(fb_str pattern, fb_str name) {
+    char pattern_text[NAME_SIZE];
+    char name_text[NAME_SIZE];
+    return pattern.len <= NAME_SIZE && name.len <= NAME_SIZE &&
+           fb_glob_match(lower(pattern, pattern_text), lower(name, name_text));
+}
+
 bool fb_command_int(fb_command_call *call, size_t index, int64_t *number) {
     if (fb_str_int(call->args[index], number) != FB_OK) {
         fb_reply_error(call->reply, "ERR value is not an integer or out of range");
         return false;
     }
     return true;
+}
+
+bool fb_command_db(fb_command_call *call, size_t index) {
+    int64_t db = 0;
+    if (!fb_command_int(call, index, &db)) {
+        return false;
+    }
+    if (db < INT_MIN || db > INT_MAX) {
+        fb_reply_error(call->reply, "ERR value is out of range, value must between %d and %d", INT_MIN,
+                       INT_MAX);
+    } else if (db != 0) {
+        fb_reply_error(call->reply, "ERR DB index is out of range");
+    }
+    return db == 0;
 }
 
 bool fb_command_params(fb_command_call *call, size_t index, fb_param params[FB_COMMAND_PARAMS_MAX],

@@ -90,8 +90,13 @@ const char *fb_command_full_name(const fb_command *command, char text[FB_COMMAND
 // ---- what handlers share
 
 bool fb_command_word(const fb_command_call *call, size_t index, const char *word);
+// Whether a pattern matches the name of a command or an option, in any case. No name, and so no pattern of
+// use, is longer than 256 bytes.
+bool fb_command_name_matches(fb_str pattern, fb_str name);
 // An argument as an integer; says so and returns false where it is none.
 bool fb_command_int(fb_command_call *call, size_t index, int64_t *number);
+// Whether it is 0, the one database that there is.
+bool fb_command_db(fb_command_call *call, size_t index);
 // Arguments from `index` on as names and values; says so and returns false where they are no pairs,
 // or too many.
 enum { FB_COMMAND_PARAMS_MAX = 64 };

@@ -35,6 +35,7 @@ static const details DETAILS[] = {
     {"decrby", "", "RW access update"},
     {"del", MULTI_SHARD AND_SUM, "RM delete"},
     {"exists", MULTI_SHARD AND_SUM, "RO"},
+    {"fb.invalidate", "", "RM delete"},
     {"flushall", ALL_SHARDS AND_ALL, NULL},
     {"flushdb", ALL_SHARDS AND_ALL, NULL},
     {"function|flush", ALL_SHARDS AND_ALL, NULL},

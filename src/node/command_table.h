@@ -136,11 +136,11 @@ void fb_object_help(fb_command_call *call);
 void fb_object_idletime(fb_command_call *call);
 void fb_object_refcount(fb_command_call *call);
 
-void fb_transaction_discard(fb_command_call *call);
-void fb_transaction_exec(fb_command_call *call);
-void fb_transaction_multi(fb_command_call *call);
-void fb_transaction_unwatch(fb_command_call *call);
-void fb_transaction_watch(fb_command_call *call);
+void fb_multi_discard(fb_command_call *call);
+void fb_multi_exec(fb_command_call *call);
+void fb_multi_begin(fb_command_call *call);
+void fb_multi_unwatch(fb_command_call *call);
+void fb_multi_watch(fb_command_call *call);
 
 void fb_verb_ack(fb_command_call *call);
 void fb_verb_cancel(fb_command_call *call);

@@ -171,13 +171,16 @@ static void answer_dry_run(fb_command_call *call, const fb_user *user, const fb_
     char name[FB_COMMAND_NAME_SIZE];
     char text[512];
     fb_str object;
-    const fb_str *args = call->args + 3;
-    switch (fb_user_check(user, command, args, call->arg_count - 3, &object)) {
+    fb_command_call asked = *call;
+    asked.command = command;
+    asked.args += 3;
+    asked.arg_count -= 3;
+    switch (fb_user_check(user, &asked, &object)) {
         case FB_DENIED_NOT:
             fb_reply_status(call->reply, "OK");
             return;
         case FB_DENIED_KEY:
-            if (object.ptr == args[0].ptr) {
+            if (object.ptr == asked.args[0].ptr) {
                 (void)snprintf(text, sizeof text,
                                "This user has no permissions to access all keys, as the '%s' "
                                "command may",

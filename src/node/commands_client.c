@@ -120,6 +120,16 @@ static bool read_kind(fb_command_call *call, fb_str word, client_kind *kind) {
     return true;
 }
 
+// By a Unix socket, whose path is the address of both sides.
+static bool is_local(const fb_session *session) {
+    return session->peer[0] == '/';
+}
+
+static const char *own_address(const fb_session *session) {
+    const char *address = session->node->resp_address;
+    return is_local(session) ? session->peer : address != NULL ? address : "";
+}
+
 // As Redis has them, in its order.
 static void write_flags(const fb_session *session, const fb_tracking_state *tracking,
                         char flags[16]) {
@@ -141,6 +151,9 @@ static void write_flags(const fb_session *session, const fb_tracking_state *trac
     }
     if (tracking->on && tracking->bcast) {
         flags[len++] = 'B';
+    }
+    if (is_local(session)) {
+        flags[len++] = 'U';
     }
     if (len == 0) {
         flags[len++] = 'N';
@@ -167,8 +180,7 @@ static int describe(fb_session *session, int64_t now_us, fb_buf *out) {
         "ssub=0 multi=%d qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 "
         "omem=0 tot-mem=0 events=r cmd=%s user=%s redir=%lld resp=%d lib-name=%.*s "
         "lib-ver=%.*s\n",
-        (unsigned long long)session->id, session->peer,
-        session->node->resp_address != NULL ? session->node->resp_address : "", FB_STR_ARG(name),
+        (unsigned long long)session->id, session->peer, own_address(session), FB_STR_ARG(name),
         (long long)(now_us - session->created_us) / 1000000,
         (long long)(now_us - used_us) / 1000000, flags, is_kind(session, KIND_PUBSUB) ? 1 : 0,
         atomic_load_explicit(&session->shown_queued, memory_order_relaxed),
@@ -326,7 +338,7 @@ static bool is_victim(const fb_session *session, const victims *which) {
            (which->address.ptr == NULL ||
             fb_str_equal(which->address, fb_str_of(session->peer))) &&
            (which->own_address.ptr == NULL ||
-            fb_str_equal(which->own_address, fb_str_of(session->node->resp_address))) &&
+            fb_str_equal(which->own_address, fb_str_of(own_address(session)))) &&
            (which->user == NULL ||
             fb_str_equal(fb_str_of(fb_user_name(which->user)), fb_str_of(user)));
 }
@@ -371,7 +383,9 @@ void fb_client_unblock(fb_command_call *call) {
     int64_t id = 0;
     bool by_error = call->arg_count == 4 && fb_command_word(call, 3, "ERROR");
     if (call->arg_count > 4) {
-        fb_command_syntax_error(call);
+        fb_reply_error(call->reply, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
+                                    "CLIENT HELP.",
+                       FB_STR_ARG(call->args[1]));
         return;
     }
     if (call->arg_count == 4 && !by_error && !fb_command_word(call, 3, "TIMEOUT")) {

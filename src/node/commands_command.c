@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/glob.h"
 #include "base/str.h"
 #include "node/command_details.h"
+#include "node/command_keys.h"
 
 typedef struct flag_name {
     uint32_t flag;
@@ -313,7 +313,7 @@ static bool passes(const fb_command *command, const char *name, filter kind, fb_
         case FILTER_CATEGORY:
             return in_category(command, value);
         case FILTER_PATTERN:
-            return fb_glob_match(value, fb_str_of(name));
+            return fb_command_name_matches(value, fb_str_of(name));
     }
     return false;
 }
@@ -382,82 +382,57 @@ void fb_command_list(fb_command_call *call) {
 static const fb_command *find_asked(const fb_command_call *call) {
     const fb_command *command = fb_command_find(call->args[2]);
     if (command != NULL && command->subcommands != NULL && call->arg_count > 3) {
-        const fb_command *sub = fb_command_find_sub(command, call->args[3]);
-        return sub != NULL ? sub : command;
+        return fb_command_find_sub(command, call->args[3]);
     }
     return command;
 }
 
-// Where the keys of a command are: from `first` on, each `step` arguments, `count` of them. false:
-// nowhere. FB.LIMITS is the one command whose keys move: behind a count, each after its rule.
-typedef struct key_places {
-    size_t first, step, count;
-} key_places;
-
-static bool find_keys(const fb_command *command, const fb_str *args, size_t arg_count,
-                      key_places *keys) {
-    if ((command->flags & FB_COMMAND_MOVABLEKEYS) != 0) {
-        int64_t count;
-        bool fits = fb_str_int(args[1], &count) == FB_OK && count > 0 &&
-                    count <= (int64_t)(arg_count - 2) / 2;
-        *keys = (key_places){3, 2, fits ? (size_t)count : 0};
-        return fits;
-    }
-    bool from_end = command->last_key < 0;
-    size_t end = from_end ? arg_count - (size_t)-command->last_key : (size_t)command->last_key;
-    *keys = (key_places){(size_t)command->first_key, (size_t)command->key_step, 0};
-    keys->count = (end - keys->first) / keys->step + 1;
-    return end < arg_count;
-}
-
-// NULL: the reply says why there are none.
-static const fb_command *find_asked_keys(fb_command_call *call, key_places *keys) {
+// false: the reply says why there are none.
+static bool find_asked_keys(fb_command_call *call, fb_command_call *asked, fb_key_places *keys) {
     fb_reply *reply = call->reply;
-    const fb_command *command = find_asked(call);
-    const fb_str *args = call->args + 2;
-    size_t arg_count = call->arg_count - 2;
-    if (command == NULL) {
+    *asked = *call;
+    asked->command = find_asked(call);
+    asked->args += 2;
+    asked->arg_count -= 2;
+    if (asked->command == NULL) {
         fb_reply_error(reply, "ERR Invalid command specified");
-        return NULL;
-    }
-    if (command->first_key == 0 && (command->flags & FB_COMMAND_MOVABLEKEYS) == 0) {
+    } else if (asked->command->first_key == 0 &&
+               (asked->command->flags & FB_COMMAND_MOVABLEKEYS) == 0) {
         fb_reply_error(reply, "ERR The command has no key arguments");
-        return NULL;
-    }
-    if (!fb_command_arity_fits(command, arg_count)) {
+    } else if (!fb_command_arity_fits(asked->command, asked->arg_count)) {
         fb_reply_error(reply, "ERR Invalid number of arguments specified for command");
-        return NULL;
-    }
-    if (!find_keys(command, args, arg_count, keys)) {
+    } else if (!fb_command_keys(asked, keys)) {
         fb_reply_error(reply, "ERR Invalid arguments specified for command");
-        return NULL;
+    } else {
+        return true;
     }
-    return command;
+    return false;
 }
 
 void fb_command_getkeys(fb_command_call *call) {
-    key_places keys;
-    if (find_asked_keys(call, &keys) == NULL) {
+    fb_command_call asked;
+    fb_key_places keys;
+    if (!find_asked_keys(call, &asked, &keys)) {
         return;
     }
     fb_reply_array(call->reply, keys.count);
     for (size_t i = 0; i < keys.count; i++) {
-        fb_reply_bytes(call->reply, call->args[2 + keys.first + i * keys.step]);
+        fb_reply_bytes(call->reply, asked.args[keys.first + i * keys.step]);
     }
 }
 
 void fb_command_getkeys_and_flags(fb_command_call *call) {
-    key_places keys;
-    const fb_command *command = find_asked_keys(call, &keys);
-    if (command == NULL) {
+    fb_command_call asked;
+    fb_key_places keys;
+    if (!find_asked_keys(call, &asked, &keys)) {
         return;
     }
-    const char *flags = fb_command_key_flags_of(command, call->args + 2, call->arg_count - 2);
+    const char *flags = fb_command_key_flags_of(asked.command, asked.args, asked.arg_count);
     bool many = strchr(flags, '/') != NULL;
     fb_reply_array(call->reply, keys.count);
     for (size_t i = 0; i < keys.count; i++) {
         fb_reply_array(call->reply, 2);
-        fb_reply_bytes(call->reply, call->args[2 + keys.first + i * keys.step]);
+        fb_reply_bytes(call->reply, asked.args[keys.first + i * keys.step]);
         reply_key_flags(call->reply, flags);
         flags = many ? next_key_flags(flags) : flags;
     }

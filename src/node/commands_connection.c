@@ -40,7 +40,9 @@ static void speak(fb_session *session, fb_encoding encoding) {
 
 void fb_connection_reset(fb_command_call *call) {
     speak(call->session, FB_ENCODING_RESP2);
-    call->session->replies = FB_REPLIES_ON;
+    if (call->session->replies != FB_REPLIES_SKIP) {  // else this reply is the one to be skipped
+        call->session->replies = FB_REPLIES_ON;
+    }
     fb_queued_close(&call->session->queued);
     fb_session_unwatch(call->session);
     fb_session_stop_tracking(call->session);
@@ -55,15 +57,9 @@ void fb_connection_reset(fb_command_call *call) {
 }
 
 void fb_connection_select(fb_command_call *call) {
-    int64_t index = 0;
-    if (!fb_command_int(call, 1, &index)) {
-        return;
+    if (fb_command_db(call, 1)) {
+        fb_reply_status(call->reply, "OK");
     }
-    if (index != 0) {
-        fb_reply_error(call->reply, "ERR DB index is out of range");
-        return;
-    }
-    fb_reply_status(call->reply, "OK");
 }
 
 // Says so and returns false where it failed too often before.
@@ -132,8 +128,8 @@ static bool read_protocol(fb_command_call *call, int64_t *protocol) {
     return true;
 }
 
-// Nothing changes before all words are understood.
-static bool read_hello_options(fb_command_call *call, const fb_str **name) {
+// One word after the other is put in force, as in Redis; the protocol comes last.
+static bool read_hello_options(fb_command_call *call) {
     for (size_t i = 2; i < call->arg_count; i++) {
         size_t left = call->arg_count - 1 - i;
         if (fb_command_word(call, i, "AUTH") && left >= 2) {
@@ -142,22 +138,22 @@ static bool read_hello_options(fb_command_call *call, const fb_str **name) {
             }
             i += 2;
         } else if (fb_command_word(call, i, "SETNAME") && left >= 1) {
-            *name = &call->args[++i];
+            if (!fb_session_name(call, call->args[++i])) {
+                return false;
+            }
         } else {
             fb_reply_error(call->reply, "ERR Syntax error in HELLO option '%.*s'",
                            FB_STR_ARG(call->args[i]));
             return false;
         }
     }
-    return *name == NULL || fb_session_name(call, **name);
+    return true;
 }
 
 void fb_connection_hello(fb_command_call *call) {
     fb_session *session = call->session;
     int64_t protocol = session->encoding;
-    const fb_str *name = NULL;
-    if (call->arg_count > 1 &&
-        (!read_protocol(call, &protocol) || !read_hello_options(call, &name))) {
+    if (call->arg_count > 1 && (!read_protocol(call, &protocol) || !read_hello_options(call))) {
         return;
     }
     if (session->user == NULL) {

@@ -15,54 +15,11 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "node/cache_words.h"
 #include "node/say.h"
 #include "node/session_state.h"
 
 // ---- FB.FETCH
-
-typedef struct fetching {
-    fb_request request;
-    fb_param params[FB_COMMAND_PARAMS_MAX];
-    bool with_meta;
-} fetching;
-
-// The options up to the class; *at is then behind it.
-static bool read_options(fb_command_call *call, fetching *one, size_t *at) {
-    for (*at = 1; *at < call->arg_count; ++*at) {
-        if (fb_command_word(call, *at, "REFRESH")) {
-            one->request.refresh = true;
-        } else if (fb_command_word(call, *at, "WITHMETA")) {
-            one->with_meta = true;
-        } else if (fb_command_word(call, *at, "MINSEQ") && *at + 1 < call->arg_count) {
-            one->request.after = call->args[++*at];
-        } else if (fb_command_word(call, *at, "TIMEOUT") && *at + 1 < call->arg_count) {
-            if (!fb_command_int(call, ++*at, &one->request.timeout_ms)) {
-                return false;
-            }
-            if (one->request.timeout_ms <= 0) {
-                fb_reply_error(call->reply, "ERR timeout is not positive");
-                return false;
-            }
-        } else {
-            *at += fb_command_word(call, *at, "CLASS") && *at + 1 < call->arg_count ? 1 : 0;
-            break;
-        }
-    }
-    if (*at >= call->arg_count) {
-        fb_reply_error(call->reply, "ERR wrong number of arguments for '%s' command",
-                       call->command->name);
-        return false;
-    }
-    one->request.class_name = call->args[(*at)++];
-    return true;
-}
-
-static bool read_fetch(fb_command_call *call, fetching *one) {
-    size_t at;
-    one->request.params = one->params;
-    return read_options(call, one, &at) &&
-           fb_command_params(call, at, one->params, &one->request.param_count);
-}
 
 static void write_found(fb_reply *reply, const fb_value *value, bool with_meta) {
     if (!with_meta) {
@@ -145,10 +102,8 @@ static void track_request(fb_command_call *call, fb_slot *slot, const fb_request
 }
 
 void fb_verb_fetch(fb_command_call *call) {
-    fetching one;
-    one.request = (fb_request){0};
-    one.with_meta = false;
-    if (!read_fetch(call, &one)) {
+    fb_fetch_words one;
+    if (!fb_cache_words_fetch(call, &one)) {
         return;
     }
     fb_slot *slot = fb_session_slot(call);
@@ -244,60 +199,27 @@ static void answer_part(void *arg, int result, const fb_value *value, const fb_e
     part_is_there(all);
 }
 
-// How many names there are, from `at` on; then the names, then rows of as many values. 0: said why
-// not.
-static size_t read_names(fb_command_call *call, size_t *at) {
-    int64_t names = 0;
-    if (*at >= call->arg_count) {
-        fb_reply_error(call->reply, "ERR wrong number of arguments for '%s' command",
-                       call->command->name);
-        return 0;
-    }
-    if (!fb_command_int(call, (*at)++, &names)) {
-        return 0;
-    }
-    if (names < 1 || names > FB_COMMAND_PARAMS_MAX) {
-        fb_reply_error(call->reply, "ERR the number of names is from 1 to %d",
-                       FB_COMMAND_PARAMS_MAX);
-        return 0;
-    }
-    size_t left = call->arg_count - *at;
-    if (left < 2 * (size_t)names || left % (size_t)names != 0) {
-        fb_reply_error(call->reply,
-                       "ERR after the names come rows of as many values, at least one");
-        return 0;
-    }
-    return (size_t)names;
-}
-
 void fb_verb_mfetch(fb_command_call *call) {
-    fetching one;
-    size_t at;
-    one.request = (fb_request){0};
-    one.with_meta = false;
-    size_t names = read_options(call, &one, &at) ? read_names(call, &at) : 0;
-    if (names == 0) {
+    fb_mfetch_words words;
+    if (!fb_cache_words_mfetch(call, &words)) {
         return;
     }
-    const fb_str *values = call->args + at + names;
-    many *all = make_many((call->arg_count - at) / names - 1, names);
+    many *all = make_many(words.row_count, words.name_count);
     fb_slot *slot = all != NULL ? fb_session_slot(call) : NULL;
     if (slot == NULL) {
         free_many(all);
         fb_command_failed(call, FB_ENOMEM, NULL);
         return;
     }
-    slot->with_meta = one.with_meta;
+    slot->with_meta = words.with_meta;
     all->slot = slot;
     all->encoding = slot->target->encoding;
     for (size_t i = 0; i < all->count; i++) {
-        fb_param *params = all->params + i * names;
-        for (size_t k = 0; k < names; k++) {
-            params[k] = (fb_param){call->args[at + k], values[i * names + k]};
-        }
-        all->requests[i] = one.request;
+        fb_param *params = all->params + i * words.name_count;
+        fb_cache_words_row(&words, i, params);
+        all->requests[i] = words.request;
         all->requests[i].params = params;
-        all->requests[i].param_count = names;
+        all->requests[i].param_count = words.name_count;
         all->parts[i].all = all;
         all->args[i] = &all->parts[i];
         track_request(call, slot, &all->requests[i]);
@@ -314,14 +236,12 @@ static void write_key(void *arg, fb_str key) {
 }
 
 void fb_verb_key(fb_command_call *call) {
-    size_t at = fb_command_word(call, 1, "CLASS") && call->arg_count > 2 ? 2 : 1;
-    fb_param params[FB_COMMAND_PARAMS_MAX];
-    fb_request request = {.class_name = call->args[at], .params = params};
+    fb_fetch_words one;
     fb_error error = {0};
-    if (!fb_command_params(call, at + 1, params, &request.param_count)) {
+    if (!fb_cache_words_key(call, &one)) {
         return;
     }
-    int result = fb_fetch_key(call->node->engine, &request, write_key, call->reply, &error);
+    int result = fb_fetch_key(call->node->engine, &one.request, write_key, call->reply, &error);
     if (result < 0) {
         fb_command_failed(call, result, &error);
     }

@@ -21,9 +21,9 @@
 
 #include "base/check.h"
 #include "base/str.h"
+#include "node/cache_words.h"
 #include "node/say.h"
 #include "node/session_state.h"
-#include "node/words.h"
 
 enum { NAME_SHOWN = 64 };
 
@@ -51,25 +51,8 @@ void fb_verb_region(fb_command_call *call) {
 
 // ---- FB.INVALIDATE
 
-static bool read_scope(const fb_command_call *call, size_t index, fb_scope *scope) {
-    static const struct {
-        const char *word;
-        fb_scope scope;
-    } words[] = {
-        {"KEY", FB_SCOPE_KEY},     {"PATTERN", FB_SCOPE_PATTERN},     {"TAG", FB_SCOPE_TAG},
-        {"CLASS", FB_SCOPE_CLASS}, {"NAMESPACE", FB_SCOPE_NAMESPACE}, {"ALL", FB_SCOPE_ALL},
-    };
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (fb_command_word(call, index, words[i].word)) {
-            *scope = words[i].scope;
-            return true;
-        }
-    }
-    return false;
-}
-
 typedef struct invalidating {
-    fb_invalidate_options options;
+    fb_invalidate_words words;
     fb_receipt receipt;  // of the last name; of the last that did not reach as far as it was to
     int64_t removed;
 } invalidating;
@@ -81,14 +64,15 @@ static void refuse_name(fb_command_call *call, const char *what, fb_str name) {
 
 // Names before the one that fails have been invalidated; that one does not reach far enough keeps none
 // of the others from it.
-static int invalidate_names(fb_command_call *call, size_t first, fb_invalidation *what,
-                            invalidating *job) {
+static int invalidate_names(fb_command_call *call, invalidating *job) {
+    fb_invalidation *what = &job->words.what;
     int outcome = FB_OK;
-    for (size_t i = first; i < call->arg_count; i++) {
+    for (size_t i = job->words.first_name; i < call->arg_count; i++) {
         int64_t count = 0;
         fb_receipt receipt;
         what->name = call->args[i];
-        int result = fb_invalidate_to(call->node->engine, what, &job->options, &count, &receipt);
+        int result =
+            fb_invalidate_to(call->node->engine, what, &job->words.options, &count, &receipt);
         if (result < 0) {
             return result;
         }
@@ -128,42 +112,23 @@ static void say_not_reached(fb_command_call *call, const invalidating *job) {
 
 void fb_verb_invalidate(fb_command_call *call) {
     invalidating job = {.removed = 0};
-    fb_invalidation what = {0};
-    fb_words words;
-    size_t at = 1;
-    if (!fb_words_read(call, FB_WORD_SOFT | FB_WORD_WAIT | FB_WORD_TIMEOUT | FB_WORD_SRCVER, &at,
-                       &words)) {
+    const fb_invalidate_words *words = &job.words;
+    if (!fb_cache_words_invalidate(call, &job.words)) {
         return;
     }
-    what.soft = (words.given & FB_WORD_SOFT) != 0;
-    job.options = (fb_invalidate_options){.reach = words.reach,
-                                          .timeout_ms = words.timeout_ms,
-                                          .source_version = words.source_version};
-    if (at >= call->arg_count || !read_scope(call, at, &what.scope)) {
-        fb_reply_error(call->reply, "ERR scope must be KEY, PATTERN, TAG, CLASS, NAMESPACE or ALL");
-        return;
-    }
-    at++;
-    if ((what.scope == FB_SCOPE_ALL) != (at == call->arg_count)) {
-        fb_reply_error(call->reply, "ERR wrong number of arguments for 'fb.invalidate' command");
-        return;
-    }
-    if (words.source_version > 0 && what.scope != FB_SCOPE_KEY) {
-        fb_reply_error(call->reply, "ERR SRCVER goes with KEY");
-        return;
-    }
-    int result = what.scope == FB_SCOPE_ALL
-                     ? fb_invalidate_to(call->node->engine, &what, &job.options, &job.removed,
-                                        &job.receipt)
-                     : invalidate_names(call, at, &what, &job);
+    int result = words->what.scope == FB_SCOPE_ALL
+                     ? fb_invalidate_to(call->node->engine, &words->what, &words->options,
+                                        &job.removed, &job.receipt)
+                     : invalidate_names(call, &job);
     if (result == FB_ENOCLASS) {
-        refuse_name(call, what.scope == FB_SCOPE_NAMESPACE ? "namespace" : "class", what.name);
+        refuse_name(call, words->what.scope == FB_SCOPE_NAMESPACE ? "namespace" : "class",
+                    words->what.name);
     } else if (result < 0) {
         fb_command_failed(call, result, NULL);
     } else if (result == FB_REFUSED) {
         say_not_reached(call, &job);
-    } else if ((words.given & FB_WORD_WAIT) != 0) {
-        say_receipt(call, &job, at + 1 >= call->arg_count);
+    } else if (words->wait_given) {
+        say_receipt(call, &job, words->first_name + 1 >= call->arg_count);
     } else {
         fb_reply_integer(call->reply, job.removed);
     }
@@ -171,44 +136,23 @@ void fb_verb_invalidate(fb_command_call *call) {
 
 // ---- FB.WARM
 
-static void reply_started(fb_command_call *call, int result, const fb_error *error,
-                          uint64_t started) {
+void fb_verb_warm(fb_command_call *call) {
+    fb_warm_words words;
+    fb_error error = {0};
+    uint64_t started = 0;
+    if (!fb_cache_words_warm(call, &words)) {
+        return;
+    }
+    const fb_request *request = &words.fetch.request;
+    fb_engine *engine = call->node->engine;
+    int result = words.top ? fb_warm_top(engine, request->class_name, words.count, &started)
+                           : fb_warm(engine, request->class_name, request->params,
+                                     request->param_count, &started, &error);
     if (result < 0) {
-        fb_command_failed(call, result, error);
+        fb_command_failed(call, result, &error);
     } else {
         fb_reply_integer(call->reply, (int64_t)started);
     }
-}
-
-static void warm_top(fb_command_call *call) {
-    int64_t count = 0;
-    uint64_t started = 0;
-    if (!fb_command_int(call, 3, &count)) {
-        return;
-    }
-    if (count < 0 || count > UINT32_MAX) {
-        fb_reply_error(call->reply, "ERR count is out of range");
-        return;
-    }
-    int result = fb_warm_top(call->node->engine, call->args[2], (uint32_t)count, &started);
-    reply_started(call, result, NULL, started);
-}
-
-void fb_verb_warm(fb_command_call *call) {
-    if (fb_command_word(call, 1, "TOP") && call->arg_count == 4) {
-        warm_top(call);
-        return;
-    }
-    size_t at = fb_command_word(call, 1, "CLASS") && call->arg_count > 2 ? 2 : 1;
-    fb_param params[FB_COMMAND_PARAMS_MAX];
-    size_t count = 0;
-    if (!fb_command_params(call, at + 1, params, &count)) {
-        return;
-    }
-    fb_error error = {0};
-    uint64_t started = 0;
-    int result = fb_warm(call->node->engine, call->args[at], params, count, &started, &error);
-    reply_started(call, result, &error, started);
 }
 
 // ---- FB.EXPLAIN

@@ -225,12 +225,16 @@ void fb_key_pexpiretime(fb_command_call *call) {
 typedef struct key_list {
     fb_buf packed;  // a uint32_t length, the bytes, and again
     size_t count;
+    bool only_empty;  // an empty pattern matches the empty key; to the engine it is none at all
     bool failed;
 } key_list;
 
 static void add_key(void *arg, fb_str key) {
     key_list *list = arg;
     uint32_t len = (uint32_t)key.len;
+    if (list->only_empty && len > 0) {
+        return;
+    }
     if (list->failed || fb_buf_reserve(&list->packed, sizeof len + key.len) < 0) {
         list->failed = true;
         return;
@@ -254,7 +258,7 @@ static void reply_keys(fb_command_call *call, const key_list *list) {
 }
 
 void fb_key_keys(fb_command_call *call) {
-    key_list list = {0};
+    key_list list = {.only_empty = call->args[1].len == 0};
     uint64_t cursor = 0;
     int result = FB_OK;
     do {
@@ -269,11 +273,14 @@ void fb_key_keys(fb_command_call *call) {
     fb_buf_release(&list.packed);
 }
 
+// As strtoul() reads it for Redis: a sign may stand before it, and nothing at all is 0.
 static bool read_cursor(fb_command_call *call, uint64_t *cursor) {
     fb_str text = call->args[1];
     uint64_t number = 0;
-    bool fits = text.len > 0;
-    for (size_t i = 0; i < text.len && fits; i++) {
+    bool fits = true;
+    bool negative = text.len > 1 && text.ptr[0] == '-';
+    bool sign = negative || (text.len > 1 && text.ptr[0] == '+');
+    for (size_t i = sign; i < text.len && fits; i++) {
         uint64_t digit = (uint64_t)(text.ptr[i] - '0');
         fits = text.ptr[i] >= '0' && text.ptr[i] <= '9' &&
                !__builtin_mul_overflow(number, 10, &number) &&
@@ -282,14 +289,15 @@ static bool read_cursor(fb_command_call *call, uint64_t *cursor) {
     if (!fits) {
         fb_reply_error(call->reply, "ERR invalid cursor");
     }
-    *cursor = number;
+    *cursor = negative ? 0 - number : number;
     return fits;
 }
 
 typedef struct scan_options {
     fb_str match;
     int64_t count;
-    bool none;  // another TYPE: every value here is a string
+    bool only_empty;  // of key_list
+    bool none;        // another TYPE: every value here is a string
 } scan_options;
 
 static bool read_scan_options(fb_command_call *call, scan_options *options) {
@@ -297,6 +305,7 @@ static bool read_scan_options(fb_command_call *call, scan_options *options) {
         bool more = i + 1 < call->arg_count;
         if (more && fb_command_word(call, i, "MATCH")) {
             options->match = call->args[i + 1];
+            options->only_empty = options->match.len == 0;
         } else if (more && fb_command_word(call, i, "TYPE")) {
             options->none = !fb_command_word(call, i + 1, "string");
         } else if (more && fb_command_word(call, i, "COUNT")) {
@@ -337,7 +346,7 @@ void fb_key_scan(fb_command_call *call) {
     if (!read_cursor(call, &cursor) || !read_scan_options(call, &options)) {
         return;
     }
-    key_list list = {0};
+    key_list list = {.only_empty = options.only_empty};
     int result = scan_some(call, &options, &cursor, &list);
     if (result < 0 || list.failed) {
         fb_command_failed(call, result < 0 ? result : FB_ENOMEM, NULL);

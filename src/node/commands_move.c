@@ -103,15 +103,10 @@ static moving begin(const fb_command_call *call, bool take) {
 
 static bool read_options(fb_command_call *call, bool *replace) {
     for (size_t i = 3; i < call->arg_count; i++) {
-        int64_t db = 0;
         if (fb_command_word(call, i, "REPLACE")) {
             *replace = true;
         } else if (fb_command_word(call, i, "DB") && i + 1 < call->arg_count) {
-            if (!fb_command_int(call, ++i, &db)) {
-                return false;
-            }
-            if (db != 0) {
-                fb_reply_error(call->reply, "ERR DB index is out of range");
+            if (!fb_command_db(call, ++i)) {
                 return false;
             }
         } else {

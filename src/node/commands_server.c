@@ -12,8 +12,9 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
-#include "node/verdict.h"
+#include "node/command_stats.h"
 #include "node/tracking.h"
+#include "node/verdict.h"
 
 // ---- INFO
 
@@ -115,11 +116,54 @@ static void say_stats(info *one) {
     SAY(one, "tracking_total_keys:%llu\r\ntracking_total_items:%llu\r\n"
              "tracking_total_prefixes:%llu\r\n",
         (number)tracking.keys, (number)tracking.readers, (number)tracking.prefixes);
+    SAY(one, "total_error_replies:%llu\r\n",
+        (number)fb_command_stats_errors(one->node, NULL, NULL));
 }
 
 static void say_replication(info *one) {
     SAY(one, "role:master\r\nconnected_slaves:0\r\nmaster_replid:%s\r\nmaster_repl_offset:0\r\n",
         one->node->run_id);
+}
+
+static void say_time(info *one, const char *name, int64_t us) {
+    SAY(one, "%s:%lld.%06lld\r\n", name, (long long)(us / 1000000), (long long)(us % 1000000));
+}
+
+static void say_cpu(info *one) {
+    fb_cpu_times times;
+    if (one->node->cpu == NULL) {
+        return;
+    }
+    one->node->cpu(&times);
+    say_time(one, "used_cpu_sys", times.system_us);
+    say_time(one, "used_cpu_user", times.user_us);
+    say_time(one, "used_cpu_sys_children", times.children_system_us);
+    say_time(one, "used_cpu_user_children", times.children_user_us);
+    say_time(one, "used_cpu_sys_main_thread", times.main_system_us);
+    say_time(one, "used_cpu_user_main_thread", times.main_user_us);
+}
+
+static void say_command(void *arg, const fb_command *command, const fb_command_figures *figures) {
+    info *one = arg;
+    char name[FB_COMMAND_NAME_SIZE];
+    double each_us = figures->calls > 0 ? figures->us / (double)figures->calls : 0;
+    SAY(one, "cmdstat_%s:calls=%llu,usec=%.0f,usec_per_call=%.2f,rejected_calls=%llu,"
+        "failed_calls=%llu\r\n",
+        fb_command_full_name(command, name), (number)figures->calls, figures->us, each_us,
+        (number)figures->rejected, (number)figures->failed);
+}
+
+static void say_commands(info *one) {
+    fb_command_stats_each(one->node, say_command, one);
+}
+
+static void say_error(void *arg, const char *code, uint64_t count) {
+    info *one = arg;
+    SAY(one, "errorstat_%s:count=%llu\r\n", code, (number)count);
+}
+
+static void say_errors(info *one) {
+    (void)fb_command_stats_errors(one->node, say_error, one);
 }
 
 static void say_cluster(info *one) {
@@ -173,22 +217,32 @@ static void say_queues(info *one) {
 static const struct section {
     const char *name, *title;
     void (*say)(info *one);
+    bool extra;  // not among those that come unasked
 } SECTIONS[] = {
-    {"server", "Server", say_server},    {"clients", "Clients", say_clients},
-    {"memory", "Memory", say_memory},    {"persistence", "Persistence", say_persistence},
-    {"stats", "Stats", say_stats},       {"replication", "Replication", say_replication},
-    {"cluster", "Cluster", say_cluster}, {"limits", "Limits", say_limits},
-    {"queues", "Queues", say_queues},    {"keyspace", "Keyspace", say_keyspace},
+    {"server", "Server", say_server, false},
+    {"clients", "Clients", say_clients, false},
+    {"memory", "Memory", say_memory, false},
+    {"persistence", "Persistence", say_persistence, false},
+    {"stats", "Stats", say_stats, false},
+    {"replication", "Replication", say_replication, false},
+    {"cpu", "CPU", say_cpu, false},
+    {"commandstats", "Commandstats", say_commands, true},
+    {"errorstats", "Errorstats", say_errors, false},
+    {"cluster", "Cluster", say_cluster, false},
+    {"limits", "Limits", say_limits, false},
+    {"queues", "Queues", say_queues, false},
+    {"keyspace", "Keyspace", say_keyspace, false},
 };
 
-static bool section_wanted(const fb_command_call *call, const char *name) {
+static bool section_wanted(const fb_command_call *call, const struct section *section) {
     for (size_t i = 1; i < call->arg_count; i++) {
-        if (fb_command_word(call, i, name) || fb_command_word(call, i, "all") ||
-            fb_command_word(call, i, "everything") || fb_command_word(call, i, "default")) {
+        if (fb_command_word(call, i, section->name) || fb_command_word(call, i, "all") ||
+            fb_command_word(call, i, "everything") ||
+            (fb_command_word(call, i, "default") && !section->extra)) {
             return true;
         }
     }
-    return call->arg_count == 1;
+    return call->arg_count == 1 && !section->extra;
 }
 
 void fb_server_info(fb_command_call *call) {
@@ -200,7 +254,7 @@ void fb_server_info(fb_command_call *call) {
     }
     info one = {.node = call->node, .stats = &stats};
     for (size_t i = 0; i < sizeof SECTIONS / sizeof SECTIONS[0]; i++) {
-        if (section_wanted(call, SECTIONS[i].name)) {
+        if (section_wanted(call, &SECTIONS[i])) {
             SAY(&one, "%s# %s\r\n", one.text.len > 0 ? "\r\n" : "", SECTIONS[i].title);
             SECTIONS[i].say(&one);
         }

@@ -18,11 +18,12 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "node/command_stats.h"
 #include "node/doors.h"
 
 // ---- Redis's names
 
-enum { VALUE_SIZE = 512, NAME_SIZE = 256 };
+enum { VALUE_SIZE = 512 };
 
 typedef enum form {
     AS_IT_IS,  // `value`, and nothing else
@@ -176,26 +177,10 @@ static bool read_settings(fb_command_call *call, settings *all) {
 
 // ---- GET
 
-static fb_str lower(fb_str name, char text[NAME_SIZE]) {
-    for (size_t i = 0; i < name.len; i++) {
-        char byte = name.ptr[i];
-        text[i] = (char)(byte >= 'A' && byte <= 'Z' ? byte - 'A' + 'a' : byte);
-    }
-    return fb_str_make(text, name.len);
-}
-
-// Without regard to case. No name, and so no pattern of use, is longer than NAME_SIZE.
-static bool matches(fb_str pattern, fb_str name) {
-    char pattern_text[NAME_SIZE];
-    char name_text[NAME_SIZE];
-    return pattern.len <= NAME_SIZE && name.len <= NAME_SIZE &&
-           fb_glob_match(lower(pattern, pattern_text), lower(name, name_text));
-}
-
 // The pattern that asks for it, or NULL.
 static const fb_str *asked_by(const fb_command_call *call, fb_str name) {
     for (size_t i = 2; i < call->arg_count; i++) {
-        if (matches(call->args[i], name)) {
+        if (fb_command_name_matches(call->args[i], name)) {
             return &call->args[i];
         }
     }
@@ -379,7 +364,7 @@ static void apply(request *one) {
 
 void fb_settings_set(fb_command_call *call) {
     if (call->arg_count % 2 == 1) {
-        fb_reply_error(call->reply, "ERR wrong number of arguments for 'config|set' command");
+        fb_command_syntax_error(call);
         return;
     }
     settings all = {0};
@@ -404,6 +389,7 @@ void fb_settings_set(fb_command_call *call) {
 
 void fb_settings_resetstat(fb_command_call *call) {
     fb_stats_reset(call->node->engine);
+    fb_command_stats_reset(call->node);
     fb_reply_status(call->reply, "OK");
 }
 

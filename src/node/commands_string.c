@@ -8,6 +8,7 @@
 
 #include "node/command_table.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -262,27 +263,49 @@ static bool read_condition(const fb_command_call *call, size_t index, setting *o
     return true;
 }
 
-// SET's words from `index` on. The expiry's number is read last, as Redis does: a wrong word is
-// a syntax error even behind a wrong number.
+// Which time a command was told: a number in one form, or the word that stands for none.
+typedef struct told_time {
+    bool word;      // KEEPTTL of SET, PERSIST of GETEX
+    size_t number;  // the argument; 0: none
+    fb_expiry_form form;
+} told_time;
+
+// The word, or a form and its number, from *index on. As Redis has it each may be said again, and then
+// the last number counts; but not one beside another.
+static bool read_time(const fb_command_call *call, size_t *index, const char *word, told_time *time) {
+    fb_expiry_form form;
+    if (fb_command_word(call, *index, word)) {
+        time->word = true;
+        return time->number == 0;
+    }
+    if (time->word || *index + 1 == call->arg_count || !fb_expiry_word(call, *index, &form) ||
+        (time->number > 0 && form != time->form)) {
+        return false;
+    }
+    time->form = form;
+    time->number = ++*index;
+    return true;
+}
+
+// The time's number is read last, as Redis does: a wrong word is a syntax error even behind a wrong
+// number.
 static bool read_set_options(fb_command_call *call, setting *one) {
-    fb_expiry_form form = FB_EXPIRY_MS;
-    size_t number = 0;
+    told_time time = {.number = 0};
     for (size_t i = 3; i < call->arg_count; i++) {
         if (fb_command_word(call, i, "GET")) {
             one->get = true;
-        } else if (fb_command_word(call, i, "KEEPTTL") && number == 0) {
-            one->keep_ttl = true;
-        } else if (!one->keep_ttl && number == 0 && i + 1 < call->arg_count &&
-                   fb_expiry_word(call, i, &form)) {
-            number = ++i;
-        } else if (!read_condition(call, i, one)) {
+        } else if (!read_condition(call, i, one) && !read_time(call, &i, "KEEPTTL", &time)) {
             fb_command_syntax_error(call);
             return false;
         }
     }
-    one->has_expiry = number > 0;
-    one->exact = form == FB_EXPIRY_UNIX_SECONDS || form == FB_EXPIRY_UNIX_MS;
-    return number == 0 || fb_expiry_read(call, number, form, true, &one->expires_ms);
+    one->keep_ttl = time.word;
+    one->has_expiry = time.number > 0;
+    if (!one->has_expiry) {
+        return true;
+    }
+    one->exact = time.form == FB_EXPIRY_UNIX_SECONDS || time.form == FB_EXPIRY_UNIX_MS;
+    return fb_expiry_read(call, time.number, time.form, true, &one->expires_ms);
 }
 
 void fb_string_set(fb_command_call *call) {
@@ -512,28 +535,27 @@ void fb_string_getdel(fb_command_call *call) {
 }
 
 void fb_string_getex(fb_command_call *call) {
-    taking one = {0};
-    fb_expiry_form form;
+    taking one = {.change_expiry = true, .expires_ms = -1};
+    told_time time = {.number = 0};
+    for (size_t i = 2; i < call->arg_count; i++) {
+        if (!read_time(call, &i, "PERSIST", &time)) {
+            fb_command_syntax_error(call);
+            return;
+        }
+    }
     if (call->arg_count == 2) {
         reply_value(call, call->args[1]);
         return;
     }
-    if (call->arg_count == 3 && fb_command_word(call, 2, "PERSIST")) {
-        one.change_expiry = true;
-        one.expires_ms = -1;
-    } else if (call->arg_count == 4 && fb_expiry_word(call, 2, &form)) {
+    if (time.number > 0) {
         if (fb_exists(call->node->engine, call->args[1]) != FB_OK) {
             fb_reply_null(call->reply);  // before a word about the number, as Redis has it
             return;
         }
-        if (!fb_expiry_read(call, 3, form, true, &one.expires_ms)) {
+        if (!fb_expiry_read(call, time.number, time.form, true, &one.expires_ms)) {
             return;
         }
         one.delete = one.expires_ms <= fb_expiry_now_ms(call->node);
-        one.change_expiry = true;
-    } else {
-        fb_command_syntax_error(call);
-        return;
     }
     take_and_reply(call, &one);
 }
@@ -671,17 +693,20 @@ typedef struct float_sum {
     char text[FLOAT_TEXT_SIZE];
 } float_sum;
 
-static bool read_float(fb_str bytes, long double *number) {
-    char text[256];
-    if (bytes.len == 0 || bytes.len >= sizeof text || bytes.ptr[0] == ' ' ||
+// As long as the longest sum, so that each can be added to again; `text` is room. What a long double is
+// too small for is no number, at either end, but infinity may be named.
+static bool read_float(fb_str bytes, char text[FLOAT_TEXT_SIZE], long double *number) {
+    if (bytes.len == 0 || bytes.len >= FLOAT_TEXT_SIZE || bytes.ptr[0] == ' ' ||
         (bytes.ptr[0] >= '\t' && bytes.ptr[0] <= '\r')) {
         return false;
     }
     memcpy(text, bytes.ptr, bytes.len);
     text[bytes.len] = '\0';
     char *end = NULL;
+    errno = 0;
     *number = strtold_l(text, &end, fb_locale_get());
-    return end == text + bytes.len && !isnan(*number);
+    bool out_of_range = errno == ERANGE && (isinf(*number) || fpclassify(*number) == FP_ZERO);
+    return end == text + bytes.len && !out_of_range && !isnan(*number);
 }
 
 // 17 digits after the point without the zeros at their end, whatever sign the locale puts there.
@@ -712,7 +737,7 @@ static size_t show_float(long double number, char text[FLOAT_TEXT_SIZE]) {
 static int add_float(void *arg, fb_edit *edit) {
     float_sum *one = arg;
     long double number = 0;
-    if (edit->found && !read_float(edit->value.data, &number)) {
+    if (edit->found && !read_float(edit->value.data, one->text, &number)) {
         return FB_ETYPE;
     }
     number += one->delta;
@@ -728,7 +753,7 @@ static int add_float(void *arg, fb_edit *edit) {
 void fb_string_incrbyfloat(fb_command_call *call) {
     float_sum one;
     int result = FB_ETYPE;
-    if (read_float(call->args[2], &one.delta)) {
+    if (read_float(call->args[2], one.text, &one.delta)) {
         result = fb_edit_key(call->node->engine, call->args[1], add_float, &one);
     }
     if (result == FB_ETYPE) {

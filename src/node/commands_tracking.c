@@ -23,6 +23,17 @@ typedef struct options {
     bool opt_in, opt_out;
 } options;
 
+static bool is_there(fb_node *node, int64_t id) {
+    bool found = false;
+    fb_node_sessions_lock(node);
+    for (const fb_session *one = node->sessions; one != NULL && !found; one = one->next) {
+        found = (int64_t)one->id == id;
+    }
+    fb_node_sessions_unlock(node);
+    return found;
+}
+
+// Whoever is not there is told so before any other mistake, as Redis has it.
 static bool read_redirect(fb_command_call *call, size_t at, options *of) {
     int64_t id = 0;
     if (of->wish.redirect != 0) {
@@ -32,7 +43,7 @@ static bool read_redirect(fb_command_call *call, size_t at, options *of) {
     if (!fb_command_int(call, at, &id)) {
         return false;
     }
-    if (id <= 0) {
+    if (!is_there(call->node, id)) {
         fb_reply_error(call->reply, "ERR The client ID you want redirect to does not exist");
         return false;
     }
@@ -183,7 +194,9 @@ void fb_client_tracking(fb_command_call *call) {
 void fb_client_caching(fb_command_call *call) {
     fb_session *session = call->session;
     bool yes = fb_command_word(call, 2, "YES");
-    if (!session->opt_in && !session->opt_out) {
+    fb_tracking_state now;
+    fb_tracking_state_read(session, &now);
+    if (!now.on) {
         fb_reply_error(call->reply,
                        "ERR CLIENT CACHING can be called only when the client is in tracking mode "
                        "with OPTIN or OPTOUT mode enabled");

@@ -10,20 +10,19 @@
 // A transaction that has to wait (for jobs, or for so many loads that FB_SESSION_SLOTS_MAX is reached)
 // is alone up to there.
 //
-// With a shared tier nothing of that can be promised: other nodes write, and each command may wait for
-// Redis. EXEC runs its commands one after the other, and WATCH is refused. It would have to promise that
-// nobody changes the keys between EXEC's look at them and its last command, and a check that fails to
-// notice now and then is worse than an error: who uses WATCH relies on it.
+// With a shared tier other nodes write too, and each command may wait for Redis. EXEC runs its commands
+// one after the other there; after WATCH, as one transaction of the engine (node/optimistic.h).
 
 #include "node/command_table.h"
 
+#include "node/optimistic.h"
 #include "node/session_state.h"
 
 static fb_queued *queued_of(const fb_command_call *call) {
     return &call->session->queued;
 }
 
-void fb_transaction_multi(fb_command_call *call) {
+void fb_multi_begin(fb_command_call *call) {
     if (queued_of(call)->open) {
         fb_reply_error(call->reply, "ERR MULTI calls can not be nested");
         return;
@@ -32,7 +31,7 @@ void fb_transaction_multi(fb_command_call *call) {
     fb_reply_status(call->reply, "OK");
 }
 
-void fb_transaction_discard(fb_command_call *call) {
+void fb_multi_discard(fb_command_call *call) {
     if (!queued_of(call)->open) {
         fb_reply_error(call->reply, "ERR DISCARD without MULTI");
         return;
@@ -47,11 +46,15 @@ static bool wants_turn(const fb_session *session) {
     return !session->node->waits && (session->queued.count > 0 || session->watched != NULL);
 }
 
-void fb_transaction_exec(fb_command_call *call) {
+void fb_multi_exec(fb_command_call *call) {
     fb_session *session = call->session;
     fb_queued *queued = queued_of(call);
     if (!queued->open) {
         fb_reply_error(call->reply, "ERR EXEC without MULTI");
+        return;
+    }
+    if (session->optimistic != NULL && !queued->spoilt) {
+        fb_optimistic_exec(call);
         return;
     }
     bool runs = false;
@@ -77,15 +80,13 @@ void fb_transaction_exec(fb_command_call *call) {
     }
 }
 
-void fb_transaction_watch(fb_command_call *call) {
+void fb_multi_watch(fb_command_call *call) {
     if (queued_of(call)->open) {
         fb_reply_error(call->reply, "ERR WATCH inside MULTI is not allowed");
         return;
     }
     if (call->node->waits) {
-        fb_reply_error(call->reply,
-                       "ERR WATCH is not supported with a shared tier: other nodes are not kept from "
-                       "changing the keys while EXEC runs");
+        fb_optimistic_watch(call);
         return;
     }
     int result = FB_OK;
@@ -100,7 +101,7 @@ void fb_transaction_watch(fb_command_call *call) {
     }
 }
 
-void fb_transaction_unwatch(fb_command_call *call) {
+void fb_multi_unwatch(fb_command_call *call) {
     fb_session_unwatch(call->session);
     fb_reply_status(call->reply, "OK");
 }

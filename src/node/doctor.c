@@ -142,7 +142,7 @@ static void look_at_queue(const doctor *self, const fb_queue_figures *queue) {
 
 static void look_at_queues(const doctor *self, const fb_queue_figures *queues, size_t count) {
     char why[256] = "";
-    bool healthy = fb_queue_healthy(self->node->engine, why);
+    bool healthy = fb_queue_healthy(self->node->engine, NULL, why);
     SAY(self, "queues", "store", healthy ? FB_FINDING_OK : FB_FINDING_FAIL,
         healthy ? "" : "jobs are refused until it is mended", "%s%s%s",
         fb_queue_store_name(self->node->engine), healthy ? ", takes jobs" : ": ",

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "node/optimistic.h"
 
 // ---- commands
 
@@ -26,6 +27,9 @@ bool fb_errand_suits(const fb_command_call *call) {
     unsigned flags = call->command->flags;
     if ((flags & FB_COMMAND_LATER) != 0) {
         return false;
+    }
+    if (fb_optimistic_waits(call)) {
+        return true;
     }
     return (flags & FB_COMMAND_WAITS) != 0 ||
            (call->node->waits && (flags & (FB_COMMAND_WRITE | FB_COMMAND_READONLY)) != 0);

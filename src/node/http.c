@@ -297,6 +297,17 @@ void fb_http_failure(fb_http_response *response, int result, const fb_error *err
     }
 }
 
+// There are caches that keep an answer for minutes which says nothing of them, and ours are of this moment.
+void fb_http_caching(fb_http_response *response) {
+    bool said = response->status == 204 || response->status == 304;
+    for (size_t i = 0; i < response->header_count && !said; i++) {
+        said = strcmp(response->headers[i].name, "Cache-Control") == 0;
+    }
+    if (!said) {
+        fb_http_header_add(response, "Cache-Control", "no-store");
+    }
+}
+
 // ---- routes
 
 const fb_param *fb_http_param(const fb_http_call *call, const char *name) {
@@ -390,7 +401,7 @@ static void find(const fb_node *node, fb_str method, fb_str path, search *found)
     }
 }
 
-static bool declares(const fb_route *route, fb_str name) {
+static bool is_declared(const fb_route *route, fb_str name) {
     for (const fb_route_param *param = route->params; param != NULL && param->name != NULL;
          param++) {
         if (fb_str_equal(name, fb_str_of(param->name))) {
@@ -400,15 +411,28 @@ static bool declares(const fb_route *route, fb_str name) {
     return false;
 }
 
-// A mistyped ?tll=5m must not store a value for ever.
+static bool is_given_before(const fb_http_call *call, size_t index) {
+    size_t i = 0;
+    while (i < index && !fb_str_equal(call->query[i].name, call->query[index].name)) {
+        i++;
+    }
+    return i < index;
+}
+
+// A mistyped ?tll=5m must not store a value for ever, nor one of ?ttl=5m&ttl=1h be left out in silence.
 static bool query_fits(const fb_http_call *call) {
-    for (size_t i = 0; i < call->query_count && (call->route->flags & FB_ROUTE_ANY_QUERY) == 0;
-         i++) {
+    bool any = (call->route->flags & FB_ROUTE_ANY_QUERY) != 0;
+    for (size_t i = 0; i < call->query_count; i++) {
         fb_str name = call->query[i].name;
-        if (!declares(call->route, name)) {
+        bool declared = is_declared(call->route, name);
+        if (!declared && !any) {
             fb_http_problem(call->response, 400, "%s %s takes no parameter '%.*s'",
                             call->route->method, call->route->path,
                             (int)(name.len < 64 ? name.len : 64), name.ptr);
+            return false;
+        }
+        if (declared && is_given_before(call, i)) {
+            fb_http_problem(call->response, 400, "%.*s is given twice", FB_STR_ARG(name));
             return false;
         }
     }

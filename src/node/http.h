@@ -44,6 +44,7 @@ typedef struct fb_http_response {
     X(if_none_match, "If-None-Match")                  \
     X(content_type, "Content-Type")                    \
     X(content_encoding, "Content-Encoding")            \
+    X(content_range, "Content-Range")                  \
     X(origin, "Origin")                                \
     X(fetch_site, "Sec-Fetch-Site")                    \
     X(wanted_method, "Access-Control-Request-Method")  \
@@ -86,6 +87,8 @@ FB_CHECK_RESULT int fb_http_handle(fb_node *node, const fb_http_request *request
 // Adds what lets a page of `origin` (the header's value, or empty) read the response, where
 // node->http_cors has it. For every response, before it is sent.
 void fb_http_cross_origin(const fb_node *node, fb_str origin, fb_http_response *response);
+// Adds `Cache-Control: no-store` where nothing is said of caches. For every response, before it is sent.
+void fb_http_caching(fb_http_response *response);
 
 // "Not Found" for 404.
 const char *fb_http_status_text(int status);

@@ -125,19 +125,34 @@ static bool may_be_json(fb_str type) {
     return fb_str_ends(bare, FB_STR("+json"));
 }
 
-static bool body_fits(fb_http_call *call) {
+// A coding is not kept with the bytes: who gets them back could not read them. And a part of something
+// must not be taken for the whole (RFC 9110, 14.5).
+static bool is_whole(fb_http_call *call) {
     const fb_http_request *request = call->request;
-    const char *body = call->route->body;
-    if (body == NULL || strchr(body, '/') != NULL || request->body.len == 0) {
-        return true;
+    if (request->content_range.len > 0) {
+        fb_http_problem(call->response, 400, "a body is the whole, without Content-Range");
+        return false;
     }
     if (request->content_encoding.len > 0 &&
         !fb_str_same(request->content_encoding, FB_STR("identity"))) {
-        fb_http_problem(call->response, 415, "the body is JSON as it is, without Content-Encoding");
+        fb_http_problem(call->response, 415, "a body is what it is, without Content-Encoding");
         fb_http_header_add(call->response, "Accept-Encoding", "identity");
         return false;
     }
-    if (request->content_type.len > 0 && !may_be_json(request->content_type)) {
+    return true;
+}
+
+static bool body_fits(fb_http_call *call) {
+    const fb_http_request *request = call->request;
+    const char *body = call->route->body;
+    if (body == NULL || request->body.len == 0) {
+        return true;
+    }
+    if (!is_whole(call)) {
+        return false;
+    }
+    bool any_type = strchr(body, '/') != NULL;
+    if (!any_type && request->content_type.len > 0 && !may_be_json(request->content_type)) {
         fb_http_problem(call->response, 415, "the body is JSON: application/json");
         return false;
     }
@@ -184,8 +199,9 @@ void fb_http_cross_origin(const fb_node *node, fb_str origin, fb_http_response *
         fb_http_header_add(response, "Access-Control-Allow-Credentials", "true");
     }
     fb_http_header_add(response, "Access-Control-Expose-Headers",
-                       "Age, Allow, Cache-Status, ETag, Forebay-Token, RateLimit, "
-                       "RateLimit-Policy, Retry-After");
+                       "Age, Allow, Cache-Status, ETag, Forebay-Token, Location, RateLimit, "
+                       "RateLimit-Policy, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, "
+                       "X-RateLimit-Reset");
 }
 
 void fb_http_preflight(const fb_node *node, const fb_http_request *request, const char *methods,

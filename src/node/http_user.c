@@ -149,9 +149,9 @@ static void deny_command(fb_http_call *call, const fb_command *command) {
                     fb_user_name(call->user), full);
 }
 
-static void deny_key(fb_http_call *call, fb_str key) {
+static void deny_key(fb_http_call *call, const char *place, fb_str key) {
     note(call, "key", key);
-    fb_http_problem(call->response, 403, "the user '%.64s' has no right to the key '%.*s'",
+    fb_http_problem(call->response, 403, "%sthe user '%.64s' has no right to the key '%.*s'", place,
                     fb_user_name(call->user), (int)(key.len < 256 ? key.len : 256), key.ptr);
 }
 
@@ -162,12 +162,51 @@ static void deny_reach(fb_http_call *call) {
                     fb_user_name(call->user));
 }
 
+// Where nobody need be asked.
+static bool is_free(const fb_http_call *call) {
+    return call->node->users == NULL || call->route->command == NULL ||
+           fb_user_may_all_keys(call->user);
+}
+
 bool fb_http_may_key(fb_http_call *call, fb_str key) {
-    if (call->node->users == NULL || call->route->command == NULL ||
+    if (is_free(call) ||
         fb_user_may_key(call->user, key, fb_user_access(command_of(call->route)))) {
         return true;
     }
-    deny_key(call, key);
+    deny_key(call, "", key);
+    return false;
+}
+
+typedef struct asking {
+    fb_http_call *call;
+    const char *place;
+} asking;
+
+static bool ask_key(void *arg, fb_str key, unsigned access) {
+    const asking *one = arg;
+    if (fb_user_may_key(one->call->user, key, access)) {
+        return true;
+    }
+    deny_key(one->call, one->place, key);
+    return false;
+}
+
+bool fb_http_may_request(fb_http_call *call, const fb_request *request, const char *place) {
+    asking one = {call, place};
+    bool unknown = false;
+    if (is_free(call) || !FB_RULE(http_computed)) {
+        return true;
+    }
+    unsigned access = fb_user_access(command_of(call->route));
+    return fb_user_request_key(call->node->engine, request, access, &unknown, ask_key, &one) &&
+           (!unknown || fb_http_may_all_keys(call));
+}
+
+bool fb_http_may_all_keys(fb_http_call *call) {
+    if (is_free(call) || !FB_RULE(http_reach)) {
+        return true;
+    }
+    deny_reach(call);
     return false;
 }
 
@@ -197,15 +236,10 @@ static bool find_key(const fb_http_call *call, fb_str *key) {
 
 static bool may_keys(fb_http_call *call, const fb_command *command) {
     fb_str key;
-    if (fb_user_may_all_keys(call->user) || fb_user_is_keyless(command) ||
-        (call->route->flags & FB_ROUTE_OWN_KEYS) != 0) {
+    if (fb_user_is_keyless(command) || (call->route->flags & FB_ROUTE_OWN_KEYS) != 0) {
         return true;
     }
-    if (find_key(call, &key)) {
-        return fb_http_may_key(call, key);
-    }
-    deny_reach(call);
-    return false;
+    return find_key(call, &key) ? fb_http_may_key(call, key) : fb_http_may_all_keys(call);
 }
 
 bool fb_http_may(fb_http_call *call) {

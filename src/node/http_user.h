@@ -2,9 +2,9 @@
 // RESP (node/user.h).
 //
 // A route names the command whose right it takes (fb_route.command), and its keys are those of its
-// path or its query, so a user needs for GET /v1/keys/x what it needs for GET x. What a body names
-// cannot be told from here: such a route needs the right to all keys, unless it is flagged
-// FB_ROUTE_OWN_KEYS and asks for each key itself.
+// path or its query, so a user needs for GET /v1/keys/x what it needs for GET x. What a body names, or
+// a class makes of parameters, cannot be told from here: such a route needs the right to all keys,
+// unless it is flagged FB_ROUTE_OWN_KEYS and asks for each key itself.
 //
 // Threads: as handlers of requests.
 
@@ -23,6 +23,11 @@ extern "C" {
 bool fb_http_may(fb_http_call *call);
 // Whether it may use a key, as the route's command does. false: the response says so (403).
 bool fb_http_may_key(fb_http_call *call, fb_str key);
+// The key that a request for a class makes; `place` is said before ("requests[2]: ", or ""). true where it
+// makes none: then there is nothing to reach, and fetching it says what is wrong.
+bool fb_http_may_request(fb_http_call *call, const fb_request *request, const char *place);
+// For what may reach any key.
+bool fb_http_may_all_keys(fb_http_call *call);
 void fb_http_user_done(fb_http_call *call);
 
 #ifdef __cplusplus

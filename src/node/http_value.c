@@ -49,6 +49,33 @@ bool fb_http_has_tag(fb_str list, const char *tag, bool strong) {
     return false;
 }
 
+// "W/\"a\"" without what it begins with; a `*` is nothing.
+static fb_str without_tag(fb_str list) {
+    fb_str rest = fb_str_starts(list, FB_STR("W/")) ? fb_str_make(list.ptr + 2, list.len - 2) : list;
+    if (fb_str_starts(list, FB_STR("*"))) {
+        return fb_str_make(list.ptr + 1, list.len - 1);
+    }
+    if (!fb_str_starts(rest, FB_STR("\""))) {
+        return list;
+    }
+    rest = fb_str_make(rest.ptr + 1, rest.len - 1);
+    size_t len = fb_str_find(rest, '"');
+    return len < rest.len ? fb_str_make(rest.ptr + len + 1, rest.len - len - 1) : list;
+}
+
+bool fb_http_are_tags(fb_str list) {
+    list = fb_str_trim(list);
+    while (list.len > 0) {
+        fb_str rest = fb_str_trim(without_tag(list));
+        bool has_comma = fb_str_starts(rest, FB_STR(","));
+        if (rest.len > 0 && !has_comma) {
+            return false;
+        }
+        list = has_comma ? fb_str_trim(fb_str_make(rest.ptr + 1, rest.len - 1)) : rest;
+    }
+    return true;
+}
+
 bool fb_http_may_change(const fb_http_request *request, bool found, fb_str data) {
     char tag[FB_HTTP_TAG_SIZE] = "";
     if (found) {

@@ -18,6 +18,8 @@ void fb_http_tag(fb_str data, char tag[FB_HTTP_TAG_SIZE]);
 // Whether a list of tags, or "*", as RFC 9110 has it (13.1), has this one. Weak ones count unless
 // `strong`.
 bool fb_http_has_tag(fb_str list, const char *tag, bool strong);
+// Whether it is such a list: a tag without its quotes would be one that nothing ever has. Empty is fine.
+bool fb_http_are_tags(fb_str list);
 // Whether the request's If-Match and If-None-Match let a value be changed that is `data` now, or is
 // not there.
 bool fb_http_may_change(const fb_http_request *request, bool found, fb_str data);

@@ -37,6 +37,14 @@ typedef struct fb_doors {
     _Atomic uint64_t http_bodies_max;
 } fb_doors;
 
+// Processor time in microseconds: of this process, of those that it has begun and that have ended, and of
+// the thread that its main function runs on.
+typedef struct fb_cpu_times {
+    int64_t user_us, system_us;
+    int64_t children_user_us, children_system_us;
+    int64_t main_user_us, main_system_us;
+} fb_cpu_times;
+
 enum { FB_NODE_TURN_LANES = 64 };
 
 typedef struct fb_node {
@@ -53,6 +61,7 @@ typedef struct fb_node {
     const char *auth_limit;
     const char *socket_path;         // of the Unix socket, absolute; NULL: none
     int64_t (*wall_us)(void);        // Unix time in microseconds: TIME, EXPIREAT, time stamps
+    void (*cpu)(fb_cpu_times *times);  // INFO; NULL: not known
     // Asked for by a client (SHUTDOWN is not offered); NULL: not available.
     int (*reload)(void *arg, fb_error *error);
     void *reload_arg;
@@ -81,6 +90,7 @@ typedef struct fb_node {
     _Atomic uint64_t bytes_in, bytes_out;
     _Atomic uint64_t blocked;        // commands and requests that wait for jobs
     _Atomic uint64_t next_client_id;
+    struct fb_command_stats *command_stats;  // node/command_stats.h; NULL: nobody counts
     struct fb_watch *watch;          // node/watch.h: how the targets stand; NULL: nobody looks
     _Atomic int64_t slow_ns;         // node/slow.h: what is slow; 0: nothing is
     _Atomic int64_t loop_lag_ns;     // the longest that a loop owes a sign of life, as of a moment ago

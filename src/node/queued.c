@@ -87,6 +87,10 @@ bool fb_queued_next(fb_queued *queued, const fb_str **args, size_t *arg_count) {
     return true;
 }
 
+void fb_queued_rewind(fb_queued *queued) {
+    queued->at = 0;
+}
+
 static void forget(fb_queued *queued) {
     queued->count = 0;
     queued->at = 0;

@@ -34,6 +34,8 @@ void fb_queued_spoil(fb_queued *queued);
 // The next one, from the first on; false: that was the last. The words are good until the next call
 // that is not this one, and *args until the next call.
 bool fb_queued_next(fb_queued *queued, const fb_str **args, size_t *arg_count);
+// From the first one on again.
+void fb_queued_rewind(fb_queued *queued);
 // Closed and empty, as at first. A small buffer is kept.
 void fb_queued_close(fb_queued *queued);
 void fb_queued_release(fb_queued *queued);

@@ -27,7 +27,14 @@ void fb_reply_init(fb_reply *reply, fb_encoding encoding, fb_buf *out) {
     reply->out = out;
     reply->encoding = encoding;
     reply->failed = false;
+    reply->code[0] = '\0';
     reply->depth = 0;
+}
+
+// Nothing is written into one that has failed.
+void fb_reply_init_unheard(fb_reply *reply) {
+    fb_reply_init(reply, FB_ENCODING_RESP2, NULL);
+    reply->failed = true;
 }
 
 bool fb_reply_failed(const fb_reply *reply) {
@@ -234,6 +241,14 @@ void fb_reply_status(fb_reply *reply, const char *text) {
     }
 }
 
+static void note_code(fb_reply *reply, fb_str text) {
+    size_t len = fb_str_find(text, ' ');
+    if (reply->code[0] == '\0' && len < sizeof reply->code) {
+        memcpy(reply->code, text.ptr, len);
+        reply->code[len] = '\0';
+    }
+}
+
 void fb_reply_error(fb_reply *reply, const char *format, ...) {
     STOP_WHERE_FAILED(reply)
     char text[ERROR_TEXT_SIZE];
@@ -245,6 +260,7 @@ void fb_reply_error(fb_reply *reply, const char *format, ...) {
     if (len > 0) {
         shown.len = (size_t)len < sizeof text ? (size_t)len : fb_utf8_cut(text, sizeof text - 1);
     }
+    note_code(reply, shown);
     if (is_json(reply)) {
         fb_reply_map(reply, 1);
         json_bytes(reply, FB_STR("error"));

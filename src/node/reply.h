@@ -21,12 +21,13 @@ typedef enum fb_encoding {
     FB_ENCODING_JSON = 4
 } fb_encoding;
 
-enum { FB_REPLY_DEPTH_MAX = 16 };
+enum { FB_REPLY_DEPTH_MAX = 16, FB_REPLY_CODE_SIZE = 24 };
 
 typedef struct fb_reply {
     fb_buf *out;
     fb_encoding encoding;
     bool failed;
+    char code[FB_REPLY_CODE_SIZE];  // the code word of the first error that was said; "": none was
     // JSON: what is open
     struct {
         size_t left;
@@ -37,6 +38,8 @@ typedef struct fb_reply {
 } fb_reply;
 
 void fb_reply_init(fb_reply *reply, fb_encoding encoding, fb_buf *out);
+// One that nobody gets: whatever is said in it is dropped.
+void fb_reply_init_unheard(fb_reply *reply);
 bool fb_reply_failed(const fb_reply *reply);
 
 void fb_reply_null(fb_reply *reply);

@@ -139,14 +139,15 @@ const fb_route FB_ROUTES[] = {
     {"GET", "/openapi.json", fb_route_openapi, FB_ROUTE_ANY_QUERY, NULL,
      "the same as an OpenAPI document, with what is sent and answered",
      .answers = "200 OpenApi"},
-    {"GET", "/v1/fetch/{class}", fb_route_fetch, FB_ROUTE_ANY_QUERY, FETCH_PARAMS,
+    {"GET", "/v1/fetch/{class}", fb_route_fetch, FB_ROUTE_ANY_QUERY | FB_ROUTE_OWN_KEYS,
+     FETCH_PARAMS,
      "a value of a class, from memory or its source; the query has the class's parameters",
      .command = "fb.fetch", .answers = "200 */*, 304, 404, 501, 502, 504"},
-    {"POST", "/v1/fetch", fb_route_fetch_many, 0, NULL,
+    {"POST", "/v1/fetch", fb_route_fetch_many, FB_ROUTE_OWN_KEYS, NULL,
      "many values at once, each with a result of its own; body: requests: a list of class, params, "
      "refresh, timeout_ms, minseq",
      .command = "fb.mfetch", .body = "FetchMany", .answers = "200 Results"},
-    {"GET", "/v1/key/{class}", fb_route_fetch_key, FB_ROUTE_ANY_QUERY, NULL,
+    {"GET", "/v1/key/{class}", fb_route_fetch_key, FB_ROUTE_ANY_QUERY | FB_ROUTE_OWN_KEYS, NULL,
      "the key that the query's parameters make in a class",
      .command = "fb.key", .answers = "200 Key, 404"},
     {"GET", "/v1/keys", fb_route_keys_list, 0, LIST_KEYS_PARAMS,
@@ -187,13 +188,13 @@ const fb_route FB_ROUTES[] = {
      "invalidates a key, and nothing is stored under it for a while: for a transaction that is about to "
      "change it; body: key, hold_ms",
      .command = "fb.hold", .body = "Hold", .answers = "204"},
-    {"POST", "/v1/invalidate", fb_route_invalidate, 0, NULL,
+    {"POST", "/v1/invalidate", fb_route_invalidate, FB_ROUTE_OWN_KEYS, NULL,
      "body: any of keys, patterns, tags, classes, namespaces (a list, or one), or all: true; soft: "
      "true "
      "makes values stale instead of gone; wait: local, redis or nodes, timeout: ms, says how far it "
      "is to have reached",
      .command = "fb.invalidate", .body = "Invalidation", .answers = "200 Invalidated, 404, 504 Invalidated"},
-    {"POST", "/v1/warm", fb_route_warm, 0, NULL,
+    {"POST", "/v1/warm", fb_route_warm, FB_ROUTE_OWN_KEYS, NULL,
      "loads in the background; body: class, and params, or top: as many of its most-read keys",
      .command = "fb.warm", .body = "Warming", .answers = "202 Warmed, 404, 501"},
     {"GET", "/v1/explain", fb_route_explain, 0, KEY_PARAMS,

@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/str.h"
+#include "node/http_user.h"
 #include "node/say.h"
 
 enum { NUMBER_SIZE = 32 };
@@ -175,6 +176,26 @@ static int invalidate(invalidating *one, fb_scope scope, fb_str name) {
     return FB_OK;
 }
 
+// Whether the user may all of it: each key that is named; all keys, where anything else is.
+static bool may_invalidate(fb_http_call *call, const json_t *root) {
+    bool wide = json_is_true(json_object_get(root, "all"));
+    for (size_t i = 0; i < SCOPE_COUNT; i++) {
+        const json_t *names = json_object_get(root, SCOPES[i].name);
+        wide = wide || (SCOPES[i].scope != FB_SCOPE_KEY &&
+                        (json_is_string(names) || json_array_size(names) > 0));
+    }
+    if (wide && !fb_http_may_all_keys(call)) {
+        return false;
+    }
+    const json_t *keys = json_object_get(root, "keys");
+    for (size_t i = 0; i < json_array_size(keys); i++) {
+        if (!fb_http_may_key(call, text_of(json_array_get(keys, i)))) {
+            return false;
+        }
+    }
+    return !json_is_string(keys) || fb_http_may_key(call, text_of(keys));
+}
+
 static int invalidate_names(invalidating *one, fb_scope scope, const json_t *value) {
     if (json_is_string(value)) {
         return invalidate(one, scope, text_of(value));
@@ -262,7 +283,7 @@ int fb_route_invalidate(fb_http_call *call) {
         return FB_OK;
     }
     int result = FB_OK;
-    if (invalidation_fits(call, root)) {
+    if (invalidation_fits(call, root) && may_invalidate(call, root)) {
         invalidating one = {.engine = call->node->engine,
                             .soft = json_is_true(json_object_get(root, "soft"))};
         result = read_reach(call, root, &one.options) ? invalidate_all(&one, root) : FB_MISS;
@@ -359,15 +380,20 @@ static int warm(fb_http_call *call, json_t *root, uint64_t *started, fb_error *e
     const json_t *top = json_object_get(root, "top");
     json_t *params = json_object_get(root, "params");
     warming one = {.param_count = 0};
+    if (top == NULL && !read_params(call, params, &one)) {
+        return FB_REFUSED;
+    }
+    fb_request request = {
+        .class_name = name, .params = one.params, .param_count = one.param_count};
+    bool may = one.param_count > 0 ? fb_http_may_request(call, &request, "")
+                                   : fb_http_may_all_keys(call);
+    if (!may) {
+        return FB_REFUSED;
+    }
     if (top != NULL) {
         return fb_warm_top(call->node->engine, name, (uint32_t)json_integer_value(top), started);
     }
-    if (!read_params(call, params, &one)) {
-        return FB_REFUSED;
-    }
-    // No parameters and an empty list of them are not the same: the second is one key.
-    return fb_warm(call->node->engine, name, params != NULL ? one.params : NULL, one.param_count,
-                   started, error);
+    return fb_warm(call->node->engine, name, one.params, one.param_count, started, error);
 }
 
 static int answer_warming(fb_http_call *call, uint64_t started) {

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "node/http_user.h"
 #include "node/http_value.h"
 
 enum { CLASS_SIZE = 80, KEY_SHOWN_SIZE = 72 };
@@ -195,7 +196,7 @@ static fetching *new_fetching(fb_http_call *call, const fb_request *request) {
 int fb_route_fetch(fb_http_call *call) {
     fb_param params[FB_HTTP_PARAMS_MAX];
     fb_request request = {.timeout_ms = 0};
-    if (read_request(call, params, &request) < 0) {
+    if (read_request(call, params, &request) < 0 || !fb_http_may_request(call, &request, "")) {
         return FB_OK;
     }
     fetching *one = new_fetching(call, &request);

@@ -10,15 +10,17 @@
 #include "node/route.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 #include "base/mem.h"
 #include "base/str.h"
 #include "node/http_body.h"
 #include "node/http_results.h"
+#include "node/http_user.h"
 #include "node/later.h"
 #include "node/say.h"
 
-enum { NUMBER_SIZE = 24 };
+enum { NUMBER_SIZE = 24, PLACE_SIZE = 48 };
 
 typedef struct many many;
 typedef struct part {
@@ -179,7 +181,10 @@ static bool read_all(fb_http_call *call, many *all, const json_t *list) {
         return false;
     }
     for (size_t i = 0; i < all->count; i++) {
-        if (!read_one(call, all, i, json_array_get(list, i))) {
+        char place[PLACE_SIZE];
+        (void)snprintf(place, sizeof place, "requests[%zu]: ", i);
+        if (!read_one(call, all, i, json_array_get(list, i)) ||
+            !fb_http_may_request(call, &all->requests[i], place)) {
             return false;
         }
     }
@@ -277,6 +282,9 @@ int fb_route_fetch_key(fb_http_call *call) {
         .class_name = call->name, .params = call->query, .param_count = call->query_count};
     fb_error error = {0};
     fb_reply reply;
+    if (!fb_http_may_request(call, &request, "")) {
+        return FB_OK;
+    }
     fb_http_json(call->response, 200, &reply);
     int result = fb_fetch_key(call->node->engine, &request, say_key, &reply, &error);
     if (result == FB_ENOCLASS) {

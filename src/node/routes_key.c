@@ -114,6 +114,10 @@ static int change(void *arg, fb_edit *edit) {
 
 static int change_if(fb_http_call *call, fb_edit_action action, int64_t ttl_ms) {
     condition one = {.call = call, .action = action};
+    if (!fb_http_are_tags(call->request->if_match) || !fb_http_are_tags(call->request->if_none_match)) {
+        fb_http_problem(call->response, 400, "If-Match and If-None-Match are tags in quotes, or *");
+        return FB_OK;
+    }
     if (ttl_ms > 0 && __builtin_add_overflow(call->node->wall_us() / 1000, ttl_ms, &one.expires_ms)) {
         one.expires_ms = -1;
     }

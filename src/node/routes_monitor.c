@@ -347,7 +347,7 @@ int fb_route_healthz(fb_http_call *call) {
         stats.shared.state != FB_SHARED_NONE && stats.shared.state != FB_SHARED_CONNECTED &&
         stats.shared.state != FB_SHARED_UNUSED;
     char why[QUEUE_TEXT_SIZE] = "";
-    bool healthy = fb_queue_healthy(call->node->engine, why);
+    bool healthy = fb_queue_healthy(call->node->engine, &stats.shared, why);
     bool failing =
         !healthy && !(degraded && strcmp(fb_queue_store_name(call->node->engine), "redis") == 0);
     fb_http_json(call->response, failing ? 503 : 200, &reply);

@@ -25,8 +25,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "node/command_stats.h"
 #include "node/command_table.h"
 #include "node/errand.h"
+#include "node/optimistic.h"
 #include "node/session_user.h"
 #include "node/tracking.h"
 #include "node/turn.h"
@@ -69,6 +71,7 @@ static fb_slot *take_slot(fb_session *session) {
     slot->queued = slot->done = slot->mute = slot->with_meta = false;
     slot->alone = slot->ends = slot->stopped = slot->by_error = slot->in_exec = false;
     slot->wait = NULL;
+    slot->command = NULL;
     slot->slow.begun_ns = 0;
     fb_reply_init(&slot->reply, session->encoding, &slot->bytes);
     slot->target = &slot->reply;
@@ -137,6 +140,7 @@ void fb_slot_finish(fb_slot *slot) {
     fb_session *session = slot->session;
     slot->done = true;
     fb_slow_finished(slot);
+    fb_command_stats_finish(slot);
     fb_session_settle(slot);
     if (session == NULL) {
         free_slot(slot);
@@ -185,6 +189,11 @@ static void put_by(fb_session *session, fb_command_call *call) {
     if ((call->command->flags & FB_COMMAND_ALONE) != 0) {
         fb_queued_spoil(&session->queued);
         fb_reply_error(call->reply, "ERR Command not allowed inside a transaction");
+        fb_command_stats_refuse(call);
+        return;
+    }
+    if (session->optimistic != NULL && !fb_optimistic_fits(call)) {
+        fb_queued_spoil(&session->queued);
         return;
     }
     int result =
@@ -211,7 +220,7 @@ static void run_errand(fb_session *session, fb_command_call *call) {
         return;
     }
     session->current = slot;
-    slot->alone = (call->command->flags & FB_COMMAND_WRITE) != 0;
+    slot->alone = (call->command->flags & FB_COMMAND_WRITE) != 0 || fb_optimistic_waits(call);
     fb_session_track(call, slot);
     fb_errand_command(call, slot);
     if (call->outcome != FB_PENDING) {
@@ -246,6 +255,10 @@ static bool may_listen(fb_command_call *call) {
 static void perform_now(fb_session *session, fb_command_call *call) {
     if (fb_errand_suits(call)) {
         run_errand(session, call);
+        if (session->queued.open && call->command->run == fb_multi_exec) {
+            fb_queued_close(&session->queued);  // it could not even begin
+            fb_session_unwatch(session);
+        }
     } else {
         if (session->tracks) {
             fb_session_track(call, NULL);
@@ -259,12 +272,15 @@ static void perform(fb_session *session, fb_command_call *call, const fb_command
     bool queueing = session->queued.open && session->exec == FB_EXEC_NONE;
     bool fine = fb_command_prepare(call, found) && fb_session_may(call) &&
                 (!fb_session_only_listens(session) || may_listen(call));
+    if (!fine) {
+        fb_command_stats_refuse(call);
+    }
     if (session->exec == FB_EXEC_NONE) {
         atomic_store_explicit(&session->last, call->command, memory_order_relaxed);
     }
     if (!fine && queueing) {
         fb_queued_spoil(&session->queued);
-        if (found != NULL && found->run == fb_transaction_exec) {
+        if (found != NULL && found->run == fb_multi_exec) {
             fb_queued_close(&session->queued);
             fb_session_unwatch(session);
         }
@@ -274,7 +290,9 @@ static void perform(fb_session *session, fb_command_call *call, const fb_command
         put_by(session, call);
     } else {
         int64_t begun_ns = fb_slow_begin(call);
+        int64_t timed_ns = fb_command_stats_begin(call);
         perform_now(session, call);
+        fb_command_stats_end(call, timed_ns);
         fb_slow_ran(call, begun_ns);
     }
     if (queueing || session->queued.open) {

@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "node/optimistic.h"
 #include "node/tracking.h"
 #include "node/turn.h"
 
@@ -103,6 +104,7 @@ int fb_session_watch(fb_session *session, fb_str key) {
 }
 
 void fb_session_unwatch(fb_session *session) {
+    fb_optimistic_forget(session);
     while (session->watched != NULL) {
         fb_watched *next = session->watched->next;
         fb_mem_free(session->watched);

@@ -44,6 +44,7 @@ typedef struct fb_slot {
     bool in_exec;    // its reply is part of an array that has been announced
     fb_buf tracked;  // hashes of the keys that it reads, where the session tracks
     fb_slow_watch slow;  // of a command whose reply comes later
+    const fb_command *command;  // that command, where it is counted (node/command_stats.h)
     struct fb_queue_wait *wait;  // FB.RESERVE: for jobs; NULL: it does not
     fb_reply reply;  // into bytes
     fb_buf bytes;
@@ -74,6 +75,7 @@ struct fb_session {
     unsigned lane;  // node/turn.h
     bool claimed;  // the turn, for EXEC
     struct fb_watched *watched;  // by WATCH (session_keys.c)
+    struct fb_optimistic *optimistic;  // the same with a shared tier (node/optimistic.h)
     // CLIENT TRACKING (node/tracking.h)
     _Atomic(struct fb_tracker *) tracker;  // made by any thread, under the lock of the list
     bool tracks;          // what it reads is remembered

@@ -111,7 +111,7 @@ static void say(fb_command_call *call, fb_denial denial) {
     const fb_session *session = call->session;
     char name[FB_COMMAND_NAME_SIZE];
     const char *prefix =
-        call->command->run == fb_transaction_exec ? "EXECABORT Transaction discarded because of: "
+        call->command->run == fb_multi_exec ? "EXECABORT Transaction discarded because of: "
                                                   : "";
     if (denial == FB_DENIED_NO_USER) {
         fb_reply_error(call->reply, "%sNOAUTH Authentication required.", prefix);
@@ -143,8 +143,7 @@ bool fb_session_ask(fb_command_call *call) {
         call->outcome = FB_ECLOSED;
         return false;
     }
-    fb_denial denial =
-        fb_user_check(session->user, call->command, call->args, call->arg_count, &object);
+    fb_denial denial = fb_user_check(session->user, call, &object);
     if (denial == FB_DENIED_NOT) {
         return true;
     }

@@ -5,10 +5,10 @@
 // subcommand's number needs one through the dozen of words that have any is as cheap, and only
 // users with less than all rights are asked about.
 //
-// What a command reaches is told by its keys where it has any, and Redis's own commands without keys
-// (KEYS, SCAN, RANDOMKEY, DBSIZE, FLUSHALL) need the right to the command alone, as in Redis. A
-// verb of forebay's that reads or writes without naming keys (a class, a tag, a queue, a pattern)
-// may reach anything: it needs the right to all keys.
+// What a command reaches is told by its keys where it has any (node/user_keys.c), and Redis's own
+// commands without keys (KEYS, SCAN, RANDOMKEY, DBSIZE, FLUSHALL) need the right to the command alone,
+// as in Redis. A verb of forebay's whose keys cannot be told before it runs (a tag, a class as a whole,
+// a queue, a pattern) may reach anything: it needs the right to all keys.
 
 #include "node/user_state.h"
 
@@ -326,38 +326,41 @@ static bool may_channel(const fb_user *user, fb_str channel) {
 }
 
 // SUBSCRIBE is the one command with channels; it has no keys.
-static bool may_channels(question *asked, const fb_command *command, const fb_str *args,
-                         size_t arg_count) {
-    if (asked->user->all_channels || strcmp(command->name, "subscribe") != 0) {
+static bool may_channels(question *asked, const fb_command_call *call) {
+    if (asked->user->all_channels || strcmp(call->command->name, "subscribe") != 0) {
         return true;
     }
-    for (size_t i = 1; i < arg_count; i++) {
-        if (!may_channel(asked->user, args[i])) {
-            asked->denied = args[i];
+    for (size_t i = 1; i < call->arg_count; i++) {
+        if (!may_channel(asked->user, call->args[i])) {
+            asked->denied = call->args[i];
             return false;
         }
     }
     return true;
 }
 
-fb_denial fb_user_check(const fb_user *user, const fb_command *command, const fb_str *args,
-                        size_t arg_count, fb_str *object) {
-    question asked = {.user = user, .denied = args[0]};
-    fb_denial denial = FB_DENIED_NOT;
+static bool may_keys(question *asked, const fb_command_call *call) {
     bool unknown = false;
+    return asked->user->all_keys ||
+           (fb_user_keys(call, &unknown, ask, asked) && !(FB_RULE(user_reach) && unknown));
+}
+
+fb_denial fb_user_check(const fb_user *user, const fb_command_call *call, fb_str *object) {
+    const fb_command *command = call->command;
+    question asked = {.user = user, .denied = call->args[0]};
+    fb_denial denial = FB_DENIED_NOT;
     if ((command->flags & FB_COMMAND_NOAUTH) != 0) {
         return FB_DENIED_NOT;
     }
     if (user == NULL) {
         denial = FB_DENIED_NO_USER;
     } else if (FB_RULE(user_commands) && !fb_user_may_run(user, command) &&
-               (arg_count < 2 || !may_first_arg(user, command, args[1]))) {
+               (call->arg_count < 2 || !may_first_arg(user, command, call->args[1]))) {
         denial = FB_DENIED_COMMAND;
-    } else if (!may_channels(&asked, command, args, arg_count)) {
+    } else if (!may_channels(&asked, call)) {
         denial = FB_DENIED_CHANNEL;
-    } else if (!user->all_keys) {
-        bool fine = fb_user_keys(command, args, arg_count, &unknown, ask, &asked);
-        denial = fine && !(FB_RULE(user_reach) && unknown) ? FB_DENIED_NOT : FB_DENIED_KEY;
+    } else if (!may_keys(&asked, call)) {
+        denial = FB_DENIED_KEY;
     }
     if (object != NULL) {
         *object = asked.denied;

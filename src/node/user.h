@@ -58,16 +58,20 @@ bool fb_user_is_open(const fb_user *user);
 bool fb_user_may_run(const fb_user *user, const fb_command *command);
 bool fb_user_may_key(const fb_user *user, fb_str key, unsigned access);
 bool fb_user_may_all_keys(const fb_user *user);
-// A command with its arguments, whose number fits. *object: what was denied, the key or channel, or
-// args[0] where it is the command; may be NULL.
-fb_denial fb_user_check(const fb_user *user, const fb_command *command, const fb_str *args,
-                        size_t arg_count, fb_str *object);
+// A command that is prepared (fb_command_prepare()); of the call, node, command and arguments are looked
+// at. *object: what was denied, the key or channel, or args[0] where it is the command; a key that was
+// computed is good until this thread asks the engine for something else. May be NULL.
+fb_denial fb_user_check(const fb_user *user, const fb_command_call *call, fb_str *object);
 
-// The keys of a command, and what is done with each. `fn` returns false to end the walk, which then
-// returns false too. *unknown: what it reaches cannot be told from its keys.
+// The keys of such a call, named or computed, and what is done with each. `fn` returns false to end the
+// walk, which then returns false too; it must not ask the engine for anything. *unknown: what it reaches
+// cannot be told before it runs. Nothing is told of a call whose words are wrong: it reaches nothing.
 typedef bool (*fb_user_key_fn)(void *arg, fb_str key, unsigned access);
-bool fb_user_keys(const fb_command *command, const fb_str *args, size_t arg_count, bool *unknown,
-                  fb_user_key_fn fn, void *arg);
+bool fb_user_keys(const fb_command_call *call, bool *unknown, fb_user_key_fn fn, void *arg);
+// The one that a request's parameters make, in the same way. *unknown is set where it may turn out later,
+// else left as it is.
+bool fb_user_request_key(fb_engine *engine, const fb_request *request, unsigned access,
+                         bool *unknown, fb_user_key_fn fn, void *arg);
 // Of the command's first key, as a request to it has one key alone.
 unsigned fb_user_access(const fb_command *command);
 // Whether keys are nothing to it: neither named, nor reached without a name.

@@ -1,47 +1,191 @@
-// The keys of commands, and what is done with each: what rights are asked by.
+// The keys of commands, and what is done with each: what rights are asked by. This is the one place that
+// tells them, named, computed or neither.
 //
-// Where keys stand is in the command table. What is done with them is Redis 7.0's, by its key
+// Which words are keys is told by node/command_keys.h. What is done with them is Redis 7.0's, by its key
 // specifications: what a command of the table reads, it may read, what it writes, it may write, and
 // the rows here are those where that is not all of it. SET is the one whose words decide (GET makes
 // it read as well). tests/system asks a Redis server the same questions.
+//
+// FB.FETCH and its kin name a class and parameters, of which the engine makes the key, here as when it
+// fetches. To load is to read: the cache has then what its source has, and the caller chooses no part
+// of it; so FB.WARM reads, and REFRESH is no more than FB.FETCH. Where the parameters make no key (there
+// is no such class, one is missing), the command reaches none, and runs: its answer is what is wrong.
+//
+// A reload between the question and the fetch may give the class another key. The two follow each other on
+// one thread without a wait, so it has to fall between them, a few microseconds; what is read then is, once,
+// a value of the class of that name for those parameters. To rule that out as well, every fetch of every
+// user would have to carry the key it was asked by.
 
 #include "node/user.h"
 
 #include <string.h>
 
+#include "base/rule.h"
 #include "base/str.h"
+#include "node/cache_words.h"
+#include "node/command_keys.h"
 
 enum { NONE = FB_ACCESS_NONE, R = FB_ACCESS_READ, W = FB_ACCESS_WRITE };
+
+typedef struct walk walk;
+
+// false: `fn` has ended it.
+typedef bool (*walk_fn)(walk *w);
 
 typedef struct access_row {
     const char *name;
     unsigned first, rest;  // of the first key, and of those behind it
+    walk_fn walk;          // NULL: along the named keys
 } access_row;
 
+struct walk {
+    fb_command_call call;  // its reply is heard by nobody
+    access_row row;
+    fb_user_key_fn fn;
+    void *arg;
+    bool unknown;
+};
+
+// ---- keys that are named
+
+// What is wrong the command says itself, and does nothing.
+static bool walk_named(walk *w) {
+    fb_key_places keys;
+    if (!fb_command_keys(&w->call, &keys)) {
+        return true;
+    }
+    for (size_t i = 0; i < keys.count; i++) {
+        fb_str key = w->call.args[keys.first + i * keys.step];
+        if (!w->fn(w->arg, key, i == 0 ? w->row.first : w->row.rest)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool walk_set(walk *w) {
+    for (size_t i = 3; i < w->call.arg_count; i++) {
+        if (fb_command_word(&w->call, i, "GET")) {
+            w->row.first = R | W;
+        }
+    }
+    return walk_named(w);
+}
+
+static bool walk_invalidate(walk *w) {
+    fb_invalidate_words words;
+    if (fb_cache_words_invalidate(&w->call, &words)) {
+        w->unknown = words.what.scope != FB_SCOPE_KEY;
+    }
+    return walk_named(w);
+}
+
+// ---- keys that are computed
+
+typedef struct visit {
+    unsigned access;
+    fb_user_key_fn fn;
+    void *arg;
+    bool ended;
+} visit;
+
+static void visit_key(void *arg, fb_str key) {
+    visit *one = arg;
+    one->ended = !one->fn(one->arg, key, one->access);
+}
+
+bool fb_user_request_key(fb_engine *engine, const fb_request *request, unsigned access,
+                         bool *unknown, fb_user_key_fn fn, void *arg) {
+    visit one = {.access = access, .fn = fn, .arg = arg};
+    if (!FB_RULE(user_computed)) {
+        return true;
+    }
+    int result = fb_fetch_key(engine, request, visit_key, &one, NULL);
+    // What failed for another reason than the words (no memory) may succeed when it is fetched.
+    if (result < 0 && result != FB_ENOCLASS && result != FB_EINVAL) {
+        *unknown = true;
+    }
+    return !one.ended;
+}
+
+static bool walk_request(walk *w, const fb_request *request) {
+    return fb_user_request_key(w->call.node->engine, request, w->row.first, &w->unknown, w->fn,
+                               w->arg);
+}
+
+static bool walk_fetch(walk *w) {
+    fb_fetch_words words;
+    return !fb_cache_words_fetch(&w->call, &words) || walk_request(w, &words.request);
+}
+
+static bool walk_key(walk *w) {
+    fb_fetch_words words;
+    return !fb_cache_words_key(&w->call, &words) || walk_request(w, &words.request);
+}
+
+static bool walk_mfetch(walk *w) {
+    fb_mfetch_words words;
+    fb_param params[FB_COMMAND_PARAMS_MAX];
+    if (!fb_cache_words_mfetch(&w->call, &words)) {
+        return true;
+    }
+    fb_request request = words.request;
+    request.params = params;
+    request.param_count = words.name_count;
+    for (size_t i = 0; i < words.row_count; i++) {
+        fb_cache_words_row(&words, i, params);
+        if (!walk_request(w, &request)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Without parameters: what its class declares, or what was read most, whose keys nobody knows yet.
+static bool walk_warm(walk *w) {
+    fb_warm_words words;
+    if (!fb_cache_words_warm(&w->call, &words)) {
+        return true;
+    }
+    if (words.top || words.fetch.request.param_count == 0) {
+        w->unknown = true;
+        return true;
+    }
+    return walk_request(w, &words.fetch.request);
+}
+
+// ---- the rows
+
 static const access_row ROWS[] = {
-    {"copy", R, W},
-    {"decr", R | W, NONE},
-    {"decrby", R | W, NONE},
-    {"exists", NONE, NONE},
-    {"getdel", R | W, NONE},
-    {"getex", R | W, NONE},
-    {"getset", R | W, NONE},
-    {"incr", R | W, NONE},
-    {"incrby", R | W, NONE},
-    {"incrbyfloat", R | W, NONE},
-    {"rename", R | W, W},
-    {"renamenx", R | W, W},
-    {"setbit", R | W, NONE},
-    {"strlen", NONE, NONE},
-    {"touch", NONE, NONE},
-    {"type", NONE, NONE},
-    {"watch", NONE, NONE},
+    {"copy", R, W, NULL},
+    {"decr", R | W, NONE, NULL},
+    {"decrby", R | W, NONE, NULL},
+    {"exists", NONE, NONE, NULL},
+    {"fb.fetch", R, NONE, walk_fetch},
+    {"fb.invalidate", W, W, walk_invalidate},
+    {"fb.key", NONE, NONE, walk_key},
+    {"fb.mfetch", R, NONE, walk_mfetch},
+    {"fb.warm", R, NONE, walk_warm},
+    {"getdel", R | W, NONE, NULL},
+    {"getex", R | W, NONE, NULL},
+    {"getset", R | W, NONE, NULL},
+    {"incr", R | W, NONE, NULL},
+    {"incrby", R | W, NONE, NULL},
+    {"incrbyfloat", R | W, NONE, NULL},
+    {"rename", R | W, W, NULL},
+    {"renamenx", R | W, W, NULL},
+    {"set", W, NONE, walk_set},
+    {"setbit", R | W, NONE, NULL},
+    {"strlen", NONE, NONE, NULL},
+    {"touch", NONE, NONE, NULL},
+    {"type", NONE, NONE, NULL},
+    {"watch", NONE, NONE, NULL},
     // Subcommands of OBJECT and MEMORY, which have no other namesakes.
-    {"encoding", NONE, NONE},
-    {"freq", NONE, NONE},
-    {"idletime", NONE, NONE},
-    {"refcount", NONE, NONE},
-    {"usage", NONE, NONE},
+    {"encoding", NONE, NONE, NULL},
+    {"freq", NONE, NONE, NULL},
+    {"idletime", NONE, NONE, NULL},
+    {"refcount", NONE, NONE, NULL},
+    {"usage", NONE, NONE, NULL},
 };
 
 static access_row row_of(const fb_command *command) {
@@ -53,7 +197,7 @@ static access_row row_of(const fb_command *command) {
     bool writes = (command->flags & FB_COMMAND_WRITE) != 0;
     bool reads = (command->flags & FB_COMMAND_READONLY) != 0;
     unsigned access = writes ? W : reads ? R : R | W;
-    return (access_row){command->name, access, access};
+    return (access_row){command->name, access, access, NULL};
 }
 
 unsigned fb_user_access(const fb_command *command) {
@@ -77,51 +221,20 @@ bool fb_user_is_keyless(const fb_command *command) {
            !(is_ours(command) && touches);
 }
 
-static bool says(const fb_str *args, size_t arg_count, size_t from, const char *word) {
-    for (size_t i = from; i < arg_count; i++) {
-        if (fb_str_same(args[i], fb_str_of(word))) {
-            return true;
-        }
-    }
-    return false;
-}
+// ---- all of them
 
-// FB.LIMITS count rule key [rule key ...]. false: the count is wrong.
-static bool limits(const fb_str *args, size_t arg_count, size_t *last) {
-    int64_t count;
-    if (fb_str_int(args[1], &count) != FB_OK || count < 1 || count > (int64_t)(arg_count - 2) / 2) {
-        return false;
-    }
-    *last = 1 + 2 * (size_t)count;
-    return true;
-}
-
-bool fb_user_keys(const fb_command *command, const fb_str *args, size_t arg_count, bool *unknown,
-                  fb_user_key_fn fn, void *arg) {
-    size_t first = (size_t)command->first_key;
-    size_t step = (size_t)command->key_step;
-    size_t last = command->last_key < 0 ? arg_count - (size_t)-command->last_key
-                                        : (size_t)command->last_key;
-    access_row row = row_of(command);
-    *unknown = false;
-    if ((command->flags & FB_COMMAND_MOVABLEKEYS) != 0) {
-        first = 3;
-        step = 2;
-        if (!is_ours(command) || !limits(args, arg_count, &last)) {
-            *unknown = true;
-            return true;
-        }
-    } else if (first == 0) {
+bool fb_user_keys(const fb_command_call *call, bool *unknown, fb_user_key_fn fn, void *arg) {
+    const fb_command *command = call->command;
+    fb_reply unheard;
+    walk w = {.call = *call, .row = row_of(command), .fn = fn, .arg = arg};
+    fb_reply_init_unheard(&unheard);
+    w.call.reply = &unheard;
+    bool named = command->first_key != 0 || (command->flags & FB_COMMAND_MOVABLEKEYS) != 0;
+    if (w.row.walk == NULL && !named) {
         *unknown = !fb_user_is_keyless(command);
         return true;
     }
-    if (strcmp(command->name, "set") == 0 && says(args, arg_count, 3, "GET")) {
-        row.first = R | W;
-    }
-    for (size_t i = first; i <= last && i < arg_count; i += step) {
-        if (!fn(arg, args[i], i == first ? row.first : row.rest)) {
-            return false;
-        }
-    }
-    return true;
+    bool walked = w.row.walk != NULL ? w.row.walk(&w) : walk_named(&w);
+    *unknown = w.unknown;
+    return walked;
 }

@@ -74,6 +74,7 @@ struct fb_fiber {
     bool returned;  // the function has; or there was none yet
     void (*fn)(void *arg);
     void *arg;
+    void *local;
     end inside, outside;
 };
 
@@ -88,6 +89,14 @@ static _Thread_local fb_fiber *current;
 
 fb_fiber *fb_fiber_here(void) {
     return current;
+}
+
+void *fb_fiber_local(const fb_fiber *fiber) {
+    return fiber->local;
+}
+
+void fb_fiber_set_local(fb_fiber *fiber, void *local) {
+    fiber->local = local;
 }
 
 // ---- stacks

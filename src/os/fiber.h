@@ -34,6 +34,10 @@ uint32_t fb_fiber_waiting(const fb_fiber_pool *pool);
 FB_CHECK_RESULT int fb_fiber_run(fb_fiber_pool *pool, void (*fn)(void *arg), void *arg);
 // The one that runs on this thread, or NULL.
 fb_fiber *fb_fiber_here(void);
+// A pointer that goes with the fiber, for whoever runs as one: NULL when its function begins, and to be
+// NULL again when that returns.
+void *fb_fiber_local(const fb_fiber *fiber);
+void fb_fiber_set_local(fb_fiber *fiber, void *local);
 // From within a fiber: waits until it is resumed.
 void fb_fiber_wait(void);
 // Goes on with one that waits, until it returns or waits again. On its pool's thread, not from

@@ -106,8 +106,8 @@ const fb_option fb_queue_store_options_table[] = {
     {.name = "allow_volatile", .type = FB_OPTION_BOOL, MEMBER(allow_volatile),
      .default_text = "false",
      .help = "Jobs go into a Redis that may evict them, or that keeps no log of its own, too."},
-    {.name = "timeout", .type = FB_OPTION_DURATION, MEMBER(timeout_ns), .default_text = "5s",
-     .min = 10 * FB_NS_PER_MS, .max = 60 * FB_NS_PER_S,
+    {.name = "timeout", .type = FB_OPTION_DURATION, MEMBER(timeout_ns), .reloadable = true,
+     .default_text = "5s", .min = 10 * FB_NS_PER_MS, .max = 60 * FB_NS_PER_S,
      .help = "How long the store is waited for."},
     {.name = NULL},
 };

@@ -287,6 +287,28 @@ static fb_reply_next take_nodes(fb_ask *ask, const fb_resp_value *members) {
     return FB_REPLY_READY;
 }
 
+// COMMIT: the marks behind the items' records. (Of a conflict nothing more is told.)
+static fb_reply_next take_marks(fb_ask *ask, const fb_resp_value *value) {
+    size_t count = value->child_count - 1;
+    fb_mark *marks = fb_mem_zero(count + 1, sizeof *marks);
+
+    ask->array = marks;
+    if (marks == NULL) {
+        fb_reply_fail(ask, FB_SYNC_UNKNOWN, "out of memory");
+        return FB_REPLY_READY;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const fb_resp_value *mark = fb_reply_item(value, 1 + i);
+        if (!fb_reply_mark(fb_reply_item(mark, 0), fb_reply_item(mark, 1), fb_reply_item(mark, 2),
+                           &marks[i])) {
+            return strange(ask);
+        }
+    }
+    ask->reply.marks = marks;
+    ask->reply.mark_count = count;
+    return FB_REPLY_READY;
+}
+
 // Of all logs; in a Cluster of the wide one, the others come by pieces.
 static fb_reply_next take_state(fb_ask *ask, const fb_resp_value *value) {
     size_t logs = ask->remote->redis->options.partitions + 1U;
@@ -458,6 +480,9 @@ fb_reply_next fb_reply_take(fb_ask *ask, const fb_resp_value *value) {
     }
     if (ask->verb == FB_SYNC_STATE) {
         return take_state(ask, value);
+    }
+    if (ask->verb == FB_SYNC_COMMIT) {
+        return take_marks(ask, value);
     }
     if (ask->verb == FB_SYNC_NODES) {
         return take_nodes(ask, fb_reply_item(value, 1));

@@ -44,24 +44,11 @@ static void put_key_keys(fb_step *step, fb_ask *ask, fb_str key, size_t count) {
     }
 }
 
-// What of a key decides its slot: what stands in its first {…}, or all of it.
-static fb_str slot_part(fb_str key) {
-    size_t open = fb_str_find(key, '{');
-    if (open < key.len) {
-        fb_str behind = fb_str_make(key.ptr + open + 1, key.len - open - 1);
-        size_t close = fb_str_find(behind, '}');
-        if (close > 0 && close < behind.len) {
-            return fb_str_make(behind.ptr, close);
-        }
-    }
-    return key;
-}
-
 // NAMESPACE:LETTER:{KEY}, or NAMESPACE:LETTER:{PART}:KEY where the key has a part of its own that
 // decides: in the key's slot.
 static void put_beside_key(fb_step *step, const fb_redis *redis, char letter, fb_str key) {
     const char between[] = {':', letter, ':', '{'};
-    fb_str part = slot_part(key);
+    fb_str part = fb_str_hash_tag(key);
     bool all = part.len == key.len;
     const fb_str pieces[] = {fb_str_of(redis->options.name_space),
                              fb_str_make(between, sizeof between), part,
@@ -315,6 +302,103 @@ int fb_request_mark(fb_ask *ask, fb_step *step, uint32_t log) {
     return fb_step_end(step);
 }
 
+// ---- COMMIT
+
+enum { LOG_KEYS = 2, ITEM_KEYS = 4, ITEM_ARGS = 10 };
+
+// The logs of the items, each once; how many there are.
+static size_t logs_of(const fb_sync_request *request, uint32_t logs[FB_LOGS_MAX]) {
+    size_t count = 0;
+    for (size_t i = 0; i < request->item_count; i++) {
+        size_t at = 0;
+        while (at < count && logs[at] != request->items[i].log) {
+            at++;
+        }
+        logs[at] = request->items[i].log;
+        count += at == count;
+    }
+    return count;
+}
+
+static void put_item_keys(fb_step *step, const fb_redis *redis, const fb_sync_item *item) {
+    static const char *const NAMES[ITEM_KEYS] = {"v:", "l:", "f:", "h:"};
+    for (size_t i = 0; i < ITEM_KEYS; i++) {
+        put_log_key(step, redis, item->log, NAMES[i], item->key);
+    }
+}
+
+// The condition, as that of one change is written.
+static void put_condition(fb_step *step, const fb_sync_item *item) {
+    const fb_sync_request as_one = {
+        .when = item->when, .version = item->version, .mark = {.epoch = item->epoch}};
+    put_when(step, &as_one);
+}
+
+static void put_change(fb_step *step, fb_ask *ask, const fb_sync_request *request,
+                       const fb_sync_item *item) {
+    static const char *const NAMES[] = {"none", "set", "drop", "expire"};
+    // A lifetime that is over is none at all.
+    bool ends = item->ttl_ns == 0 && item->act != FB_ACT_DROP;
+    fb_step_put(step, fb_str_of(NAMES[ends && item->act != FB_ACT_NONE ? FB_ACT_DROP : item->act]));
+    if (item->act == FB_ACT_NONE) {
+        fb_step_put(step, FB_STR(""));
+    } else {
+        put_record(step, ask, &item->record);
+    }
+    fb_step_put_number(step, ms_of(item->ttl_ns));
+    if (item->act == FB_ACT_SET) {
+        const fb_sync_request as_one = {.wide = request->wide, .class_name = item->class_name};
+        put_value(step, ask, &as_one, item->loaded);
+        return;
+    }
+    for (int i = 0; i < 3; i++) {
+        fb_step_put(step, FB_STR(""));
+    }
+}
+
+static size_t place_of(const uint32_t *logs, uint32_t log) {
+    size_t at = 0;
+    while (logs[at] != log) {
+        at++;
+    }
+    return at + 1;
+}
+
+static int encode_commit(fb_ask *ask, const fb_sync_request *request) {
+    const fb_redis *redis = ask->remote->redis;
+    fb_step *step = &ask->steps[FIRST];
+    uint32_t logs[FB_LOGS_MAX];
+    size_t log_count = logs_of(request, logs);
+
+    if (in_cluster(ask->remote) && log_count > 1) {
+        snprintf(ask->text, sizeof ask->text, "%s", FB_SYNC_CROSSSLOT);
+        return FB_EINVAL;
+    }
+    fb_step_begin(step, FB_SCRIPT_commit, LOG_KEYS * log_count + ITEM_KEYS * request->item_count,
+                  3 + log_count + ITEM_ARGS * request->item_count);
+    step->slot = redis->logs[request->items[0].log].slot;
+    for (size_t i = 0; i < log_count; i++) {
+        put_log_key(step, redis, logs[i], "c", FB_STR(""));
+        put_log_key(step, redis, logs[i], "log", FB_STR(""));
+    }
+    for (size_t i = 0; i < request->item_count; i++) {
+        put_item_keys(step, redis, &request->items[i]);
+    }
+    fb_step_put_number(step, (int64_t)log_count);
+    fb_step_put(step, fb_str_of(redis->channel));
+    fb_step_put_number(step, redis->options.log_max);
+    for (size_t i = 0; i < log_count; i++) {
+        fb_step_put_number(step, logs[i]);
+    }
+    for (size_t i = 0; i < request->item_count; i++) {
+        const fb_sync_item *item = &request->items[i];
+        fb_step_put_number(step, (int64_t)place_of(logs, item->log));
+        put_condition(step, item);
+        put_change(step, ask, request, item);
+    }
+    return fb_step_end(step);
+}
+
 // ---- plain layouts
 
 static int encode_plain_read(fb_ask *ask, const fb_sync_request *request) {
@@ -382,7 +466,7 @@ static int encode_plain(fb_ask *ask, const fb_sync_request *request) {
     int result = FB_OK;
     bool reads = request->verb <= FB_SYNC_FILL;
 
-    fb_str part = slot_part(request->key);
+    fb_str part = fb_str_hash_tag(request->key);
     if ((part.len == 0 || fb_str_find(part, '}') < part.len) && in_cluster(ask->remote)) {
         // What decides its slot cannot be repeated in another key's {…}.
         snprintf(ask->text, sizeof ask->text, "such a key cannot have a plain layout in a Cluster");
@@ -449,6 +533,8 @@ static int encode_coherent(fb_ask *ask, const fb_sync_request *request) {
         return encode_epoch(ask, request);
     case FB_SYNC_STAMPS:
         return encode_on_log(ask, step, FB_SCRIPT_stamps, "stamps", 0);
+    case FB_SYNC_COMMIT:
+        return encode_commit(ask, request);
     default:
         FB_ASSERT(request->verb == FB_SYNC_NODES);
         return encode_on_log(ask, step, FB_SCRIPT_nodes, NULL, 0);

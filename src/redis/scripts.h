@@ -13,7 +13,7 @@ extern "C" {
 #endif
 
 #define FB_SCRIPTS(X)                                                                              \
-    X(add) X(bump) X(dictionary) X(drop) X(epoch) X(expire) X(fill) X(get) X(limit) X(limit_slot) \
+    X(add) X(bump) X(commit) X(dictionary) X(drop) X(epoch) X(expire) X(fill) X(get) X(limit) X(limit_slot) \
     X(log) X(mark) X(nodes) X(plain_add) X(plain_drop) X(plain_expire) X(plain_fill) X(plain_get)  \
     X(plain_set) X(queue_add) X(queue_cancel) X(queue_extend) X(queue_fail) X(queue_get)           \
     X(queue_import) X(queue_kick) X(queue_list) X(queue_look) X(queue_mark) X(queue_pause)         \

@@ -4,7 +4,7 @@
 
 #include "redis/route.h"
 
-#include <string.h>
+#include "base/str.h"
 
 static const uint16_t nibbles[16] = {
     0x0000, 0x1021, 0x2042, 0x3063, 0x4084, 0x50a5, 0x60c6, 0x70e7,
@@ -21,20 +21,6 @@ static uint16_t crc16(fb_str bytes) {
     return (uint16_t)crc;
 }
 
-// What stands in the first {…}, unless that is empty or not closed: then the whole key.
-static fb_str tag_of(fb_str key) {
-    const char *open = key.len > 0 ? memchr(key.ptr, '{', key.len) : NULL;
-    if (open == NULL) {
-        return key;
-    }
-    size_t left = key.len - (size_t)(open - key.ptr) - 1;
-    const char *close = left > 0 ? memchr(open + 1, '}', left) : NULL;
-    if (close == NULL || close == open + 1) {
-        return key;
-    }
-    return (fb_str){open + 1, (size_t)(close - open) - 1};
-}
-
 uint16_t fb_slot_of(fb_str key) {
-    return crc16(tag_of(key)) % FB_SLOTS;
+    return crc16(fb_str_hash_tag(key)) % FB_SLOTS;
 }

@@ -43,6 +43,12 @@ static inline void fb_tally_add(fb_tally *tally, uint32_t lane, size_t counter, 
         atomic_fetch_add_explicit(at, amount, memory_order_relaxed);
     }
 }
+// What was added in this lane so far, resets or not.
+static inline uint64_t fb_tally_own(const fb_tally *tally, uint32_t lane, size_t counter) {
+    FB_ASSERT(lane < FB_TALLY_LANES && counter < tally->counter_count);
+    return atomic_load_explicit(&tally->counters[lane * tally->row_len + counter],
+                                memory_order_relaxed);
+}
 uint64_t fb_tally_sum(const fb_tally *tally, size_t counter);
 // What is added meanwhile counts as before it or after it.
 void fb_tally_reset(fb_tally *tally);

@@ -359,6 +359,12 @@ int fb_gate_want(fb_gate *gate, const fb_want *want, int64_t now_ns) {
         case FB_WANT_FILL:
             result = fb_lease_fill_want(gate, want, now_ns);
             break;
+        case FB_WANT_SNAPSHOT:
+            result = fb_snapshot_want(gate, want, now_ns);
+            break;
+        case FB_WANT_COMMIT:
+            result = fb_commit_want(gate, want, now_ns);
+            break;
         default:
             result = want->kind == FB_WANT_INVALIDATE && want->what.scope != FB_SCOPE_KEY
                          ? fb_wide_want(gate, want, now_ns)
@@ -457,6 +463,7 @@ static void dispatch(fb_gate *gate, fb_op *op, fb_sync_reply *reply, int64_t now
         [FB_OP_DROP] = fb_drop_reply,   [FB_OP_EDIT] = fb_edit_reply,
         [FB_OP_ADD] = fb_add_reply,     [FB_OP_WIDE] = fb_wide_reply,
         [FB_OP_PROBE] = fb_probe_reply, [FB_OP_EPOCH] = fb_epoch_reply,
+        [FB_OP_SNAPSHOT] = fb_snapshot_reply, [FB_OP_COMMIT] = fb_commit_reply,
     };
     if (op->acks.waits) {
         fb_acks_reply(gate, op, reply, now_ns);

@@ -38,6 +38,24 @@ void fb_gate_free(fb_gate *gate);
 
 // ---- what callers want
 
+// What the shared tier had of a key at one moment, and the condition that it is still so.
+typedef struct fb_snapshot {
+    bool found;        // a value that counts; then:
+    fb_loaded loaded;  // it, with its tags; whoever asked releases it
+    int64_t left_ns;   // of its lifetime; INT64_MAX: no end
+    int64_t age_ns;
+    fb_sync_when when;  // ABSENT, or VERSION with:
+    uint64_t version, epoch;
+    fb_mark wide;       // the wide log as it was applied before
+} fb_snapshot;
+
+// Changes of several keys in one step (sync/port.h). Of each item its log and record are filled in here.
+typedef struct fb_commit {
+    fb_sync_item *items;
+    size_t item_count;  // > 0
+    fb_mark wide;       // of the oldest snapshot that they are based on
+} fb_commit;
+
 typedef enum fb_want_kind {
     FB_WANT_READ,        // key → value (FB_OK), FB_MISS, FB_NEGATIVE; from the shared tier, into
                          // memory too
@@ -48,7 +66,11 @@ typedef enum fb_want_kind {
     FB_WANT_INVALIDATE,  // any scope
     FB_WANT_LEASE,       // as GET of a flight, for a cache-aside client: FB_OK (value), FB_MISS
                          // (`token`), FB_PENDING (somebody else has the lease)
-    FB_WANT_FILL         // token, value → FB_OK, FB_REFUSED
+    FB_WANT_FILL,        // token, value → FB_OK, FB_REFUSED
+    FB_WANT_SNAPSHOT,    // key → FB_OK (*snapshot), FB_EIO: it cannot be asked
+    FB_WANT_COMMIT       // commit → FB_OK, FB_REFUSED: a condition does not hold; FB_EIO: it cannot be
+                         // asked; FB_ECONFLICT: not in one slot of a Cluster; of all these nothing was
+                         // done; FB_ETIMEDOUT: nobody knows
 } fb_want_kind;
 
 typedef struct fb_want {
@@ -73,14 +95,20 @@ typedef struct fb_want {
     fb_reach reach;        // how far it is to have reached when it is answered
     int64_t hold_ns;       // INVALIDATE of a key: refuse fills so long; 0: not
     int64_t timeout_ns;    // INVALIDATE that reaches nodes; 0: the hard limit
+    fb_snapshot *snapshot;    // good until the answer
+    const fb_commit *commit;  // likewise, with all that it points to
 } fb_want;
 
-// What pointers point to is copied (but edit_arg). An ANSWER for want->waiter comes, exactly one.
+// What pointers point to is copied, unless it says otherwise. An ANSWER for want->waiter comes, exactly one.
 // FB_ENOMEM, FB_ETOOBIG, FB_EINVAL (tags), FB_ENOCLASS: none.
 FB_CHECK_RESULT int fb_gate_want(fb_gate *gate, const fb_want *want, int64_t now_ns);
 // A REMOTE_* action of the flights; a FLIGHT with its answer comes. FB_ENOMEM: none comes, and the
 // caller is to say FB_REMOTE_FAILED to fb_flights_remote() himself.
 FB_CHECK_RESULT int fb_gate_flight(fb_gate *gate, const fb_action *action, int64_t now_ns);
+
+// Adds the tags that follow from a key of `class_` to what is to be stored under it. FB_EINVAL: too many.
+// FB_ENOMEM. Any thread.
+FB_CHECK_RESULT int fb_gate_key_tags(const fb_class *class_, fb_str key, fb_loaded *loaded);
 
 // ---- the port's events
 void fb_gate_link(fb_gate *gate, bool up, const char *why, int64_t now_ns);

@@ -6,6 +6,7 @@
 //   change.c  changes of a key that is known: SET, DEL, INVALIDATE
 //   edit.c    changes that depend on what is there: EDIT, ADD
 //   read.c    values and leases: of flights, READ, LEASE and FILL
+//   commit.c  several keys in one step, or none
 //   wide.c    invalidations of many keys, and who has acknowledged one
 //   away.c    the same changes in memory alone, while the shared tier is passed by
 //   replay.c  telling it what it missed: the outbox, probes, new epochs
@@ -77,6 +78,8 @@ typedef enum fb_op_kind {
     FB_OP_EDIT,
     FB_OP_ADD,
     FB_OP_WIDE,
+    FB_OP_SNAPSHOT,
+    FB_OP_COMMIT,
     FB_OP_PROBE,
     FB_OP_EPOCH
 } fb_op_kind;
@@ -146,6 +149,7 @@ typedef struct fb_op {
     bool swept;      // a pattern: for the first time
     uint32_t tries;
     bool is_answered;  // who waits has gone; the reply that is on its way ends it
+    fb_snapshot *snapshot;
 } fb_op;
 
 // A lease of a cache-aside client.
@@ -338,6 +342,12 @@ void fb_read_reply(fb_gate *gate, fb_op *op, fb_sync_reply *reply, int64_t now_n
 void fb_lease_reply(fb_gate *gate, fb_op *op, fb_sync_reply *reply, int64_t now_ns);
 void fb_lease_fill_reply(fb_gate *gate, fb_op *op, fb_sync_reply *reply, int64_t now_ns);
 void fb_grant_free(fb_gate *gate, fb_grant *grant);
+
+// ---- commit.c
+FB_CHECK_RESULT int fb_snapshot_want(fb_gate *gate, const fb_want *want, int64_t now_ns);
+void fb_snapshot_reply(fb_gate *gate, fb_op *op, fb_sync_reply *reply, int64_t now_ns);
+FB_CHECK_RESULT int fb_commit_want(fb_gate *gate, const fb_want *want, int64_t now_ns);
+void fb_commit_reply(fb_gate *gate, fb_op *op, fb_sync_reply *reply, int64_t now_ns);
 
 // ---- wide.c
 FB_CHECK_RESULT int fb_wide_want(fb_gate *gate, const fb_want *want, int64_t now_ns);

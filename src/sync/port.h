@@ -38,7 +38,7 @@ typedef enum fb_record_kind {
 typedef struct fb_record {
     uint64_t seq, nonce;
     uint64_t before;   // the nonce of the record before it; 0: it is the first
-    uint64_t node;     // who issued it
+    uint64_t node;     // who issued it, and applies it by himself; 0: every node applies it
     fb_record_kind kind;
     bool soft;
     bool wants_ack;    // by an ACK with its nonce, when it is applied
@@ -120,8 +120,15 @@ typedef enum fb_sync_verb {
     // → DONE: `nodes` that live
     FB_SYNC_NODES,
     // token: a record's nonce; node → DONE: every node's on_ack() hears of it
-    FB_SYNC_ACK
+    FB_SYNC_ACK,
+    // items, item_count, wide: all of them, or none → DONE (`marks`: of each item's log, behind the
+    // item's record), CONFLICT: a condition does not hold. Their keys may have different logs, but
+    // in a Cluster all have to lie in one slot, and none may be of a plain layout.
+    FB_SYNC_COMMIT
 } fb_sync_verb;
+
+// What COMMIT FAILED says where a Cluster cannot do it: Redis's own words.
+#define FB_SYNC_CROSSSLOT "Keys in request don't hash to the same slot"
 
 enum { FB_SYNC_FENCE_MS = 3600 * 1000, FB_SYNC_STAMP_SLOTS = 16384 };
 
@@ -133,6 +140,25 @@ typedef enum fb_sync_when {
     FB_WHEN_ABSENT,   // no value
     FB_WHEN_VERSION   // the value of this version, and, if mark.epoch is not 0, in that epoch
 } fb_sync_when;
+
+// One key of a COMMIT: what has to be true of it, and what is done with it.
+typedef enum fb_sync_act {
+    FB_ACT_NONE,   // the condition alone
+    FB_ACT_SET,    // loaded, ttl_ns
+    FB_ACT_DROP,
+    FB_ACT_EXPIRE  // ttl_ns; no value: nothing is done
+} fb_sync_act;
+typedef struct fb_sync_item {
+    fb_str key;
+    uint32_t log;       // the partition of `key`
+    fb_str class_name;  // as in a request
+    fb_sync_when when;
+    uint64_t version, epoch;  // with FB_WHEN_VERSION
+    fb_sync_act act;
+    const fb_loaded *loaded;
+    int64_t ttl_ns;     // -1: no end
+    fb_record record;   // unless NONE
+} fb_sync_item;
 
 typedef struct fb_sync_request {
     fb_sync_verb verb;
@@ -154,6 +180,8 @@ typedef struct fb_sync_request {
     int64_t delta;
     const fb_record *records;
     size_t record_count;
+    const fb_sync_item *items;
+    size_t item_count;
     fb_mark mark;
     uint64_t node;
     int64_t alive_ms;

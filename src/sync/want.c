@@ -87,20 +87,24 @@ void fb_lines_step(fb_gate *gate, int64_t now_ns) {
 
 // ---- what is to be stored
 
-int fb_op_take_key_tags(fb_op *op) {
+int fb_gate_key_tags(const fb_class *class_, fb_str key, fb_loaded *loaded) {
     fb_buf scratch = {0};
     fb_loaded tags;
     fb_loaded_init(&tags);
-    int result = fb_class_key_tags(op->class_, op->key, &scratch, &tags);
+    int result = fb_class_key_tags(class_, key, &scratch, &tags);
     for (size_t i = 0; i < tags.tag_count && result == FB_OK; i++) {
         fb_str tag = fb_loaded_tag_at(&tags, i);
         if (tag.ptr[0] != FB_TAG_OWN) {  // every node knows those of itself
-            result = fb_loaded_add_tag(&op->loaded, tag);
+            result = fb_loaded_add_tag(loaded, tag);
         }
     }
     fb_loaded_release(&tags);
     fb_buf_release(&scratch);
     return result;
+}
+
+int fb_op_take_key_tags(fb_op *op) {
+    return fb_gate_key_tags(op->class_, op->key, &op->loaded);
 }
 
 static int64_t shorter(int64_t a_ns, int64_t b_ns) {

@@ -327,6 +327,68 @@ static void add(model *tier, const fb_sync_request *request, int64_t now_ns, fb_
     reply->result = FB_SYNC_DONE;
 }
 
+static void *in_arena(fb_arena *memory, const void *from, size_t count, size_t size) {
+    void *to = fb_arena_new(memory, count * size + 1);
+    FB_ASSERT(to != NULL);
+    memcpy(to, count > 0 ? from : "", count * size);
+    return to;
+}
+
+// ---- COMMIT
+
+static fb_sync_request one_of(const fb_sync_request *commit, const fb_sync_item *item) {
+    return (fb_sync_request){.key = item->key,
+                             .log = item->log,
+                             .class_name = item->class_name,
+                             .loaded = item->loaded,
+                             .ttl_ns = item->ttl_ns,
+                             .wide = commit->wide,
+                             .record = item->record,
+                             .when = item->when,
+                             .version = item->version,
+                             .mark.epoch = item->epoch};
+}
+
+static void do_item(model *tier, const fb_sync_request *one, fb_sync_act act, int64_t now_ns) {
+    fb_sync_reply unused = {.text = ""};
+    fb_loaded_init(&unused.loaded);
+    if (act == FB_ACT_SET && one->ttl_ns != 0) {
+        set(tier, one, now_ns, &unused);
+    } else if (act == FB_ACT_EXPIRE && one->ttl_ns != 0) {
+        expire(tier, one, now_ns, &unused);
+    } else if (act != FB_ACT_NONE) {
+        drop(tier, one, now_ns, &unused);
+    }
+}
+
+static void commit(model *tier, const fb_sync_request *request, int64_t now_ns, fb_arena *memory,
+                   fb_sync_reply *reply) {
+    fb_mark marks[FB_LOGS_MAX];
+    FB_ASSERT(request->item_count <= FB_LOGS_MAX);
+    for (size_t i = 0; i < request->item_count; i++) {
+        if (tier->logs[request->items[i].log].mark.epoch == 0) {
+            reply->result = FB_SYNC_NO_EPOCH;
+            return;
+        }
+    }
+    for (size_t i = 0; i < request->item_count; i++) {
+        fb_sync_request one = one_of(request, &request->items[i]);
+        if (FB_RULE(condition) && !holds(look_up(tier, &one, now_ns), &one)) {
+            reply->result = FB_SYNC_CONFLICT;
+            return;
+        }
+    }
+    for (size_t i = 0; i < request->item_count; i++) {
+        fb_sync_request one = one_of(request, &request->items[i]);
+        one.when = FB_WHEN_ANY;
+        do_item(tier, &one, request->items[i].act, now_ns);
+        marks[i] = tier->logs[one.log].mark;
+    }
+    reply->mark_count = request->item_count;
+    reply->marks = in_arena(memory, marks, reply->mark_count, sizeof marks[0]);
+    reply->result = FB_SYNC_DONE;
+}
+
 // ---- verbs on logs
 
 static void raise_stamp(model *tier, const fb_record *record, uint64_t seq) {
@@ -357,13 +419,6 @@ static void bump(model *tier, const fb_sync_request *request, fb_sync_reply *rep
         append(tier, wide, &request->records[i]);
     }
     reply->result = FB_SYNC_DONE;
-}
-
-static void *in_arena(fb_arena *memory, const void *from, size_t count, size_t size) {
-    void *to = fb_arena_new(memory, count * size + 1);
-    FB_ASSERT(to != NULL);
-    memcpy(to, count > 0 ? from : "", count * size);
-    return to;
 }
 
 static void state(model *tier, const fb_sync_request *request, int64_t now_ns, fb_arena *memory,
@@ -515,6 +570,7 @@ static uint32_t needs(const model *tier, const fb_sync_request *request) {
         case FB_SYNC_EPOCH:
         case FB_SYNC_NODES:
         case FB_SYNC_ACK:
+        case FB_SYNC_COMMIT:
             return UINT32_MAX;
         default:
             return request->log;
@@ -566,6 +622,9 @@ static void do_verb(model *tier, const fb_sync_request *request, int64_t now_ns,
         case FB_SYNC_NODES:
             list_nodes(tier, now_ns, memory, reply);
             return;
+        case FB_SYNC_COMMIT:
+            commit(tier, request, now_ns, memory, reply);
+            return;
         case FB_SYNC_ACK:
             reply->result = FB_SYNC_DONE;
             if (tier->ack != NULL) {
@@ -586,7 +645,7 @@ void model_do(model *tier, const fb_sync_request *request, int64_t now_ns, fb_ar
     }
     do_verb(tier, request, now_ns, memory, reply);
     log = log != UINT32_MAX ? log : request->log;
-    if (request->verb != FB_SYNC_STATE && log <= tier->partitions) {
+    if (request->verb != FB_SYNC_STATE && request->verb != FB_SYNC_COMMIT && log <= tier->partitions) {
         reply->mark = tier->logs[log].mark;
     }
 }

@@ -27,7 +27,7 @@ typedef struct request {
 
 static const char *const verbs[] = {"GET",    "PEEK",  "FILL",   "SET",   "DROP",
                                     "EXPIRE", "ADD",   "BUMP",   "SWEEP", "STATE",
-                                    "LOG",    "EPOCH", "STAMPS", "NODES", "ACK"};
+                                    "LOG",    "EPOCH", "STAMPS", "NODES", "ACK",  "COMMIT"};
 static const char *const results[] = {"VALUE",    "NONE",     "LEASE",      "HELD",         "DONE",
                                       "REFUSED",  "CONFLICT", "WRONG_TYPE", "OUT_OF_RANGE", "GONE",
                                       "NO_EPOCH", "FAILED",   "UNKNOWN"};

@@ -120,6 +120,6 @@ static void claims_rig_free(claims_rig *claims) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {PORT_CLAIMS};
+    const struct CMUnitTest tests[] = {PORT_CLAIMS, PORT_CLAIMS_OF_ONE_SERVER};
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }

@@ -44,12 +44,14 @@ class BenchLoadTest(TestCase):
         self.assertEqual(done["errors"], {})
         self.assertEqual(done["answered"], sum(one["answered"] for one in done["requests"]))
 
-    def test_errors_are_named(self):
+    def test_errors_are_named_and_errors_alone_are_a_failure(self):
         for _ in range(5):  # one that had no turn for those 200 ms has asked nothing
-            done = self.load("--rate", "500", "--duration", "200ms", "--mix", "fetch:nosuch:name=1")
+            words = ("--warmup", "0", "--rate", "500", "--duration", "200ms", "--mix")
+            done = self.server.cli("bench", "load", *words, "fetch:nosuch:name=1")
             if "errors: " in done.stdout:
                 break
         self.assertRegex(done.stdout, r"errors: NOCLASS \d+")
+        self.assertEqual(done.returncode, 4)
 
     def test_ctrl_c_keeps_what_there_is(self):
         words = [PROGRAM, "bench", "load", "--url", self.server.url, "--duration", "1h", "--rate", "100", "--json"]

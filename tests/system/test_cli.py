@@ -321,6 +321,8 @@ class Alone(TestCase):
             self.assertIn("Usage: forebay " + name, run("help", name).stdout)
             self.assertIn("Usage: forebay " + name, run(name, "--help").stdout)
             self.assertIn("Usage: forebay " + name, run(name, "-h").stdout)
+            text += run("help", name).stdout.split("\n", 1)[1]
+        self.assertEqual([line for line in text.splitlines() if len(line) > 80], [], "wider than a terminal")
 
     def test_bench_memory_under_churn_keeps_to_the_limit(self):
         told = json.loads(run("bench", "memory", "--churn", 1, "--json").stdout)
@@ -330,8 +332,8 @@ class Alone(TestCase):
         self.assertEqual(told["goal"]["bound"], 1.05)
 
     def test_wrong_words_are_answered_with_a_hint(self):
-        for words, said in ((("ftch",), "fetch"), (("get",), "usage: forebay get KEY"),
-                            (("get", "a", "--jsn"), "--jsn"), (("get", "a", "--json=1"), "takes no value"),
+        for words, said in ((("ftch",), "did you mean 'fetch'? `"), (("get", "a", "--zzzzzz"), "'--zzzzzz'; `"), (("get",), "usage: forebay get KEY"),
+                            (("get", "a", "--jsn"), "did you mean '--json'?"), (("get", "a", "--json=1"), "takes no value"),
                             (("get", "a", "--timeout"), "needs a value"), (("help", "ftch"), "fetch"),
                             (("get", "a", "--timeout", "0.1ms"), "at least 1ms"),
                             (("bench", "report", "x", "--samples", "many"), "from 1 to"),

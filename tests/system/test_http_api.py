@@ -619,6 +619,8 @@ class Rules(TestCase):
             self.assertFalse([name for name in headers if name.startswith("access-control")])
         _, headers, _ = self.curl("/v1/keys/a", *ours)
         self.assertEqual(headers["access-control-allow-origin"], "https://app.example")
+        exposed = headers["access-control-expose-headers"].split(", ")
+        self.assertLessEqual({"ETag", "Location", "RateLimit", "X-RateLimit-Remaining", "Retry-After"}, set(exposed))
         cross = ("--header", "Sec-Fetch-Site: cross-site")
         self.refused(403, "/v1/keys/a", "--request", "PUT", "--data", "x", *cross, *theirs)
         self.refused(403, "/v1/keys/a", "--request", "DELETE", *cross)

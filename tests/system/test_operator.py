@@ -212,6 +212,26 @@ class Figures(unittest.TestCase):
         self.assertEqual(self.server.cli("top", "--count", "0").returncode, 2)
         self.assertEqual(len(re.findall(r"(?m)^forebay ", self.ask("top", "--count", "2"))), 2)
 
+    def test_top_shows_every_figure_of_its_head_on_a_narrow_terminal(self):
+        with Server(env={"REDIS_URL": "redis://127.0.0.1:1"}) as server:
+            server.wait_for("shared_tier_away")
+            for columns in (60, 80, 120):
+                terminal = Terminal(self, "top", "--url", server.url, columns=columns)
+                terminal.read_until("\033[H")
+                terminal.read_until("\033[H")
+                page = terminal.read_until("\033[J").replace("\033[K", "").replace("\r", "").split("\n")
+                self.assertLessEqual(max(map(len, page)), columns)
+                head = " ".join(" ".join(page[:page.index("")]).split())
+                for line in (r"forebay \S+ up \S+ .* figures of the last minute \(\S+\)",
+                             r"reads [\d.]+/s hit rate .* errors .* hit p99 \S+ miss p99 \S+ saved \S+",
+                             r"shared away reads \d+ hit rate \S+% p99 \S+ failed \d+ owed \d+",
+                             r"doors \d+ connections .* out [\d.]+ KiB/s refused \d+"):
+                    self.assertRegex(head, line, columns)
+                self.assertRegex(" ".join(page), "sort: .* n name .* w window .* q quit")
+                terminal.read_until("store away")  # of the queues, in that tier
+                terminal.press("q")
+                self.assertEqual(terminal.wait(), 0)
+
     def test_top_on_a_terminal_takes_keys_and_puts_it_back(self):
         terminal = Terminal(self, "top", "--url", self.server.url)
         terminal.read_until("\033[?1049h")
@@ -227,12 +247,12 @@ class Figures(unittest.TestCase):
 class Terminal:
     """A command of forebay on a terminal."""
 
-    def __init__(self, test, *words):
+    def __init__(self, test, *words, columns=300):
         try:
             self.master, slave = os.openpty()
         except OSError as error:
             raise unittest.SkipTest(f"no terminal can be made here: {error}")
-        termios.tcsetwinsize(slave, (50, 300))  # no line is cut, however long the paths are in it
+        termios.tcsetwinsize(slave, (50, columns))  # 300: no line is cut, however long the paths are in it
         test.addCleanup(os.close, self.master)
         self.process = subprocess.Popen([PROGRAM, *words], stdin=slave, stdout=slave, stderr=slave,
                                         env=forebay.clean_environment({"TERM": "xterm"}))
@@ -247,7 +267,8 @@ class Terminal:
             if not ready or time.monotonic() > deadline:
                 raise AssertionError(f"no {wanted!r} in {self.seen[-2000:]!r}")
             self.seen += os.read(self.master, 65536)
-        self.seen = self.seen.split(wanted.encode(), 1)[1]
+        before, self.seen = self.seen.split(wanted.encode(), 1)
+        return before.decode()
 
     def press(self, keys):
         os.write(self.master, keys.encode())

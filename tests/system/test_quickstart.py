@@ -14,7 +14,6 @@ import tempfile
 import urllib.request
 
 from forebay import PATIENCE, PROGRAM, ROOT, Log, TestCase, clean_environment, main, run
-from shared import until
 
 RECORDS = """\
 Package: alpha
@@ -142,12 +141,6 @@ class QuickStart(TestCase):
             process.wait(PATIENCE)
 
     def stop(self, process, log, number):
-        # The shell may be later than the server that it has started: until it has said what it does then,
-        # the signal would end it.
-        def caught():
-            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-            return int(re.search(r"(?m)^SigCgt:\s+(\w+)", status)[1], 16) >> (number - 1) & 1
-        until(caught, "a shell that catches the signal")
         process.send_signal(number)
         self.assertEqual(process.wait(PATIENCE), 0)
         log.thread.join(PATIENCE)
@@ -185,6 +178,23 @@ class QuickStart(TestCase):
         process, log = self.start()
         self.addresses(log)
         self.stop(process, log, signal.SIGTERM)
+
+    def test_a_signal_at_any_moment_of_the_start_leaves_nothing_behind(self):
+        place = self.folder / "early"
+        (place / "tmp").mkdir(parents=True)
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+            # As the last thing before the server is started, and while it is.
+            for name, statuses in (("mkfifo", {status}), ("setsid", {0, 143})):
+                with self.subTest(number=number.name, at=name):
+                    tool = place / name
+                    tool.write_text(f'#!/bin/sh\nkill -{int(number)} "$PPID"\nexec {shutil.which(name)} "$@"\n')
+                    tool.chmod(0o755)
+                    process, log = self.start(PATH=f"{place}:{os.environ['PATH']}", TMPDIR=str(place / "tmp"))
+                    self.assertIn(process.wait(PATIENCE), statuses)
+                    log.thread.join(PATIENCE)  # nobody who writes to it is left
+                    self.assertTrue(log.ended)
+                    self.assertEqual(list((place / "tmp").iterdir()), [])
+                    tool.unlink()
 
     def test_every_class_of_the_example_answers(self):
         process, log = self.start()

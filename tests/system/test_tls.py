@@ -294,6 +294,23 @@ class Certificates(TestCase):
             server.wait_for("reloaded", since)
             self.assertNotEqual(server.serial(), before)
 
+    def test_where_anything_else_is_refused_the_old_stay(self):
+        with TlsServer() as server, server.redis() as client:
+            before = server.serial()
+            other, other_key = server.authority.sign("other")
+            with self.assertRaisesRegex(redis.ResponseError, "memory cannot become"):
+                client.execute_command("CONFIG", "SET", "tls.cert", str(other), "tls.key", str(other_key),
+                                       "memory", "1TiB")
+            self.assertEqual([server.serial(), server.serial(server.https_port)], [before, before])
+            self.assertEqual(client.config_get("tls.cert"), {"tls.cert": str(server.cert)})
+            server.file.write_text(server.file.read_text().replace(str(server.cert), str(other))
+                                   .replace(str(server.key), str(other_key)) + "memory: 1TiB\n")
+            since = server.reload()
+            self.assertIn("memory cannot become", server.wait_for("reload_refused", since)["error"])
+            self.assertEqual([server.serial(), server.serial(server.https_port)], [before, before])
+            client.execute_command("CONFIG", "SET", "tls.cert", str(other), "tls.key", str(other_key))
+            self.assertNotEqual(server.serial(), before)
+
     def test_a_start_with_wrong_ones_says_so(self):
         for break_it, said in ((lambda server: server.key.write_text("x"), "tls.key"),
                                (lambda server: server.cert.write_text("x"), "tls.cert"),

@@ -5,6 +5,7 @@ real redis-server: random rules by ACL SETUSER, and ACL DRYRUN of every command 
 FB_TEST_SEED in the environment is the seed, where it is not to be the usual one."""
 
 import base64
+import json
 import os
 import random
 import shutil
@@ -14,10 +15,11 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.parse
 
 import redis
 
-from forebay import PATIENCE, Server, TestCase, main, run
+from forebay import CONFIG, PATIENCE, Server, TestCase, main, run
 
 USERS = """
 password: sesame
@@ -153,6 +155,120 @@ class Doors(TestCase):
             with redis.Redis(port=server.resp_port, username="web", password="pw") as web:
                 with self.assertRaisesRegex(redis.RedisError, "too many failed authentication attempts"):
                     web.ping()
+
+
+# ---- keys that are computed
+
+SHOP = """
+users:
+  admin: {tokens: [admin], password: admin, commands: +@all, keys: "*"}
+  web: {tokens: [tok], password: pw, commands: +@all, keys: ["%R~fruit:apple", "%R~list:r*", "%W~fruit:plum"]}
+""" + CONFIG
+
+
+class Computed(TestCase):
+    """FB.FETCH and its kin, by the keys that their classes make."""
+
+    def setUp(self):
+        self.server = self.enterContext(Server(SHOP))
+        self.web = self.enterContext(self.server.redis(username="web", password="pw"))
+        self.admin = self.enterContext(self.server.redis(username="admin", password="admin"))
+
+    def refuses(self, *words):
+        with self.assertRaises(redis.exceptions.NoPermissionError, msg=words):
+            self.web.execute_command(*words)
+
+    def post(self, path, body):
+        status, _, answer = self.server.http("POST", path, json.dumps(body), bearer("tok"))
+        return status, json.loads(answer)
+
+    def test_resp(self):
+        fetch = self.web.execute_command
+        self.assertIn("1.5", fetch("FB.FETCH", "fruit", "name", " Apple "))
+        self.assertIn("cherry", fetch("FB.FETCH", "REFRESH", "TIMEOUT", 60000, "CLASS", "list", "colour", "red"))
+        self.refuses("FB.FETCH", "fruit", "name", "plum")
+        self.refuses("FB.FETCH", "list", "colour", "blue")
+        self.assertEqual(len(fetch("FB.MFETCH", "fruit", 1, "name", "apple", "APPLE")), 2)
+        self.refuses("FB.MFETCH", "fruit", 1, "name", "apple", "lemon")
+        self.assertEqual(fetch("FB.KEY", "fruit", "name", "PLUM"), "fruit:plum")
+        self.refuses("FB.KEY", "fruit", "name", "lemon")
+        self.assertIn(fetch("FB.WARM", "list", "colour", "rose"), (0, 1))
+        self.refuses("FB.WARM", "fruit", "name", "plum")
+        self.refuses("FB.WARM", "fruit")
+        self.assertEqual(fetch("FB.INVALIDATE", "KEY", "fruit:plum"), 0)
+        self.refuses("FB.INVALIDATE", "KEY", "fruit:plum", "fruit:apple")
+        self.refuses("FB.INVALIDATE", "TAG", "colour:red")
+        for words, mistake in [(["nosuch", "name", "apple"], "there is no class 'nosuch'"),
+                               (["fruit"], "needs the parameter 'name'"),
+                               (["fruit", "nam", "x"], "has no parameter 'nam'")]:
+            with self.assertRaisesRegex(redis.ResponseError, mistake):
+                fetch("FB.FETCH", *words)
+
+    def test_http(self):
+        get = lambda path: self.server.http("GET", path, headers=bearer("tok"))[0]
+        self.assertEqual(get("/v1/fetch/fruit?name=apple"), 200)
+        self.assertEqual(get("/v1/fetch/fruit?name=plum"), 403)
+        self.assertEqual(get("/v1/fetch/fruit?nam=plum"), 400)
+        self.assertEqual(get("/v1/fetch/nosuch?name=plum"), 404)
+        self.assertEqual(get("/v1/key/fruit?name=plum"), 200)
+        self.assertEqual(get("/v1/key/fruit?name=lemon"), 403)
+        apple = {"class": "fruit", "params": {"name": "apple"}}
+        lemon = {"class": "fruit", "params": {"name": "lemon"}}
+        status, answer = self.post("/v1/fetch", {"requests": [apple, {"class": "list", "params": {"colour": "red"}}]})
+        self.assertEqual((status, [one["status"] for one in answer["results"]]), (200, [200, 200]))
+        status, answer = self.post("/v1/fetch", {"requests": [apple, lemon]})
+        self.assertEqual(status, 403)
+        self.assertIn("requests[1]: ", answer["detail"])
+        self.assertIn("'fruit:lemon'", answer["detail"])
+        self.assertEqual(self.post("/v1/warm", apple)[0], 202)
+        self.assertEqual(self.post("/v1/warm", lemon)[0], 403)
+        self.assertEqual(self.post("/v1/warm", {"class": "fruit"})[0], 403)
+        self.assertEqual(self.post("/v1/invalidate", {"keys": ["fruit:plum"]})[0], 200)
+        self.assertEqual(self.post("/v1/invalidate", {"keys": ["fruit:plum", "fruit:apple"]})[0], 403)
+        self.assertEqual(self.post("/v1/invalidate", {"tags": ["colour:red"]})[0], 403)
+
+    def test_a_transaction_and_a_dry_run(self):
+        with self.web.pipeline() as pipe:
+            pipe.execute_command("FB.FETCH", "fruit", "name", "apple")
+            pipe.execute_command("FB.INVALIDATE", "KEY", "fruit:plum")
+            self.assertEqual(len(pipe.execute()), 2)
+        with self.web.pipeline() as pipe:
+            pipe.execute_command("FB.FETCH", "fruit", "name", "lemon")
+            with self.assertRaises(redis.exceptions.NoPermissionError):
+                pipe.execute()
+        run_dry = lambda *words: self.admin.execute_command("ACL", "DRYRUN", "web", *words)
+        self.assertEqual(run_dry("FB.FETCH", "fruit", "name", "apple"), "OK")
+        self.assertIn("the 'fruit:lemon' key", run_dry("FB.MFETCH", "fruit", "1", "name", "apple", "LEMON"))
+
+    def test_who_may_get_the_key_may_fetch_it_and_nobody_else(self):
+        seed = int(os.environ.get("FB_TEST_SEED", 20240229))
+        print(f"FB_TEST_SEED={seed}")
+        rng = random.Random(seed)
+        patterns = ["*:apple", "fruit:*", "fruit:p*", "list:?", "list:re[ad]", "list:*", "f*e", "fruit:[^a]*"]
+        values = ["apple", " APPLE", "plum", "pear", "red", "rea", "r", "x:y", ""]
+        denied = 0
+        for _ in range(30):
+            keys = [rng.choice(["~", "%R~", "%W~"]) + rng.choice(patterns) for _ in range(rng.randrange(3))]
+            self.admin.execute_command("ACL", "SETUSER", "web", "resetkeys", *keys)
+            for _ in range(12):
+                words = rng.choice([("fruit", "name"), ("list", "colour")]) + (rng.choice(values),)
+                key = self.admin.execute_command("FB.KEY", *words)
+                may = self.answers("GET", key)
+                denied += not may
+                route = f"/v1/fetch/{words[0]}?" + urllib.parse.urlencode([words[1:]])
+                status = self.server.http("GET", route, headers=bearer("tok"))[0]
+                said = f"{words} by {keys}"
+                self.assertEqual(self.answers("FB.FETCH", *words), may, said)
+                self.assertEqual(self.answers("FB.MFETCH", words[0], 1, *words[1:]), may, said)
+                self.assertEqual(status != 403, may, said)
+        self.assertTrue(60 < denied < 330, denied)
+
+    def answers(self, *words):
+        try:
+            self.web.execute_command(*words)
+        except redis.exceptions.NoPermissionError:
+            return False
+        return True
 
 
 class Guard(TestCase):

@@ -24,18 +24,18 @@ redis.call('HDEL', KEYS[1], 'x')
 if type(sum) == 'table' then
     return {string.find(sum.err, 'overflow') and 'OUT_OF_RANGE' or 'WRONG_TYPE', c[1], c[2], c[3]}
 end
-if not append(KEYS[6], ARGV[1], ARGV[2], ARGV[3], ARGV[4]) then
+if not append(KEYS[1], c, KEYS[6], ARGV[1], ARGV[2], ARGV[3], ARGV[4]) then
     return {'NO_EPOCH'}
 end
 settle(KEYS[3], KEYS[4], KEYS[5], ARGV[5], ARGV[6], ARGV[7])
 if value then
     local what = string.sub(value, 1, 1) .. 'j' .. string.sub(value, 3, 4)
-    redis.call('SET', KEYS[2], head(what, tonumber(c[2]), string.sub(value, 29, 36))
+    redis.call('SET', KEYS[2], head(what, c[1], tonumber(c[2]), string.sub(value, 29, 36))
         .. string.sub(value, 37, begins) .. number, 'KEEPTTL')
 elseif ARGV[9] == '-1' then
-    redis.call('SET', KEYS[2], head(ARGV[10], tonumber(c[2]), ARGV[11]) .. ARGV[12] .. number)
+    redis.call('SET', KEYS[2], head(ARGV[10], c[1], tonumber(c[2]), ARGV[11]) .. ARGV[12] .. number)
 else
-    redis.call('SET', KEYS[2], head(ARGV[10], tonumber(c[2]), ARGV[11]) .. ARGV[12] .. number, 'PX',
+    redis.call('SET', KEYS[2], head(ARGV[10], c[1], tonumber(c[2]), ARGV[11]) .. ARGV[12] .. number, 'PX',
         ARGV[9])
 end
 return {'DONE', c[1], c[2], c[3], number}

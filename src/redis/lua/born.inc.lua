@@ -1,5 +1,5 @@
-local function head(what, version, source)
+local function head(what, epoch, version, source)
     local now = redis.call('TIME')
-    return what .. c[1] .. struct.pack('>I8', version)
+    return what .. epoch .. struct.pack('>I8', version)
         .. struct.pack('>I8', now[1] * 1000 + math.floor(now[2] / 1000)) .. source
 end

@@ -6,7 +6,7 @@
 -- @include mark.inc.lua
 -- @include append.inc.lua
 for i = 4, #ARGV, 2 do
-    if not append(KEYS[2], ARGV[i], ARGV[1], ARGV[2], ARGV[3]) then
+    if not append(KEYS[1], c, KEYS[2], ARGV[i], ARGV[1], ARGV[2], ARGV[3]) then
         return {'NO_EPOCH'}
     end
     if ARGV[i + 1] ~= '' then

@@ -11,7 +11,7 @@
 if conflict(ARGV[1], ARGV[2], ARGV[3]) then
     return told()
 end
-if not append(KEYS[6], ARGV[4], ARGV[5], ARGV[6], ARGV[7]) then
+if not append(KEYS[1], c, KEYS[6], ARGV[4], ARGV[5], ARGV[6], ARGV[7]) then
     return {'NO_EPOCH'}
 end
 settle(KEYS[3], KEYS[4], KEYS[5], ARGV[8], ARGV[9], ARGV[10])

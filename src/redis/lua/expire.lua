@@ -15,7 +15,7 @@ end
 if not exists then
     return {'NONE', c[1], c[2], c[3]}
 end
-if not append(KEYS[6], ARGV[4], ARGV[5], ARGV[6], ARGV[7]) then
+if not append(KEYS[1], c, KEYS[6], ARGV[4], ARGV[5], ARGV[6], ARGV[7]) then
     return {'NO_EPOCH'}
 end
 settle(KEYS[3], KEYS[4], KEYS[5], ARGV[8], ARGV[9], ARGV[10])

@@ -26,7 +26,7 @@ if ARGV[4] ~= NONE then
 end
 -- Fills raise no sequence: their versions are numbers of their own, above 2^52.
 local version = 4503599627370496 + redis.call('HINCRBY', KEYS[1], 'f', 1)
-local value = head(ARGV[3], version, ARGV[4]) .. ARGV[5]
+local value = head(ARGV[3], c[1], version, ARGV[4]) .. ARGV[5]
 if ARGV[2] == '-1' then
     redis.call('SET', KEYS[2], value)
 else

@@ -18,11 +18,11 @@ if ARGV[13] ~= NONE then
         return {'REFUSED', c[1], c[2], c[3]}
     end
 end
-if not append(KEYS[6], ARGV[4], ARGV[5], ARGV[6], ARGV[7]) then
+if not append(KEYS[1], c, KEYS[6], ARGV[4], ARGV[5], ARGV[6], ARGV[7]) then
     return {'NO_EPOCH'}
 end
 settle(KEYS[3], KEYS[4], KEYS[5], ARGV[8], ARGV[9], ARGV[10])
-local value = head(ARGV[12], tonumber(c[2]), ARGV[13]) .. ARGV[14]
+local value = head(ARGV[12], c[1], tonumber(c[2]), ARGV[13]) .. ARGV[14]
 if ARGV[11] == '-1' then
     redis.call('SET', KEYS[2], value)
 elseif ARGV[11] == '0' then

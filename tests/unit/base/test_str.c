@@ -288,6 +288,19 @@ static void test_glob__matches_as_redis_does(void **state) {
     assert_true(fb_glob_match(fb_str_make(NULL, 0), fb_str_make(NULL, 0)));
 }
 
+// The examples of the Redis Cluster specification, and what is close to them.
+static void test_str__a_hash_tag_says_where_a_key_lies(void **state) {
+    assert_str(fb_str_hash_tag(FB_STR("{user1000}.following")), "user1000");
+    assert_str(fb_str_hash_tag(FB_STR("foo{}{bar}")), "foo{}{bar}");
+    assert_str(fb_str_hash_tag(FB_STR("foo{{bar}}zap")), "{bar");
+    assert_str(fb_str_hash_tag(FB_STR("foo{bar}{zap}")), "bar");
+    assert_str(fb_str_hash_tag(FB_STR("user:{7")), "user:{7");
+    assert_str(fb_str_hash_tag(FB_STR("user:7}")), "user:7}");
+    assert_str(fb_str_hash_tag(FB_STR("}{a}")), "a");
+    assert_str(fb_str_hash_tag(FB_STR("{")), "{");
+    assert_str(fb_str_hash_tag(FB_STR("")), "");
+}
+
 static void test_glob__a_hostile_pattern_is_not_slow(void **state) {
     char pattern[2001], text[20000];
 
@@ -316,6 +329,7 @@ int main(void) {
         cmocka_unit_test(test_str__reads_integers_as_redis_does),
         cmocka_unit_test(test_str__reads_doubles),
         cmocka_unit_test(test_str__distance_is_levenshtein),
+        cmocka_unit_test(test_str__a_hash_tag_says_where_a_key_lies),
         cmocka_unit_test(test_units__reads_durations),
         cmocka_unit_test(test_units__reads_bytes),
         cmocka_unit_test(test_units__shows_short_forms),

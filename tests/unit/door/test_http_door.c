@@ -139,6 +139,7 @@ static void await_connections(const fb_http *door, uint64_t count) {
 }
 
 #define H "\r\nHost: x\r\n\r\n"
+#define DATE_LEN strlen("Sun, 06 Nov 1994 08:49:37 GMT")
 
 // ---- talking
 
@@ -150,7 +151,7 @@ static void test_door__answers_with_what_http_asks_for(void **state) {
     assert_string_equal(got.body, "{\"name\":\"one\"}");
     assert_string_equal(header_of(&got, "Content-Type"), "application/json");
     assert_string_equal(header_of(&got, "Server"), "forebay");
-    assert_int_equal(strlen(header_of(&got, "Date")), strlen("Sun, 06 Nov 1994 08:49:37 GMT"));
+    assert_int_equal(strlen(header_of(&got, "Date")), DATE_LEN);
     assert_string_equal(header_of(&got, "Connection"), "");
     got = ask(door, "HEAD /v1/fetch/item?id=1 HTTP/1.1" H);
     assert_int_equal(got.status, 200);
@@ -328,7 +329,9 @@ static void test_door__refuses_what_http_does_not_allow(void **state) {
         assert_refused(door, all[i].request, all[i].status);
         assert_result(fb_exists(shared.engine, FB_STR("no")), FB_MISS);
     }
-    assert_int_equal(ask(door, "GET /readyz HTTP/1.0\r\n\r\n").status, 200);
+    answer got = ask(door, "GET /readyz HTTP/1.0\r\n\r\n");
+    assert_int_equal(got.status, 200);
+    assert_int_equal(strlen(header_of(&got, "Date")), DATE_LEN);
     fb_http_close(door);
 }
 
@@ -353,6 +356,51 @@ static void test_door__knows_all_forms_of_a_target(void **state) {
     assert_int_equal(got.status, 204);
     assert_string_equal(header_of(&got, "Allow"), "GET, HEAD, POST, PUT, DELETE, OPTIONS");
     assert_int_equal(ask(door, "GET * HTTP/1.1" H).status, 404);
+    int fd = dial(door);  // a host in the target ends no connection
+    assert_int_equal(ask_on(fd, "GET http://proxy.example/readyz HTTP/1.1" H).status, 200);
+    assert_int_equal(ask_on(fd, "GET /readyz HTTP/1.1" H).status, 200);
+    (void)close(fd);
+    fb_http_close(door);
+}
+
+static void test_door__answers_a_newer_version_in_its_own(void **state) {
+    (void)state;
+    fb_http *door = open_with(NULL);
+    int fd = dial(door);
+    char line[16] = "";
+    say(fd, "GET /readyz HTTP/1.7" H);
+    assert_int_equal(recv(fd, line, strlen("HTTP/1.1 200"), MSG_WAITALL), strlen("HTTP/1.1 200"));
+    assert_string_equal(line, "HTTP/1.1 200");
+    (void)close(fd);
+    fb_http_close(door);
+}
+
+// Without a length: that of a stream is nowhere.
+static void test_door__says_what_a_stream_would_begin_with(void **state) {
+    (void)state;
+    fb_http *door = open_with(NULL);
+    answer got = ask(door, "HEAD /v1/events HTTP/1.1" H);
+    assert_int_equal(got.status, 200);
+    assert_string_equal(header_of(&got, "Content-Type"), "text/event-stream");
+    assert_string_equal(header_of(&got, "Content-Length"), "");
+    fb_http_close(door);
+}
+
+// There are caches that keep for minutes what says nothing of them.
+static void test_door__lets_no_cache_keep_what_is_of_this_moment(void **state) {
+    (void)state;
+    static const char *const all[] = {
+        "HEAD / HTTP/1.1" H, "HEAD /metrics HTTP/1.1" H, "HEAD /v1/classes HTTP/1.1" H,
+        "GET /v1/explain?key=a HTTP/1.1" H, "HEAD /v1/limits HTTP/1.1" H,
+        "GET /v1/limits/check?rule=api&key=a HTTP/1.1" H, "GET /nothing HTTP/1.1" H,
+        "BREW /readyz HTTP/1.1" H,
+    };
+    fb_http *door = open_with(NULL);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        answer got = ask(door, all[i]);
+        assert_string_equal(header_of(&got, "Cache-Control"), "no-store");
+        assert_int_equal(strlen(header_of(&got, "Date")), DATE_LEN);
+    }
     fb_http_close(door);
 }
 
@@ -775,6 +823,9 @@ int main(void) {
         cmocka_unit_test(test_door__refuses_what_http_does_not_allow),
         cmocka_unit_test(test_door__ends_a_connection_that_is_said_to_end),
         cmocka_unit_test(test_door__knows_all_forms_of_a_target),
+        cmocka_unit_test(test_door__answers_a_newer_version_in_its_own),
+        cmocka_unit_test(test_door__says_what_a_stream_would_begin_with),
+        cmocka_unit_test(test_door__lets_no_cache_keep_what_is_of_this_moment),
         cmocka_unit_test(test_door__keeps_to_the_limits_in_force),
         cmocka_unit_test(test_door__never_takes_a_body_for_a_request),
         cmocka_unit_test(test_door__cuts_off_who_sends_too_slowly),

@@ -476,25 +476,51 @@ static void test_queue_calls__a_journal_of_another_process_is_refused(void **sta
     fb_close(engine, 1000);
 }
 
+static void note_option(void *arg, fb_str path, bool applied) {
+    char *log = arg;
+    size_t len = strlen(log);
+    (void)snprintf(log + len, 256 - len, "%.*s=%s ", FB_STR_ARG(path), applied ? "applied" : "waits");
+}
+
+// Also where nothing had to be opened before the reload.
+static void test_queue_calls__the_journal_is_the_one_of_the_start(void **state) {
+    (void)state;
+    char folder[200], log[256] = "";
+    fb_error error;
+    assert_non_null(getcwd(folder, sizeof folder));
+    assert_int_equal(chdir(rig_folder), 0);
+    fb_engine *engine = rig_open("memory: 4MiB\nloops: 1\n");
+    fb_config *config =
+        rig_config("memory: 4MiB\nloops: 1\nqueue: {file: other.db, timeout: 50s}\n");
+    assert_ok(fb_reload(engine, config, note_option, log, &error));
+    fb_config_free(config);
+    assert_string_equal(log, "queue.file=waits queue.timeout=applied ");
+    (void)queues_put(engine, "default", "x");
+    assert_int_equal(access("forebay-queue.db", F_OK), 0);
+    assert_int_equal(access("other.db", F_OK), -1);
+    fb_close(engine, 1000);
+    assert_int_equal(chdir(folder), 0);
+}
+
 static void test_queue_calls__say_why_there_is_no_journal(void **state) {
     (void)state;
     char folder[200], text[256];
     assert_non_null(getcwd(folder, sizeof folder));
     assert_int_equal(chdir(rig_folder), 0);
     fb_engine *engine = rig_open("memory: 4MiB\nloops: 1\n");
-    assert_true(fb_queue_healthy(engine, text));
+    assert_true(fb_queue_healthy(engine, NULL, text));
     assert_int_equal(mkdir("forebay-queue.db", 0700), 0);  // it cannot be opened
     fb_job_spec spec = queues_spec("default", "x");
     fb_error error;
 
     assert_result(try_put(engine, &spec, &error), FB_EIO);
     assert_true(error.text[0] != '\0');
-    assert_false(fb_queue_healthy(engine, text));
+    assert_false(fb_queue_healthy(engine, NULL, text));
     assert_true(text[0] != '\0');
     assert_true(queues_figures(engine, "default").refused > 0);
     assert_int_equal(rmdir("forebay-queue.db"), 0);
     rig_until(try_put(engine, &spec, &error) == FB_OK);
-    assert_true(fb_queue_healthy(engine, text));
+    assert_true(fb_queue_healthy(engine, NULL, text));
     fb_close(engine, 1000);
     assert_int_equal(chdir(folder), 0);
 }
@@ -590,6 +616,7 @@ int main(void) {
         queues_test(test_queue_calls__wait_on_a_loop_in_a_fiber_alone),
         queues_test(test_queue_calls__who_never_asks_has_no_file),
         queues_test(test_queue_calls__a_journal_of_another_process_is_refused),
+        queues_test(test_queue_calls__the_journal_is_the_one_of_the_start),
         queues_test(test_queue_calls__say_why_there_is_no_journal),
         queues_test(test_queue_calls__are_counted),
         queues_test(test_queue_calls__a_reload_brings_queues_and_takes_them),

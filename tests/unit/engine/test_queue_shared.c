@@ -6,15 +6,15 @@
 
 #define DURABLE "appendonly yes\nsave ''\n"
 #define PATIENT "queue: {timeout: 60s}\n"
+#define NODE                                                                      \
+    "memory: 4MiB\nloops: 2\nworkers: 2\nredis: {url: 'redis://127.0.0.1:%d', " \
+    "partitions: 2}\n"
 
 static queues_answer answer;
 
 static fb_engine *open_node(int port, const char *more) {
     char text[2048];
-    (void)snprintf(text, sizeof text,
-                   "memory: 4MiB\nloops: 2\nworkers: 2\nredis: {url: 'redis://127.0.0.1:%d', "
-                   "partitions: 2}\n%s",
-                   port, more);
+    (void)snprintf(text, sizeof text, NODE "%s", port, more);
     fb_engine *engine = rig_open(text);
     shared_await(engine, FB_SHARED_CONNECTED);
     return engine;
@@ -92,14 +92,14 @@ static void test_queue_shared__one_that_may_lose_jobs_is_refused(void **state) {
     test_redis *server = test_redis_new("appendonly no\n");
     fb_engine *engine = open_node(server->port, PATIENT);
 
-    assert_true(fb_queue_healthy(engine, text));
+    assert_true(fb_queue_healthy(engine, NULL, text));
     assert_result(fb_queue_enqueue(engine, &spec, 1, &job, &error), FB_EVOLATILE);
     assert_true(error.text[0] != '\0');
-    assert_false(fb_queue_healthy(engine, text));
+    assert_false(fb_queue_healthy(engine, NULL, text));
     fb_close(engine, 1000);
     engine = open_node(server->port, "queue: {allow_volatile: true, timeout: 60s}\n");
     (void)queues_put(engine, "default", "x");
-    assert_true(fb_queue_healthy(engine, text));
+    assert_true(fb_queue_healthy(engine, NULL, text));
     fb_close(engine, 1000);
     test_redis_free(server);
 }
@@ -124,17 +124,23 @@ static void test_queue_shared__is_said_at_once_when_it_is_away(void **state) {
     assert_true(one.result == FB_EIO || one.result == FB_ETIMEDOUT);
     assert_result(fb_queue_enqueue(engine, &spec, 1, &job, &error), FB_EIO);
     assert_true(error.text[0] != '\0');
-    assert_false(fb_queue_healthy(engine, text));
+    assert_false(fb_queue_healthy(engine, NULL, text));
+    // Who has been told that the tier is back hears nothing else of it in the same breath.
+    fb_shared_info shared;
+    fb_shared_info_read(engine, &shared);
+    assert_false(fb_queue_healthy(engine, &shared, text));
+    shared.state = FB_SHARED_CONNECTED;
+    assert_true(fb_queue_healthy(engine, &shared, text));
     assert_true(queues_figures(engine, "default").errors > 0);
     test_redis_start(server);
     shared_await(engine, FB_SHARED_CONNECTED);
     rig_until(fb_queue_enqueue(engine, &spec, 1, &job, &error) == FB_OK);
-    rig_until(fb_queue_healthy(engine, text));
+    rig_until(fb_queue_healthy(engine, NULL, text));
     fb_close(engine, 1000);
     test_redis_free(server);
 }
 
-// It hangs: who asked is told when the time is over, and a close ends.
+// It hangs: who asked is told when the time is over (which a reload has made shorter), and a close ends.
 static void test_queue_shared__one_that_hangs_holds_nobody_up(void **state) {
     (void)state;
     SKIP_WITHOUT_REDIS();
@@ -142,7 +148,11 @@ static void test_queue_shared__one_that_hangs_holds_nobody_up(void **state) {
     fb_job_spec spec = queues_spec("default", "x");
     fb_enqueued job;
     test_redis *server = test_redis_new(DURABLE);
-    fb_engine *engine = open_node(server->port, "queue: {timeout: 100ms}\n");
+    fb_engine *engine = open_node(server->port, PATIENT);
+    char text[256];
+    fb_error error;
+    (void)snprintf(text, sizeof text, NODE "queue: {timeout: 100ms}\n", server->port);
+    assert_ok(rig_reload(engine, text, &error));
     test_redis_stop(server);
     int result = fb_queue_enqueue(engine, &spec, 1, &job, NULL);
     assert_true(result == FB_ETIMEDOUT || result == FB_EIO);

@@ -127,6 +127,26 @@ static void test_advice__names_the_speed_up_and_what_it_rests_on(void **state) {
     assert_speaks(&all, "speed-up", false);
 }
 
+// They have no options: what is advised is what clients can do.
+static void test_advice__of_plain_keys_names_no_option_of_a_class(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t hits;
+        const char *words;
+    } cases[] = {{1000, "stored for longer (EX) than it stays true"},
+                 {700, "before it is read"},
+                 {10, "declare a class"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fb_cache_figures plain = reads("", cases[i].hits, 1000 - cases[i].hits);
+        heard all;
+        plain.loads = 0;
+        advise_on(&plain, 1, &all);
+        assert_says(&all, cases[i].words);
+        assert_null(strstr(all.text, "TTL"));
+        assert_null(strstr(all.text, "parameters"));
+    }
+}
+
 static void test_advice__speaks_of_plain_keys_as_such(void **state) {
     (void)state;
     fb_cache_figures one = reads("", 60, 40);
@@ -368,6 +388,7 @@ int main(void) {
         cmocka_unit_test(test_advice__judges_hit_rates_by_their_bounds),
         cmocka_unit_test(test_advice__says_when_there_is_too_little_to_judge_by),
         cmocka_unit_test(test_advice__names_the_speed_up_and_what_it_rests_on),
+        cmocka_unit_test(test_advice__of_plain_keys_names_no_option_of_a_class),
         cmocka_unit_test(test_advice__speaks_of_plain_keys_as_such),
         cmocka_unit_test(test_advice__each_rule_of_a_class_has_its_bound),
         cmocka_unit_test(test_advice__tells_of_slow_sources_and_wasted_refreshes),

@@ -140,6 +140,12 @@ static void test_routes__refuse_parameters_they_do_not_know(void **state) {
     assert_problem(400, "tll");
     get("/v1/keys/a");
     assert_status(404);
+    ask("PUT", "/v1/keys/a?ttl=5m&ttl=1h", "x");
+    assert_problem(400, "ttl is given twice");
+    get("/v1/keys/a");
+    assert_status(404);
+    get("/v1/fetch/item?id=1&_timeout=1s&_timeout=2s");
+    assert_problem(400, "_timeout is given twice");
     get("/cache/stats?_=12345");  // what defeats caches on the way is no mistake
     assert_status(200);
     char target[4096] = "/v1/fetch/item?";

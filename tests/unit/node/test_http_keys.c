@@ -142,6 +142,41 @@ static void test_conditions__hold_or_nothing_changes(void **state) {
     assert_says(412, "no such key");
 }
 
+static void test_conditions__are_refused_if_no_tag_could_ever_be_meant(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"5d9a", "\"a", "\"a\" \"b\"", "W/5d9a", "\"a\", b", "a*"};
+    static const char *const right[] = {"\"5d9a\"", "W/\"a,b\"", " , \"a\" ,, W/\"b\" ", "\"\""};
+    ask("PUT", "/v1/keys/kept", "one");
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        fb_http_request none_match = with("", wrong[i], "");
+        fb_http_request match = with(wrong[i], "", "");
+        ask_by("PUT", "/v1/keys/kept", "two", &none_match);
+        assert_says(400, "tags in quotes");
+        ask_by("DELETE", "/v1/keys/kept", "", &match);
+        assert_says(400, "tags in quotes");
+    }
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
+        fb_http_request match = with(right[i], "", "");
+        ask_by("PUT", "/v1/keys/kept", "two", &match);
+        assert_status(412);
+    }
+    ask("GET", "/v1/keys/kept", "");
+    assert_says(200, "one");
+}
+
+static void test_bodies__that_are_not_what_they_seem_are_stored_nowhere(void **state) {
+    (void)state;
+    fb_http_request packed = {.content_encoding = FB_STR("gzip")};
+    fb_http_request part = {.content_range = FB_STR("bytes 0-2/10")};
+    ask_by("PUT", "/v1/keys/whole", "x", &packed);
+    assert_says(415, "Content-Encoding");
+    assert_string_equal(header("Accept-Encoding"), "identity");
+    ask_by("PUT", "/v1/keys/whole", "x", &part);
+    assert_says(400, "Content-Range");
+    ask("GET", "/v1/keys/whole", "");
+    assert_status(404);
+}
+
 static void test_types__are_kept_if_they_are_text(void **state) {
     (void)state;
     fb_http_request image = with("", "", " image/png ");
@@ -287,6 +322,8 @@ int main(void) {
         cmocka_unit_test(test_keys__a_mistake_in_one_item_stores_none),
         cmocka_unit_test(test_keys__numbers_add_up_or_say_why_not),
         cmocka_unit_test(test_conditions__hold_or_nothing_changes),
+        cmocka_unit_test(test_conditions__are_refused_if_no_tag_could_ever_be_meant),
+        cmocka_unit_test(test_bodies__that_are_not_what_they_seem_are_stored_nowhere),
         cmocka_unit_test(test_types__are_kept_if_they_are_text),
         cmocka_unit_test(test_openapi__has_every_route_and_refers_to_nothing_missing),
         cmocka_unit_test(test_events__are_lines_with_one_document),

@@ -167,6 +167,47 @@ static void test_users__rights_are_asked_when_queued_and_when_run(void **state) 
     forget_users();
 }
 
+static void test_users__computed_keys_are_asked_when_queued_and_when_run(void **state) {
+    configure("users: {web: {password: pw, commands: +@all, keys: 'item:*'},\n"
+              "        boss: {password: abc, commands: +@all, keys: '*'}}");
+    fb_session *session = begin();
+    fb_session *boss = begin();
+    assert_reply(boss, "AUTH boss abc", "+OK\r\n");
+    assert_reply(session, "AUTH web pw", "+OK\r\n");
+    assert_reply(session, "MULTI", "+OK\r\n");
+    assert_reply(session, "FB.KEY item id 1", "+QUEUED\r\n");
+    assert_reply(session, "FB.KEY item ix 1", "+QUEUED\r\n");
+    assert_reply(session, "FB.INVALIDATE KEY item:1", "+QUEUED\r\n");
+    assert_reply(boss, "ACL SETUSER web resetkeys ~other", "+OK\r\n");
+    static const char REASON[] =
+        "-NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC "
+        "call. This command is no longer allowed for the following reason: no permission to touch "
+        "the specified keys\r\n";
+    char expected[1024];
+    snprintf(expected, sizeof expected,
+             "*3\r\n%s-ERR class item has no parameter 'ix'; did you mean 'id'?\r\n%s", REASON, REASON);
+    assert_reply(session, "EXEC", expected);
+    assert_reply(session, "MULTI", "+OK\r\n");
+    assert_reply(session, "FB.FETCH item id 1", NO_KEY);
+    assert_reply(session, "EXEC",
+                 "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    assert_reply(boss, "ACL DRYRUN web FB.FETCH item id 1",
+                 "$55\r\nThis user has no permissions to access the 'item:1' key\r\n");
+    assert_reply(boss, "ACL DRYRUN web FB.INVALIDATE KEY other", "+OK\r\n");
+    assert_reply(boss, "ACL DRYRUN web FB.INVALIDATE TAG other",
+                 "$83\r\nThis user has no permissions to access all keys, as the 'fb.invalidate' "
+                 "command may\r\n");
+    fb_users_entry *entries;
+    size_t count;
+    assert_ok(fb_users_entries(&shared.node, 1, &entries, &count));
+    assert_string_equal(entries[0].object, "item:1");
+    assert_string_equal(entries[0].context, "multi");
+    fb_users_entries_free(entries, count);
+    fb_session_free(session);
+    fb_session_free(boss);
+    forget_users();
+}
+
 static void test_users__changes_take_effect_with_the_next_command(void **state) {
     bool ended;
     configure(WEB);
@@ -310,7 +351,7 @@ static void test_users__requests_have_the_same_rights(void **state) {
     assert_int_equal(status_of("PUT", "/v1/keys/session:9", TOKEN), 403);
     assert_int_equal(status_of("DELETE", "/v1/keys/user%3a9", TOKEN), 404);
     assert_int_equal(status_of("HEAD", "/v1/keys/other", TOKEN), 403);
-    assert_int_equal(status_of("GET", "/v1/fetch/item", TOKEN), 403);
+    assert_int_equal(status_of("GET", "/v1/fetch/item", TOKEN), 400);  // it reaches nothing
     assert_int_equal(status_of("GET", "/v1/queues", TOKEN), 403);
     assert_int_equal(status_of("GET", "/v1/limits", TOKEN), 403);
     assert_int_equal(status_of("GET", "/v1/limits", BOSS), 200);
@@ -321,6 +362,63 @@ static void test_users__requests_have_the_same_rights(void **state) {
     assert_int_equal(status_of("GET", "/nothing", ""), 404);
     forget_users();
     assert_int_equal(status_of("GET", "/v1/keys/user:9", ""), 404);
+}
+
+// Its status, and of a problem whether it says `part`.
+static void assert_answered(const char *path, const char *query, const char *body, int status,
+                            const char *part) {
+    fb_http_response response;
+    fb_http_request request = {
+        .method = body[0] != '\0' ? FB_STR("POST") : FB_STR("GET"),
+        .path = fb_str_of(path),
+        .query = fb_str_of(query),
+        .body = fb_str_of(body),
+        .authorization = FB_STR("Bearer tok"),
+    };
+    assert_ok(fb_http_handle(&shared.node, &request, &response));
+    fb_str said = fb_buf_str(&response.body);
+    if (response.status != status || memmem(said.ptr, said.len, part, strlen(part)) == NULL) {
+        fail_msg("%s?%s %s: %d %.*s", path, query, body, response.status, FB_STR_ARG(said));
+    }
+    fb_http_response_release(&response);
+}
+
+static void test_users__requests_are_asked_by_the_keys_that_they_reach(void **state) {
+    configure("users: {web: {password: pw, tokens: [tok], commands: +@all, "
+              "keys: ['%R~item:1', '%W~item:2', '%W~item:3']}}");
+    static const char ONE[] = "the user 'web' has no right to the key 'item:2'";
+    static const char ALL[] = "has no right to all keys, which this request may reach";
+    assert_answered("/v1/fetch/item", "id=2", "", 403, ONE);
+    assert_answered("/v1/fetch/item", "_refresh=1&id=2&_timeout=5s", "", 403, ONE);
+    assert_answered("/v1/fetch/item", "ix=1", "", 400, "ix");
+    assert_answered("/v1/fetch/itom", "id=1", "", 404, "did you mean 'item'?");
+    assert_answered("/v1/key/item", "id=1", "", 200, "item:1");
+    assert_answered("/v1/key/item", "id=2", "", 200, "item:2");
+    assert_answered("/v1/key/item", "id=4", "", 403, "the key 'item:4'");
+    assert_answered("/v1/fetch", "",
+                    "{\"requests\": [{\"class\": \"item\", \"params\": {\"id\": 1}},"
+                    "{\"class\": \"itom\"}, {\"class\": \"item\", \"params\": {\"id\": \"2\"}}]}",
+                    403, "requests[2]: the user 'web' has no right to the key 'item:2'");
+    assert_answered("/v1/warm", "", "{\"class\": \"item\", \"params\": {\"id\": 1}}", 202, "started");
+    assert_answered("/v1/warm", "", "{\"class\": \"item\", \"params\": {\"id\": 2}}", 403, ONE);
+    assert_answered("/v1/warm", "", "{\"class\": \"item\", \"params\": {\"ix\": 2}}", 400, "ix");
+    assert_answered("/v1/warm", "", "{\"class\": \"item\", \"params\": {}}", 403, ALL);
+    assert_answered("/v1/warm", "", "{\"class\": \"item\"}", 403, ALL);
+    assert_answered("/v1/warm", "", "{\"class\": \"item\", \"top\": 1}", 403, ALL);
+    assert_answered("/v1/invalidate", "", "{\"keys\": \"item:2\"}", 200, "\"invalidated\":1");
+    assert_answered("/v1/invalidate", "", "{\"keys\": [\"item:2\", \"item:3\"], \"tags\": []}", 200,
+                    "\"invalidated\":2");
+    assert_answered("/v1/invalidate", "", "{\"keys\": \"item:1\"}", 403, "the key 'item:1'");
+    assert_answered("/v1/invalidate", "", "{\"keys\": [\"item:2\", \"x\"]}", 403, "the key 'x'");
+    assert_answered("/v1/invalidate", "", "{\"keys\": \"item:2\", \"tags\": \"kind:2\"}", 403, ALL);
+    assert_answered("/v1/invalidate", "", "{\"patterns\": [\"item:2\"]}", 403, ALL);
+    assert_answered("/v1/invalidate", "", "{\"classes\": \"item\"}", 403, ALL);
+    assert_answered("/v1/invalidate", "", "{\"namespaces\": \"default\"}", 403, ALL);
+    assert_answered("/v1/invalidate", "", "{\"all\": true}", 403, ALL);
+    assert_answered("/v1/invalidate", "", "{\"key\": \"item:2\"}", 400, "'key' is unknown here");
+    assert_answered("/v1/explain", "key=item:1", "", 200, "item:1");
+    assert_answered("/v1/explain", "key=item:2", "", 403, ONE);
+    forget_users();
 }
 
 static void test_users__default_is_who_sends_no_header(void **state) {
@@ -485,10 +583,12 @@ int main(void) {
         cmocka_unit_test(test_users__a_password_is_asked_for),
         cmocka_unit_test(test_users__rights_are_asked_of_each_command),
         cmocka_unit_test(test_users__rights_are_asked_when_queued_and_when_run),
+        cmocka_unit_test(test_users__computed_keys_are_asked_when_queued_and_when_run),
         cmocka_unit_test(test_users__changes_take_effect_with_the_next_command),
         cmocka_unit_test(test_users__acl_tells_of_them),
         cmocka_unit_test(test_users__the_log_tells_what_was_denied),
         cmocka_unit_test(test_users__requests_have_the_same_rights),
+        cmocka_unit_test(test_users__requests_are_asked_by_the_keys_that_they_reach),
         cmocka_unit_test(test_users__default_is_who_sends_no_header),
         cmocka_unit_test(test_users__no_route_is_open_but_these),
         cmocka_unit_test(test_users__mistakes_are_told_with_their_place),

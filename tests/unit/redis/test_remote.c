@@ -341,7 +341,7 @@ static void test_remote__without_memory_every_question_is_answered(void **state)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        PORT_CLAIMS,
+        PORT_CLAIMS, PORT_CLAIMS_OF_ONE_SERVER,
         REMOTE(every_verb_is_one_command),
         REMOTE(lost_scripts_are_sent_again),
         REMOTE(a_full_server_still_gives_and_drops),

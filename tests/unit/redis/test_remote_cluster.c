@@ -56,6 +56,26 @@ static void test_remote_cluster__every_master_has_some_of_it(void **state) {
     assert_true(with_keys >= 2);
 }
 
+static void test_remote_cluster__a_commit_over_several_slots_is_refused(void **state) {
+    claims_rig *rig = *state;
+    fb_loaded new = claims_value("new");
+    const char *keys[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    fb_sync_item items[8];
+
+    claims_open_all(rig);
+    for (size_t i = 0; i < 8; i++) {
+        items[i] = claims_item(rig, keys[i], FB_ACT_SET);
+        items[i].loaded = &new;
+    }
+    const fb_sync_reply *reply = claims_commit(rig, items, 8);
+    CLAIMS_IS(reply, FB_SYNC_FAILED);
+    assert_string_equal(reply->text, FB_SYNC_CROSSSLOT);
+    for (size_t i = 0; i < 8; i++) {
+        CLAIMS_IS(claims_peek(rig, 0, keys[i]), FB_SYNC_NONE);
+    }
+    fb_loaded_release(&new);
+}
+
 static void test_remote_cluster__it_is_said_what_it_is(void **state) {
     remote_rig *rig = *state;
     fb_redis_status status;
@@ -176,6 +196,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         PORT_CLAIMS,
         CLUSTER(every_master_has_some_of_it),
+        CLUSTER(a_commit_over_several_slots_is_refused),
         CLUSTER(it_is_said_what_it_is),
         CLUSTER(a_state_is_a_command_for_each_log),
         CLUSTER(slots_move_while_they_are_used),

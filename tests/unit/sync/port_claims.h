@@ -860,6 +860,177 @@ static void test_port__a_sweep_matches_the_key_alone(void **state) {
 
 // Every value that is found is the newest word on its key: two nodes, a few keys, all verbs, against
 // an array of what is there.
+// ---- COMMIT, of keys that have one hash tag, as a Cluster needs it
+
+static fb_sync_item claims_item(claims_rig *rig, const char *key, fb_sync_act act) {
+    fb_str name = fb_str_of(key);
+    return (fb_sync_item){.key = name,
+                          .log = fb_partition_of(name, CLAIMS_PARTITIONS),
+                          .act = act,
+                          .ttl_ns = -1,
+                          .record = claims_record(FB_RECORD_KEY, key, claims_nonce(rig))};
+}
+
+static fb_sync_item claims_if_version(fb_sync_item item, const fb_sync_reply *seen) {
+    item.when = FB_WHEN_VERSION;
+    item.version = seen->version;
+    item.epoch = seen->mark.epoch;
+    return item;
+}
+
+static const fb_sync_reply *claims_commit(claims_rig *rig, const fb_sync_item *items, size_t count) {
+    return claims_ask(rig, 1, (fb_sync_request){.verb = FB_SYNC_COMMIT,
+                                                .items = items,
+                                                .item_count = count,
+                                                .wide = {1000 + CLAIMS_PARTITIONS, 3, 4}});
+}
+
+static void test_port__a_commit_changes_all(void **state) {
+    claims_rig *rig = *state;
+    fb_loaded one = claims_value("one"), two = claims_value("two");
+
+    claims_open_all(rig);
+    CLAIMS_IS(claims_set(rig, 0, "{t}a", "old"), FB_SYNC_DONE);
+    CLAIMS_IS(claims_set(rig, 0, "{t}gone", "old"), FB_SYNC_DONE);
+    CLAIMS_IS(claims_set(rig, 0, "{t}ends", "old"), FB_SYNC_DONE);
+    CLAIMS_IS(claims_get(rig, 0, "{t}new", 7), FB_SYNC_LEASE);
+    claims_hear(rig, 3);
+    fb_sync_item items[] = {
+        claims_if_version(claims_item(rig, "{t}a", FB_ACT_SET), claims_peek(rig, 1, "{t}a")),
+        claims_item(rig, "{t}new", FB_ACT_SET),
+        claims_item(rig, "{t}gone", FB_ACT_DROP),
+        claims_item(rig, "{t}ends", FB_ACT_EXPIRE),
+        claims_item(rig, "{t}never", FB_ACT_EXPIRE),
+        claims_if_version(claims_item(rig, "{t}ends", FB_ACT_NONE), claims_peek(rig, 1, "{t}ends")),
+    };
+    items[0].loaded = &one;
+    items[1].loaded = &two;
+    items[1].when = FB_WHEN_ABSENT;
+    items[1].ttl_ns = 60000 * CLAIMS_MS;
+    items[3].ttl_ns = 50000 * CLAIMS_MS;
+    items[4].ttl_ns = 50000 * CLAIMS_MS;
+    const fb_sync_reply *reply = claims_commit(rig, items, 6);
+    CLAIMS_IS(reply, FB_SYNC_DONE);
+    assert_int_equal(reply->mark_count, 6);
+    fb_mark first = rig->node[1]->marks[0];
+    assert_int_equal(first.epoch, 1000 + items[0].log);
+    assert_int_equal(first.nonce, items[0].record.nonce);
+
+    reply = claims_peek(rig, 0, "{t}a");
+    CLAIMS_VALUE(reply, "one");
+    assert_int_equal(reply->version, first.seq);
+    assert_int_equal(reply->wide.seq, 3);
+    assert_true(reply->fresh_for_ns == INT64_MAX);
+    reply = claims_peek(rig, 0, "{t}new");
+    CLAIMS_VALUE(reply, "two");
+    assert_true(reply->fresh_for_ns > 0 && reply->fresh_for_ns <= 60000 * CLAIMS_MS);
+    CLAIMS_IS(claims_fill(rig, 0, "{t}new", 7, "late", 0), FB_SYNC_REFUSED);  // the lease went
+    CLAIMS_IS(claims_peek(rig, 0, "{t}gone"), FB_SYNC_NONE);
+    CLAIMS_IS(claims_peek(rig, 0, "{t}never"), FB_SYNC_NONE);
+    reply = claims_peek(rig, 0, "{t}ends");
+    CLAIMS_VALUE(reply, "old");
+    assert_true(reply->fresh_for_ns > 0 && reply->fresh_for_ns <= 50000 * CLAIMS_MS);
+    assert_true(reply->version != items[5].version);
+
+    // What was not there was not changed, and so the record behind these is of something later.
+    CLAIMS_IS(claims_drop(rig, 0, "{t}later"), FB_SYNC_DONE);
+    claims_hear(rig, 8);
+    static const char *const told[] = {"{t}a", "{t}new", "{t}gone", "{t}ends", "{t}later"};
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        const claims_heard *heard = &rig->node[0]->heard[3 + i];
+        assert_str(heard->record.name, told[i]);
+        assert_int_equal(heard->log, fb_partition_of(fb_str_of(told[i]), CLAIMS_PARTITIONS));
+    }
+    fb_loaded_release(&one);
+    fb_loaded_release(&two);
+}
+
+// Each kind of condition, as the last of several items: nothing of the others is done.
+static void test_port__a_commit_changes_nothing_where_a_condition_does_not_hold(void **state) {
+    claims_rig *rig = *state;
+    fb_loaded new = claims_value("new");
+
+    claims_open_all(rig);
+    CLAIMS_IS(claims_set(rig, 0, "{t}a", "first"), FB_SYNC_DONE);
+    fb_sync_item seen = claims_if_version(claims_item(rig, "{t}a", FB_ACT_NONE),
+                                          claims_peek(rig, 0, "{t}a"));
+    fb_sync_item other_epoch = seen;
+    other_epoch.epoch++;
+    CLAIMS_IS(claims_set(rig, 0, "{t}a", "second"), FB_SYNC_DONE);
+    fb_sync_item other_epoch_now = claims_if_version(claims_item(rig, "{t}a", FB_ACT_NONE),
+                                                     claims_peek(rig, 0, "{t}a"));
+    other_epoch_now.epoch++;
+    fb_sync_item absent = claims_item(rig, "{t}a", FB_ACT_SET);
+    absent.when = FB_WHEN_ABSENT;
+    absent.loaded = &new;
+    fb_sync_item of_none = claims_if_version(claims_item(rig, "{t}none", FB_ACT_NONE),
+                                             claims_peek(rig, 0, "{t}a"));
+    const fb_sync_item failing[] = {seen, other_epoch, other_epoch_now, absent, of_none};
+    claims_hear(rig, 2);
+    for (size_t i = 0; i < sizeof failing / sizeof *failing; i++) {
+        fb_sync_item items[] = {claims_item(rig, "{t}b", FB_ACT_SET), claims_item(rig, "{t}a", FB_ACT_DROP),
+                                failing[i]};
+        items[0].loaded = &new;
+        CLAIMS_IS(claims_commit(rig, items, 3), FB_SYNC_CONFLICT);
+        CLAIMS_IS(claims_peek(rig, 0, "{t}b"), FB_SYNC_NONE);
+        CLAIMS_VALUE(claims_peek(rig, 0, "{t}a"), "second");
+    }
+    CLAIMS_IS(claims_set(rig, 0, "{t}last", "heard"), FB_SYNC_DONE);
+    claims_hear(rig, 3);
+    assert_str(rig->node[0]->heard[2].record.name, "{t}last");
+    fb_loaded_release(&new);
+}
+
+static void test_port__a_commit_knows_that_a_key_is_known_not_to_exist(void **state) {
+    claims_rig *rig = *state;
+    fb_loaded none;
+    fb_sync_request fill = claims_key(FB_SYNC_FILL, "{t}k");
+
+    claims_open_all(rig);
+    fb_loaded_init(&none);
+    none.result = FB_NEGATIVE;
+    fill.token = 1;
+    fill.loaded = &none;
+    fill.ttl_ns = 50000 * CLAIMS_MS;
+    CLAIMS_IS(claims_get(rig, 0, "{t}k", 1), FB_SYNC_LEASE);
+    CLAIMS_IS(claims_ask(rig, 0, fill), FB_SYNC_DONE);
+    fb_loaded value = claims_value("v");
+    fb_sync_item items[] = {claims_item(rig, "{t}k", FB_ACT_SET)};
+    items[0].when = FB_WHEN_ABSENT;
+    items[0].loaded = &value;
+    CLAIMS_IS(claims_commit(rig, items, 1), FB_SYNC_DONE);
+    CLAIMS_VALUE(claims_peek(rig, 0, "{t}k"), "v");
+    fb_loaded_release(&value);
+}
+
+static inline void test_port__a_commit_needs_the_epoch_of_every_log(void **state) {
+    claims_rig *rig = *state;
+    fb_loaded new = claims_value("new");
+    const char *keys[] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    fb_sync_item items[8];
+
+    for (size_t i = 0; i < 8; i++) {
+        items[i] = claims_item(rig, keys[i], FB_ACT_SET);
+        items[i].loaded = &new;
+    }
+    uint32_t closed = items[7].log;
+    for (uint32_t log = 0; log <= CLAIMS_PARTITIONS; log++) {
+        if (log != closed) {
+            claims_open(rig, log, 1000 + log);
+        }
+    }
+    CLAIMS_IS(claims_commit(rig, items, 8), FB_SYNC_NO_EPOCH);
+    claims_open(rig, closed, 1000 + closed);
+    for (size_t i = 0; i < 8; i++) {
+        CLAIMS_IS(claims_peek(rig, 0, keys[i]), FB_SYNC_NONE);
+    }
+    CLAIMS_IS(claims_commit(rig, items, 8), FB_SYNC_DONE);
+    for (size_t i = 0; i < 8; i++) {
+        CLAIMS_VALUE(claims_peek(rig, 0, keys[i]), "new");
+    }
+    fb_loaded_release(&new);
+}
+
 static void test_port__a_random_life_is_as_told(void **state) {
     claims_rig *rig = *state;
     enum { KEYS = 6, STEPS = 600 };
@@ -952,6 +1123,11 @@ static void test_port__a_random_life_is_as_told(void **state) {
         CLAIM(an_old_record_is_trimmed_away), CLAIM(wide_records_raise_their_stamps),            \
         CLAIM(the_state_names_every_log), CLAIM(nodes_live_while_they_say_so),                   \
         CLAIM(acknowledgements_are_told), CLAIM(a_sweep_takes_what_matches),                     \
-        CLAIM(a_sweep_matches_the_key_alone), CLAIM(a_random_life_is_as_told)
+        CLAIM(a_sweep_matches_the_key_alone), CLAIM(a_commit_changes_all),                       \
+        CLAIM(a_commit_changes_nothing_where_a_condition_does_not_hold),                         \
+        CLAIM(a_commit_knows_that_a_key_is_known_not_to_exist), CLAIM(a_random_life_is_as_told)
+
+// What a Cluster cannot do.
+#define PORT_CLAIMS_OF_ONE_SERVER CLAIM(a_commit_needs_the_epoch_of_every_log)
 
 #endif

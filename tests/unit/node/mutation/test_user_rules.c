@@ -37,6 +37,10 @@ static bool key_is_denied(void) {
 }
 
 static bool reach_is_denied(void) {
+    return is_denied("pw", "FB.WARM item");
+}
+
+static bool computed_key_is_denied(void) {
     return is_denied("pw", "FB.KEY item id 1");
 }
 
@@ -44,10 +48,11 @@ static bool password_is_asked(void) {
     return is_denied("wrong", "PING");
 }
 
-static bool request_is_denied(const char *path) {
+static bool request_is_denied(const char *path, const char *body) {
     fb_http_response response;
-    fb_http_request request = {.method = FB_STR("GET"),
+    fb_http_request request = {.method = body[0] == '\0' ? FB_STR("GET") : FB_STR("POST"),
                                .path = fb_str_of(path),
+                               .body = fb_str_of(body),
                                .authorization = FB_STR("Bearer tok")};
     assert_ok(fb_http_handle(&shared.node, &request, &response));
     bool denied = response.status == 403;
@@ -56,11 +61,19 @@ static bool request_is_denied(const char *path) {
 }
 
 static bool route_is_denied(void) {
-    return request_is_denied("/v1/stats");
+    return request_is_denied("/v1/stats", "");
 }
 
 static bool key_of_route_is_denied(void) {
-    return request_is_denied("/v1/keys/other");
+    return request_is_denied("/v1/keys/other", "");
+}
+
+static bool computed_key_of_route_is_denied(void) {
+    return request_is_denied("/v1/warm", "{\"class\": \"item\", \"params\": {\"id\": \"1\"}}");
+}
+
+static bool reach_of_route_is_denied(void) {
+    return request_is_denied("/v1/warm", "{\"class\": \"item\"}");
 }
 
 static void test_user_rules__each_is_needed(void **state) {
@@ -71,6 +84,9 @@ static void test_user_rules__each_is_needed(void **state) {
         {"user_commands", command_is_denied}, {"user_keys", key_is_denied},
         {"user_reach", reach_is_denied},      {"user_password", password_is_asked},
         {"http_commands", route_is_denied},   {"http_keys", key_of_route_is_denied},
+        {"user_computed", computed_key_is_denied},
+        {"http_computed", computed_key_of_route_is_denied},
+        {"http_reach", reach_of_route_is_denied},
     };
     for (size_t i = 0; i < sizeof promises / sizeof promises[0]; i++) {
         fb_rule_without(NULL);
@@ -84,7 +100,8 @@ static void test_user_rules__each_is_needed(void **state) {
 }
 
 static int open_rig(void **state) {
-    static const char *const WORDS[] = {"on", ">pw", "token>tok", "+get", "+fb.key", "+ping", "~user:*"};
+    static const char *const WORDS[] = {"on",      ">pw",      "token>tok", "+get",
+                                        "+fb.key", "+fb.warm", "+ping",     "~user:*"};
     fb_str words[sizeof WORDS / sizeof WORDS[0]];
     size_t wrong;
     fb_error error;

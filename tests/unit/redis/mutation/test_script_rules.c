@@ -100,6 +100,31 @@ static const script_mutation MUTATIONS[] = {
      CLAIM(an_epoch_is_opened_once)},
     {"a new epoch has a new log", FB_SCRIPT_epoch, "redis.call('UNLINK', unpack(KEYS))", "",
      CLAIM(another_epoch_voids_values_leases_and_the_log)},
+    {"a commit is refused where a key is there", FB_SCRIPT_commit,
+     "(when == 'absent' and item.exists)", "false",
+     CLAIM(a_commit_changes_nothing_where_a_condition_does_not_hold)},
+    {"a commit is refused where a version is another", FB_SCRIPT_commit,
+     "string.sub(found, 13, 20) ~= ARGV[at + 3]", "false",
+     CLAIM(a_commit_changes_nothing_where_a_condition_does_not_hold)},
+    {"a commit is refused where a value is gone", FB_SCRIPT_commit, "(not found or", "(found and",
+     CLAIM(a_commit_changes_nothing_where_a_condition_does_not_hold)},
+    {"a version of a commit is of its epoch", FB_SCRIPT_commit, "or ARGV[at + 4] ~= c[1]", "",
+     CLAIM(a_commit_changes_nothing_where_a_condition_does_not_hold)},
+    {"known absence is no value to a commit", FB_SCRIPT_commit,
+     "item.exists = found and string.sub(found, 2, 2) ~= 'n'", "item.exists = found",
+     CLAIM(a_commit_knows_that_a_key_is_known_not_to_exist)},
+    {"a commit takes the leases", FB_SCRIPT_commit, "redis.call('DEL', lease, hold)",
+     "redis.call('DEL', hold)", CLAIM(a_commit_changes_all)},
+    {"what a commit stores has the version of its record", FB_SCRIPT_commit,
+     "item.version = tonumber(c[2])", "item.version = 1", CLAIM(a_commit_changes_all)},
+    {"a commit's new lifetime is a new version", FB_SCRIPT_commit,
+     "redis.call('SETRANGE', value, 12, struct.pack('>I8', item.version))", "",
+     CLAIM(a_commit_changes_all)},
+    {"what is not there has no lifetime", FB_SCRIPT_commit,
+     "if item.act == 'expire' and not item.exists then", "if false then",
+     CLAIM(a_commit_changes_all)},
+    {"a commit needs every log's epoch", FB_SCRIPT_commit, "if not c[1] then", "if false then",
+     CLAIM(a_commit_needs_the_epoch_of_every_log)},
     {"nodes that are silent are forgotten", FB_SCRIPT_nodes, "redis.call('ZREMRANGEBYSCORE'",
      "local _ = ({nil", CLAIM(nodes_live_while_they_say_so)},
 };
@@ -117,7 +142,7 @@ int main(void) {
         return 77;  // skipped
     }
     server = test_redis_new("stream-node-max-entries 10\nsave \"\"");
-    const struct CMUnitTest all[] = {PORT_CLAIMS};
+    const struct CMUnitTest all[] = {PORT_CLAIMS, PORT_CLAIMS_OF_ONE_SERVER};
     (void)all;  // also those that no mutation names
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     test_redis_free(server);
