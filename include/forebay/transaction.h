@@ -40,16 +40,19 @@ FB_API FB_CHECK_RESULT int fb_transaction_new(fb_engine *engine, fb_transaction 
 FB_API void fb_transaction_free(fb_transaction *transaction);
 
 // From here to the end of fb_transaction_run() the key must not change. Again: as of the first time.
-// FB_EIO: the shared tier is not reached, or this node is not in step with it. FB_EINVAL: a plain layout.
-// FB_ETOOBIG: too many keys, or too long a one.
+// FB_EIO: the shared tier is not reached, or this node is not in step with it. FB_EINVAL: a plain layout,
+// or in a run. FB_ETOOBIG: too many keys, or too long a one. FB_ECLOSED, FB_ENOMEM.
 FB_API FB_CHECK_RESULT int fb_transaction_watch(fb_transaction *transaction, fb_str key,
                                                 fb_error *error);
 // Calls fn(arg), with this thread's (or fiber's) calls inside the transaction, then commits. Where a key
 // that it has read, but did not watch, was changed meanwhile, it is called once more: it is to begin anew
 // each time. FB_OK: everything is done. FB_REFUSED: a watched key has changed. FB_EOVERLOAD: others changed
 // its keys again and again. FB_EIO, as above. FB_ECONFLICT: not all keys are in one slot of the Cluster.
-// FB_EINVAL, FB_ETOOBIG: of a call inside. After any of these nothing was done. FB_ETIMEDOUT: no answer
-// came, so it may have been done, or not. Nothing is watched any more afterwards.
+// FB_EINVAL (a plain layout), FB_ETOOBIG (too many keys, or too long a one), FB_ENOMEM: of a call inside;
+// what else a call refuses (a value that is too big, a tag) is said to its caller alone, and ends nothing.
+// After any of these nothing was done. FB_ETIMEDOUT: no answer came, so it may have been done, or not;
+// FB_ECLOSED: likewise, the engine is being closed. Nothing is watched any more afterwards. Within `fn` of another
+// transaction it is part of that one, which commits all, and may watch nothing of its own.
 FB_API FB_CHECK_RESULT int fb_transaction_run(fb_transaction *transaction, void (*fn)(void *arg),
                                               void *arg, fb_error *error);
 

@@ -248,3 +248,23 @@ const char *fb_units_show_bytes(uint64_t bytes, char *text, size_t text_size) {
     (void)snprintf(text, text_size, "%s", best);
     return text;
 }
+
+const char *fb_units_about_bytes(uint64_t bytes, char *text, size_t text_size) {
+    enum { POWERS = 4, FINE_UP_TO = 100 };
+    const unit *one = byte_units;
+    while (one < byte_units + POWERS && bytes < one->size) {
+        one++;
+    }
+    if (one == byte_units + POWERS) {
+        (void)snprintf(text, text_size, "%" PRIu64, bytes);
+        return text;
+    }
+    uint64_t whole = bytes / one->size;
+    uint64_t tenths = bytes % one->size * 10 / one->size;
+    if (whole < FINE_UP_TO && tenths > 0) {
+        (void)snprintf(text, text_size, "%" PRIu64 ".%" PRIu64 "%s", whole, tenths, one->name.ptr);
+    } else {
+        (void)snprintf(text, text_size, "%" PRIu64 "%s", whole, one->name.ptr);
+    }
+    return text;
+}

@@ -24,6 +24,9 @@ FB_CHECK_RESULT int fb_units_bytes(fb_str text, uint64_t *bytes);
 // a negative duration has a '-' in front; returns text. 48 bytes are enough for any; less cuts it.
 const char *fb_units_show_duration(int64_t ns, char *text, size_t text_size);
 const char *fb_units_show_bytes(uint64_t bytes, char *text, size_t text_size);
+// For people alone: "266KiB", "1.5GiB", "512", the largest power of 1024 of which there is one, and a
+// decimal where that makes a difference.
+const char *fb_units_about_bytes(uint64_t bytes, char *text, size_t text_size);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,7 @@
 
 #include "client/link.h"
 #include "cli/bench_load.h"
+#include "cli/bench_load_http.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -147,7 +148,7 @@ static bool read_value_size(const char *text, uint32_t *len) {
 
 static bool read_what(const fb_line *line, fb_load_plan *plan) {
     fb_error error;
-    double share = 0.9;
+    double share = plan->path[0] != '\0' ? 1 : 0.9;
     char mix[64];
     if (line->mix != NULL && line->get_ratio != NULL) {
         fb_cli_complain(line, "--mix says it all; --get-ratio has no place beside it");
@@ -180,20 +181,38 @@ static bool read_schedule(const fb_line *line, fb_load_plan *plan) {
            refuse(line, "warmup", line->warmup, "a time up to 1h");
 }
 
-bool fb_load_plan_read(const fb_line *line, fb_load_plan *plan) {
+static bool read_address(const fb_line *line, fb_load_plan *plan) {
     fb_error error;
+    fb_str url = fb_str_of(line->url);
+    plan->http = fb_load_http_is(url);
+    int result = plan->http ? fb_load_http_url(url, &plan->address, plan->path, &error)
+                            : fb_address_read(url, &plan->address, &error);
+    if (result == FB_OK && !fb_link_login(&plan->address)) {
+        result = fb_error_set(&error, FB_EINVAL, "the user or the password is too long");
+    }
+    if (result < 0) {
+        fb_cli_complain(line, "%s", error.text);
+        return false;
+    }
+    bool mixed = line->mix != NULL || line->get_ratio != NULL || line->fill;
+    if (plan->path[0] != '\0' && mixed) {
+        fb_cli_complain(line, "the path of --url is all that is asked for: no --mix, --get-ratio or --fill");
+        return false;
+    }
+    return true;
+}
+
+bool fb_load_plan_read(const fb_line *line, fb_load_plan *plan) {
     *plan = (fb_load_plan){.rate = RATE, .connections = CONNECTIONS, .pipeline = PIPELINE,
                            .keys = KEYS, .value_len = VALUE_LEN, .seed = SEED,
                            .warmup_ns = WARMUP_S * FB_NS_PER_S,
                            .duration_ns = DURATION_S * FB_NS_PER_S,
                            .timeout_ms = line->timeout_ms,
                            .linger_ms = line->timeout_ms, .fill = line->fill};
-    if (fb_address_read(fb_str_of(line->url), &plan->address, &error) < 0 ||
-        (!fb_link_login(&plan->address) &&
-         fb_error_set(&error, FB_EINVAL, "the user or the password is too long") < 0)) {
-        fb_cli_complain(line, "%s", error.text);
+    if (!read_address(line, plan)) {
         return false;
     }
+    plan->pipeline = plan->http ? 1 : PIPELINE;
     if (!read_small(line->connections, 1, FB_LOAD_CONNECTIONS_MAX, &plan->connections)) {
         return refuse(line, "connections", line->connections, "a number from 1 to 10000");
     }

@@ -1,10 +1,10 @@
-// cli/bench_load.h -- an open-loop load on a server that speaks RESP, and what its clients felt.
+// cli/bench_load.h -- an open-loop load on a server that speaks RESP or HTTP, and what its clients felt.
 //
 // Open loop: when a request begins is decided by a schedule, not by the answers. A server that stands
 // still for a second does not stop the clients of the world from coming; so neither do ours, and each
 // request counts from the moment at which it was to begin. A generator that waits for one answer before
 // it asks again measures one slow request where a thousand were kept waiting (Gil Tene's "coordinated
-// omission"; his wrk2 does the same for HTTP).
+// omission"; his wrk2 is such a one for HTTP).
 //
 // Threads: one, the caller's.
 
@@ -31,7 +31,8 @@ enum {
     FB_LOAD_ERRORS_MAX = 16,
     FB_LOAD_ERROR_SIZE = 32,
     FB_LOAD_NAME_SIZE = 128,
-    FB_LOAD_KEY_SIZE = 32
+    FB_LOAD_KEY_SIZE = 32,
+    FB_LOAD_PATH_SIZE = 512
 };
 
 typedef enum fb_load_kind {
@@ -52,6 +53,8 @@ typedef struct fb_load_part {
 
 typedef struct fb_load_plan {
     fb_address address;
+    bool http;             // else RESP
+    char path[FB_LOAD_PATH_SIZE];  // of HTTP: what is asked for instead of the mix; "": the mix
     double rate;           // requests a second
     bool even;             // one each 1/rate seconds; else Poisson's arrivals
     bool fill;             // first each key is set once, as fast as it goes

@@ -52,11 +52,26 @@ const char *fb_load_doubt(const fb_load_figures *figures) {
 
 // ---- for people
 
+enum { SERVER_SIZE = FB_ADDRESS_NAME_SIZE + FB_LOAD_PATH_SIZE + 8 };
+
+// As it was asked for, without who signs in.
+static const char *server_of(const fb_load_plan *plan, char text[SERVER_SIZE]) {
+    const char *scheme = !plan->http ? "" : plan->address.tls ? "https://" : "http://";
+    (void)snprintf(text, SERVER_SIZE, "%s%s%s", scheme, plan->address.name, plan->path);
+    return text;
+}
+
 static int put_asked(const fb_load_plan *plan, fb_buf *out) {
-    int result = fb_buf_printf(out, "%s: %.0f requests/s asked for (%s), %u connections x %u under way, %"
-                               PRIu64 " keys ",
-                               plan->address.name, plan->rate, plan->even ? "even" : "Poisson",
-                               plan->connections, plan->pipeline, plan->keys);
+    char server[SERVER_SIZE];
+    int result = fb_buf_printf(out, "%s: %.0f requests/s asked for (%s), %u connections x %u under way",
+                               server_of(plan, server), plan->rate, plan->even ? "even" : "Poisson",
+                               plan->connections, plan->pipeline);
+    if (plan->path[0] != '\0') {  // which has neither keys nor values
+        return result == FB_OK ? fb_buf_byte(out, '\n') : result;
+    }
+    if (result == FB_OK) {
+        result = fb_buf_printf(out, ", %" PRIu64 " keys ", plan->keys);
+    }
     if (result == FB_OK) {
         result = plan->zipf > 0 ? fb_buf_printf(out, "(zipf %g), ", plan->zipf)
                                 : fb_buf_printf(out, "(evenly), ");
@@ -160,9 +175,10 @@ static void put_double(fb_reply *to, const char *name, double value) {
 }
 
 static void put_plan(fb_reply *to, const fb_load_plan *plan) {
+    char server[SERVER_SIZE];
     fb_reply_text(to, "asked");
     fb_reply_map(to, 8);
-    put_text(to, "server", plan->address.name);
+    put_text(to, "server", server_of(plan, server));
     put_double(to, "rate", plan->rate);
     put_text(to, "arrivals", plan->even ? "even" : "poisson");
     put_count(to, "connections", plan->connections);

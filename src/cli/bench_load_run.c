@@ -36,6 +36,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "cli/bench_load.h"
+#include "cli/bench_load_http.h"
 #include "client/link.h"
 #include "os/clock.h"
 #include "wire/resp.h"
@@ -134,18 +135,24 @@ static void count_answer(run *self, const request *what, int64_t now_ns) {
     }
 }
 
-static void count_reply(run *self, const request *what, const fb_resp_value *reply) {
+// An answer, of whichever protocol.
+typedef struct outcome {
+    fb_str error;   // its word; "": it is none
+    bool none;      // nothing is there
+    bool unasked;   // it is no answer: what the server says by itself
+} outcome;
+
+static void count_outcome(run *self, const request *what, const outcome *is) {
     bool get = self->plan->mix[what->part].kind == FB_LOAD_GET;
-    if (reply->type == FB_RESP_ERROR) {
+    if (is->error.len > 0) {
         self->second_errors++;
         self->figures->refused += what->counted;
         if (what->counted || self->filling) {
-            fb_load_count_error(self->figures,
-                                fb_str_make(reply->text.ptr, fb_str_find(reply->text, ' ')));
+            fb_load_count_error(self->figures, is->error);
         }
     } else if (get && what->counted) {
-        self->figures->hits += reply->type != FB_RESP_NULL;
-        self->figures->misses += reply->type == FB_RESP_NULL;
+        self->figures->hits += !is->none;
+        self->figures->misses += is->none;
     }
 }
 
@@ -227,6 +234,11 @@ static int put_request(run *self, const fb_load_part *part, uint64_t number, fb_
     fb_str value = fb_str_make(self->value, self->plan->value_len);
     fb_str args[5];
     size_t count = 0;
+    if (self->plan->http) {
+        bool bare = part->kind == FB_LOAD_FETCH;  // its parameter is the number alone
+        len = bare ? snprintf(key, sizeof key, "%llu", (unsigned long long)number) : len;
+        return fb_load_http_put(self->plan, part, fb_str_make(key, (size_t)len), value, out);
+    }
     switch (part->kind) {
         case FB_LOAD_GET:
             args[count++] = FB_STR("GET");
@@ -327,20 +339,44 @@ static void send_due(run *self) {
 
 // ---- receiving
 
+static ssize_t read_resp(connection *one, fb_str bytes, outcome *is) {
+    const fb_resp_value *value;
+    fb_error error;
+    ssize_t len = fb_resp_reply_read(one->reply, bytes, &value, &error);
+    if (len > 0) {
+        bool failed = value->type == FB_RESP_ERROR;
+        fb_str word = {value->text.ptr, failed ? fb_str_find(value->text, ' ') : 0};
+        *is = (outcome){.error = word,
+                        .none = value->type == FB_RESP_NULL,
+                        .unasked = value->type == FB_RESP_PUSH};
+    }
+    return len;
+}
+
+static ssize_t read_http(fb_str bytes, char text[FB_LOAD_ERROR_SIZE], outcome *is) {
+    fb_load_http_answer answer;
+    ssize_t len = fb_load_http_read(bytes, &answer);
+    if (len > 0) {
+        *is = (outcome){.unasked = false};
+        is->error = fb_load_http_error(&answer, text, &is->none);
+    }
+    return len;
+}
+
 static void take_replies(run *self, uint32_t index, int64_t now_ns) {
     connection *one = &self->all[index];
-    const fb_resp_value *value;
+    char text[FB_LOAD_ERROR_SIZE];
+    outcome is;
     size_t used = 0;
     ssize_t len = 1;
-    fb_error error;
     while (used < one->in.len) {
-        len = fb_resp_reply_read(one->reply, fb_str_make(one->in.ptr + used, one->in.len - used),
-                                 &value, &error);
+        fb_str bytes = fb_str_make(one->in.ptr + used, one->in.len - used);
+        len = self->plan->http ? read_http(bytes, text, &is) : read_resp(one, bytes, &is);
         if (len <= 0) {
             break;
         }
         used += (size_t)len;
-        if (value->type == FB_RESP_PUSH) {
+        if (is.unasked) {
             continue;
         }
         if (one->count == 0) {
@@ -348,7 +384,7 @@ static void take_replies(run *self, uint32_t index, int64_t now_ns) {
             break;
         }
         const request what = one->ring[one->first];
-        count_reply(self, &what, value);
+        count_outcome(self, &what, &is);
         count_answer(self, &what, now_ns);
         one->first = (one->first + 1) % self->plan->pipeline;
         one->count--;
@@ -403,7 +439,8 @@ static void wait_for_events(run *self, int64_t until_ns) {
 static int connect_one(run *self, uint32_t index, fb_error *error) {
     connection *one = &self->all[index];
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
-    int result = fb_link_connect(&self->plan->address, self->plan->timeout_ms, &one->link, error);
+    int result = (self->plan->http ? fb_link_reach : fb_link_connect)(
+        &self->plan->address, self->plan->timeout_ms, &one->link, error);
     if (result < 0) {
         return result;
     }

@@ -135,7 +135,8 @@ static const option_row OPTIONS[] = {
     {"compare", NULL, "trace: LRU and S3-FIFO with as many objects, exact, beside it", AT(compare)},
     {"rate", "NUMBER", "load: requests a second, whatever the answers; 1000 unless set", AT(rate)},
     {"connections", "COUNT", "load: 50 unless set", AT(connections)},
-    {"pipeline", "COUNT", "load: requests under way on one connection at most; 16 unless set",
+    {"pipeline", "COUNT",
+     "load: requests under way on one connection at most; 16 unless set, by HTTP 1",
      AT(pipeline)},
     {"keys", "COUNT", "load: how many; 100000 unless set", AT(keys)},
     {"zipf", "EXPONENT", "load: few keys are asked for often, as 0.99; 0, all alike, unless set",
@@ -160,7 +161,7 @@ static const option_row OPTIONS[] = {
     {"url", "ADDRESS",
      "the server: forebay://[user:password@]host:port (forebays:// with TLS), host:port or "
      "unix:/path; else FOREBAY_URL, "
-     "else 127.0.0.1:6380",
+     "else 127.0.0.1:6380; load: http://host:port[/path], too",
      AT(url)},
     {"timeout", "TIME", "how long to wait for an answer, from 1ms; 30s unless set", 0},
     {"help", NULL, "help about the command", AT(help)},

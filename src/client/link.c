@@ -183,7 +183,7 @@ static int greet(fb_link *link, const fb_address *to, fb_error *error) {
     return result;
 }
 
-int fb_link_connect(const fb_address *to, int64_t timeout_ms, fb_link **out, fb_error *error) {
+int fb_link_reach(const fb_address *to, int64_t timeout_ms, fb_link **out, fb_error *error) {
     *out = NULL;
     fb_link *link = fb_mem_zero(1, sizeof *link);
     if (link == NULL || fb_resp_reply_new(FB_LINK_DEPTH_MAX, REPLY_MAX, &link->reply) < 0) {
@@ -198,15 +198,21 @@ int fb_link_connect(const fb_address *to, int64_t timeout_ms, fb_link **out, fb_
     if (result == FB_OK && to->tls) {
         result = begin_tls(link, to, error);
     }
-    if (result == FB_OK) {
-        result = greet(link, to, error);
-    }
     if (result < 0) {
         fb_link_close(link);
         return result;
     }
     *out = link;
     return FB_OK;
+}
+
+int fb_link_connect(const fb_address *to, int64_t timeout_ms, fb_link **out, fb_error *error) {
+    int result = fb_link_reach(to, timeout_ms, out, error);
+    if (result == FB_OK && (result = greet(*out, to, error)) < 0) {
+        fb_link_close(*out);
+        *out = NULL;
+    }
+    return result;
 }
 
 // ---- who signs in

@@ -49,6 +49,9 @@ FB_CHECK_RESULT int fb_link_open(const char *url, int64_t timeout_ms, fb_link **
                                  fb_error *error);
 FB_CHECK_RESULT int fb_link_connect(const fb_address *to, int64_t timeout_ms, fb_link **link,
                                     fb_error *error);
+// The same without a greeting, for who speaks another protocol over it (begin() and what follows do not).
+FB_CHECK_RESULT int fb_link_reach(const fb_address *to, int64_t timeout_ms, fb_link **link,
+                                  fb_error *error);
 void fb_link_close(fb_link *link);
 // The address, without user and password.
 const char *fb_link_name(const fb_link *link);

@@ -60,8 +60,7 @@ static uint64_t bytes_option(const examiner *self, const char *path) {
 }
 
 static const char *show(uint64_t bytes, char text[48]) {
-    // Whole MiB: nobody compares bytes of a machine.
-    return fb_units_show_bytes(bytes >= 1 << 20 ? bytes >> 20 << 20 : bytes, text, 48);
+    return fb_units_about_bytes(bytes, text, 48);  // nobody compares bytes of a machine
 }
 
 // ---- open files, the backlog
@@ -124,7 +123,8 @@ static void look_at_memory(const examiner *self) {
     bool enough = room == 0 || wanted <= room - room / 10;
     SAY(self, "memory", enough ? FB_FINDING_OK : FB_FINDING_FAIL,
         enough ? "" : "a smaller memory, or the process is killed when it fills", "%s %s; `memory` is %s",
-        show(room, has), by_group ? "for its control group" : "in all", show(wanted, wants));
+        show(room, has), by_group ? "for its control group" : "in all",
+        fb_units_show_bytes(wanted, wants, sizeof wants));
 }
 
 static void look_at_overcommit(const examiner *self) {

@@ -45,6 +45,7 @@ struct fb_transaction {
     size_t count;
     fb_mark wide;  // before the first look; epoch 0: there was none yet
     bool running;
+    struct fb_transaction *outer;  // in whose run it runs: another engine's
     int result;  // < 0: what ended it
     fb_error error;
 };
@@ -53,34 +54,47 @@ static _Thread_local fb_transaction *of_thread;
 
 // ---- which one
 
-fb_transaction *fb_transaction_of(fb_engine *engine) {
+static fb_transaction *innermost(void) {
     const fb_fiber *fiber = fb_fiber_here();
-    fb_transaction *here = fiber != NULL ? fb_fiber_local(fiber) : of_thread;
-    return here != NULL && here->engine == engine ? here : NULL;
+    return fiber != NULL ? fb_fiber_local(fiber) : of_thread;
 }
 
-static void enter(fb_transaction *in) {
+static void set_innermost(fb_transaction *in) {
     fb_fiber *fiber = fb_fiber_here();
-    FB_ASSERT(fb_transaction_of(in->engine) == NULL);  // they do not nest
     if (fiber != NULL) {
         fb_fiber_set_local(fiber, in);
     } else {
         of_thread = in;
     }
+}
+
+fb_transaction *fb_transaction_of(fb_engine *engine) {
+    fb_transaction *in = innermost();
+    while (in != NULL && in->engine != engine) {
+        in = in->outer;
+    }
+    return in;
+}
+
+static void enter(fb_transaction *in) {
+    in->outer = innermost();
+    in->running = true;
+    set_innermost(in);
     atomic_fetch_add(&in->engine->transactions, 1);
 }
 
 static void leave(fb_transaction *in) {
-    fb_fiber *fiber = fb_fiber_here();
-    if (fiber != NULL) {
-        fb_fiber_set_local(fiber, NULL);
-    } else {
-        of_thread = NULL;
-    }
+    FB_ASSERT(innermost() == in);
+    set_innermost(in->outer);
+    in->running = false;
     atomic_fetch_sub(&in->engine->transactions, 1);
 }
 
 // ---- keys
+
+static const fb_class *class_of(const fb_transaction *in, fb_str key) {
+    return fb_catalog_of_key(fb_cache_catalog(in->engine->cache), key);
+}
 
 static void free_entry(fb_transaction *in, entry *one) {
     (void)fb_map_remove(&in->map, one->key);
@@ -105,6 +119,10 @@ static entry *entry_of(fb_transaction *in, fb_str key) {
     if (one != NULL || in->result < 0) {
         return in->result < 0 ? NULL : one;
     }
+    if (class_of(in, key)->options.layout == FB_LAYOUT_PLAIN) {
+        (void)fail(in, FB_EINVAL, "a key of a class with a plain layout cannot be in a transaction");
+        return NULL;
+    }
     if (key.len > FB_KEY_LEN_MAX || in->count == FB_TRANSACTION_KEYS_MAX) {
         (void)fail(in, FB_ETOOBIG, key.len > FB_KEY_LEN_MAX ? "the key is too long"
                                                             : "a transaction has too many keys");
@@ -126,10 +144,6 @@ static entry *entry_of(fb_transaction *in, fb_str key) {
     fb_list_insert(&in->entries, &one->list);
     in->count++;
     return one;
-}
-
-static const fb_class *class_of(const fb_transaction *in, fb_str key) {
-    return fb_catalog_of_key(fb_cache_catalog(in->engine->cache), key);
 }
 
 static int64_t wall_ms(void) {
@@ -175,20 +189,21 @@ static bool is_same(const fb_snapshot *a, const fb_snapshot *b) {
 static bool look_at(fb_transaction *in, entry **entries, size_t count, bool again) {
     fb_wish wishes[AT_ONCE_MAX];
     fb_snapshot seen[AT_ONCE_MAX];
-    fb_error error = {0};
+    fb_error errors[AT_ONCE_MAX];  // their lanes' threads write them
     bool same = true;
     for (size_t i = 0; i < count; i++) {
         seen[i] = (fb_snapshot){.found = false};
         fb_loaded_init(&seen[i].loaded);
+        errors[i].text[0] = '\0';
         wishes[i] = (fb_wish){.want = {.kind = FB_WANT_SNAPSHOT,
                                        .key = entries[i]->key,
                                        .snapshot = &seen[i]},
-                              .error = &error};
+                              .error = &errors[i]};
     }
     fb_wishes_wait(in->engine, wishes, count);
     for (size_t i = 0; i < count; i++) {
         if (wishes[i].result < 0) {
-            (void)fail(in, wishes[i].result, error.text);
+            (void)fail(in, wishes[i].result, errors[i].text);
         } else if (again && !is_same(&seen[i], &entries[i]->seen)) {
             same = false;
         } else {
@@ -300,10 +315,11 @@ static int add_tags(const fb_loaded *from, fb_loaded *to) {
     return result;
 }
 
-static int put(entry *one, fb_loaded *made, int result) {
+// A call that is refused for what it was given leaves the rest as it was.
+static int put(fb_transaction *in, entry *one, fb_loaded *made, int result) {
     if (result < 0) {
         fb_loaded_release(made);
-        return result;
+        return result == FB_ENOMEM ? fail(in, result, NULL) : result;
     }
     fb_loaded_release(&one->now);
     one->now = *made;
@@ -312,7 +328,6 @@ static int put(entry *one, fb_loaded *made, int result) {
     return FB_OK;
 }
 
-// A call that is refused leaves the rest as it was: it is the caller's to go on or not.
 int fb_transaction_set(fb_transaction *in, fb_str key, fb_str value,
                        const fb_set_options *options) {
     entry *one = entry_of(in, key);
@@ -323,12 +338,12 @@ int fb_transaction_set(fb_transaction *in, fb_str key, fb_str value,
     }
     int result = options->source_version > 0 ? FB_EINVAL : make_value(in, one, value, &made);
     for (size_t i = 0; i < options->tag_count && result == FB_OK; i++) {
-        result = fb_loaded_add_tag(&made, options->tags[i]);
+        result = fb_loaded_tag(&made, options->tags[i]);
     }
     if (result == FB_OK) {
         result = fb_gate_key_tags(class_of(in, key), key, &made);
     }
-    result = put(one, &made, result);
+    result = put(in, one, &made, result);
     if (result == FB_OK) {
         one->expires_ms = options->ttl_ms > 0 ? at_wall(fb_engine_ns_of(options->ttl_ms))
                                               : new_expiry(in, key);
@@ -363,7 +378,7 @@ static int put_edited(fb_transaction *in, entry *one, bool found, fb_str data) {
     if (result == FB_OK) {
         result = fb_gate_key_tags(class_of(in, one->key), one->key, &made);
     }
-    return put(one, &made, result);
+    return put(in, one, &made, result);
 }
 
 int fb_transaction_edit(fb_transaction *in, fb_str key, fb_edit_fn fn, void *arg) {
@@ -415,13 +430,11 @@ static size_t list_items(fb_transaction *in, fb_sync_item *items) {
     int64_t now_ms = wall_ms();
     FB_LIST_EACH(node, &in->entries) {
         entry *one = FB_LIST_OF(node, entry, list);
-        const fb_class *class_ = class_of(in, one->key);
         if (!one->known && one->act == FB_ACT_NONE) {
             continue;
         }
         items[count++] = (fb_sync_item){
             .key = one->key,
-            .class_name = class_->id != FB_CLASS_PLAIN ? class_->name : FB_STR(""),
             .when = one->known ? one->seen.when : FB_WHEN_ANY,
             .version = one->seen.version,
             .epoch = one->seen.epoch,
@@ -495,10 +508,22 @@ static int run_once(fb_transaction *in, void (*fn)(void *arg), void *arg, bool *
     return result;
 }
 
+// Within another one it is part of that.
+static int run_within(const fb_transaction *in, void (*fn)(void *arg), void *arg, fb_error *error) {
+    if (in->count > 0) {
+        return fb_error_set(error, FB_EINVAL, "a transaction within another cannot watch keys");
+    }
+    fn(arg);
+    return FB_OK;
+}
+
 int fb_transaction_run(fb_transaction *in, void (*fn)(void *arg), void *arg, fb_error *error) {
     fb_engine_ours(in->engine);
     bool again = true;
     int result = FB_OK;
+    if (fb_transaction_of(in->engine) != NULL) {
+        return run_within(in, fn, arg, error);
+    }
     for (int runs = 0; again && runs < RUNS_MAX; runs++) {
         result = run_once(in, fn, arg, &again);
     }
@@ -517,6 +542,9 @@ int fb_transaction_run(fb_transaction *in, void (*fn)(void *arg), void *arg, fb_
 
 int fb_transaction_watch(fb_transaction *in, fb_str key, fb_error *error) {
     fb_engine_ours(in->engine);
+    if (fb_transaction_of(in->engine) != NULL) {
+        return fb_error_set(error, FB_EINVAL, "nothing can be watched while a transaction runs");
+    }
     entry *one = look_up(in, key);
     int result = in->result;
     in->result = FB_OK;
@@ -552,6 +580,7 @@ void fb_transaction_free(fb_transaction *in) {
     if (in == NULL) {
         return;
     }
+    FB_ASSERT(!in->running);
     FB_LIST_EACH_SAFE(node, after, &in->entries) {
         free_entry(in, FB_LIST_OF(node, entry, list));
     }

@@ -249,7 +249,7 @@ static bool evicts(const subject *on, fb_advice *out) {
     char limit[48];
     bool hot = on->gain.hit_rate_percent >= RATE_POOR && on->reads >= FB_ADVICE_READS_MIN;
     FIGURE("%llu entries were evicted for want of room (%s of %s in use)", (count)stats->evictions,
-           fb_units_show_bytes(stats->memory_bytes, used, sizeof used),
+           fb_units_about_bytes(stats->memory_bytes, used, sizeof used),
            fb_units_show_bytes(stats->memory_limit_bytes, limit, sizeof limit));
     REASON("%s", hot ? "what is evicted may be wanted again: reads find much of it"
                      : "values leave before their time");

@@ -175,7 +175,11 @@ static void reply_command(fb_reply *reply, const fb_command *parent, const fb_co
     reply_categories(reply, command);
     reply_tips(reply, fb_command_tips(command));
     reply_key_specs(reply, command);
-    fb_reply_array(reply, sub_count(command));
+    if (sub_count(command) > 0) {
+        fb_reply_array(reply, sub_count(command));
+    } else {
+        fb_reply_set(reply, 0);  // as Redis has it, where there are none
+    }
 }
 
 static void reply_tree(fb_reply *reply, const fb_command *command) {

@@ -10,11 +10,8 @@
 
 #include "node/command_table.h"
 
-#include <string.h>
-
 #include "base/check.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "node/cache_words.h"
 #include "node/say.h"
 #include "node/session_state.h"

@@ -19,8 +19,6 @@
 
 #include <string.h>
 
-#include "base/check.h"
-#include "base/str.h"
 #include "node/cache_words.h"
 #include "node/say.h"
 #include "node/session_state.h"

@@ -1,13 +1,10 @@
 // COPY, RENAME, RENAMENX: a value to another key, with the time it has left.
 //
-// Two keys may lie in two places, and with a shared tier on two servers, so there is no one step that
-// changes both. RENAME takes the value away first, which only one of several who rename the same key
-// can do (a key renamed is a key claimed: programs count on that), and stores it then under its new
-// name. What cannot be stored under the new name is put back under the old one. The other order would
-// let two of them succeed.
-//
-// That for a moment it is under neither no other connection sees: RENAME claims the turn (node/turn.h), as
-// EXEC does. With a shared tier it cannot, and there, and for callers of the library, there is that moment.
+// They are one step for everybody (node/one_step.h). Callers of the library in the same process, and where
+// the step cannot be one, other connections and nodes, can see what lies between: RENAME takes the value
+// away first, which only one of several who rename the same key can do (a key renamed is a key claimed:
+// programs count on that), and stores it then under its new name; what cannot be stored there is put back
+// under the old one. The other order would let two of them succeed.
 //
 // Each step is an edit like any other: loads of both keys are overtaken, other nodes hear of both.
 // Tags are not the key's to give away: what is invalidated by a tag must not live on under a name
@@ -17,7 +14,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "node/session_state.h"
+#include "node/one_step.h"
 
 enum { LOOKS_MAX = 5 };
 
@@ -117,7 +114,7 @@ static bool read_options(fb_command_call *call, bool *replace) {
     return true;
 }
 
-void fb_key_copy(fb_command_call *call) {
+static void copy_in_step(fb_command_call *call) {
     fb_engine *engine = call->node->engine;
     bool replace = false;
     if (!read_options(call, &replace)) {
@@ -147,6 +144,10 @@ void fb_key_copy(fb_command_call *call) {
     fb_buf_release(&one.value);
 }
 
+void fb_key_copy(fb_command_call *call) {
+    fb_command_in_one_step(call, copy_in_step, false);
+}
+
 // ---- RENAME
 
 // FB_OK; FB_MISS: nothing is under the old name; FB_REFUSED: something is under the new one.
@@ -169,7 +170,7 @@ static int move(fb_command_call *call, moving *one, bool only_absent) {
     return result;
 }
 
-static void rename_in_turn(fb_command_call *call, bool only_absent) {
+static void rename_in_step(fb_command_call *call, bool only_absent) {
     int result = may_go(call, call->args[1]);
     if (result == FB_REFUSED) {
         return;
@@ -192,18 +193,18 @@ static void rename_in_turn(fb_command_call *call, bool only_absent) {
     fb_buf_release(&one.value);
 }
 
-static void rename_key(fb_command_call *call, bool only_absent) {
-    bool claims = fb_session_claim_for(call);
-    rename_in_turn(call, only_absent);
-    if (claims) {
-        fb_session_release(call->session);
-    }
+static void rename_always(fb_command_call *call) {
+    rename_in_step(call, false);
+}
+
+static void rename_if_absent(fb_command_call *call) {
+    rename_in_step(call, true);
 }
 
 void fb_key_rename(fb_command_call *call) {
-    rename_key(call, false);
+    fb_command_in_one_step(call, rename_always, false);
 }
 
 void fb_key_renamenx(fb_command_call *call) {
-    rename_key(call, true);
+    fb_command_in_one_step(call, rename_if_absent, false);
 }

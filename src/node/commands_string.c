@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "node/expiry.h"
+#include "node/one_step.h"
 #include "node/session_state.h"
 
 enum { VALUE_LEN_MAX = 512 * 1024 * 1024, FLOAT_TEXT_SIZE = 5120, AHEAD = 16 };
@@ -373,10 +374,7 @@ static bool pairs_fit(fb_command_call *call) {
     return true;
 }
 
-void fb_string_mset(fb_command_call *call) {
-    if (odd_pairs(call) || !pairs_fit(call)) {
-        return;
-    }
+static void set_pairs(fb_command_call *call) {
     for (size_t i = 1; i < call->arg_count; i += 2) {
         int result = fb_set(call->node->engine, call->args[i], call->args[i + 1], NULL);
         if (result < 0) {
@@ -387,13 +385,25 @@ void fb_string_mset(fb_command_call *call) {
     fb_reply_status(call->reply, "OK");
 }
 
+// Without a shared tier one after the other: a claim would cost everybody more than it is worth.
+void fb_string_mset(fb_command_call *call) {
+    if (odd_pairs(call) || !pairs_fit(call)) {
+        return;
+    }
+    if (call->node->waits && call->arg_count > 3) {
+        fb_command_in_one_step(call, set_pairs, true);
+    } else {
+        set_pairs(call);
+    }
+}
+
 // ---- MSETNX
 //
 // Each key is set only if it is absent; where one turns out to be there after all, those set before
-// it are taken back, unless somebody has changed them meanwhile. It claims the turn (node/turn.h), so no
-// other connection sees that; but callers of the library do, and with a shared tier, where there is no
-// turn, everybody. What nobody sees is that two MSETNX that share a key both succeed. Keys are set in the
-// order of their bytes, whatever the order they were named in: of several that want the same keys at the
+// it are taken back, unless somebody has changed them meanwhile. It is one step (node/one_step.h), so no
+// other connection sees that; but callers of the library do, and where the step cannot be one, everybody.
+// What nobody sees is that two MSETNX that share a key both succeed. Keys are set in the order of their
+// bytes, whatever the order they were named in: of several that want the same keys at the
 // same time, the one that holds the last key wanted by another gets all of its own, so they cannot all be
 // turned away by one another.
 
@@ -467,24 +477,23 @@ static int set_absent(fb_command_call *call, pair *pairs, size_t count) {
     return result;
 }
 
-void fb_string_msetnx(fb_command_call *call) {
-    if (odd_pairs(call) || !pairs_fit(call)) {
-        return;
-    }
+static void set_pairs_if_absent(fb_command_call *call) {
     size_t count = 0;
     pair *pairs = sort_pairs(call, &count);
-    bool claims = fb_session_claim_for(call);  // or others could see some of them
     int result = pairs == NULL                    ? FB_ENOMEM
                  : any_exists(call, pairs, count) ? FB_REFUSED
                                                   : set_absent(call, pairs, count);
-    if (claims) {
-        fb_session_release(call->session);
-    }
     fb_mem_free(pairs);
     if (result < 0) {
         fb_command_failed(call, result, NULL);
     } else {
         fb_reply_integer(call->reply, result == FB_OK);
+    }
+}
+
+void fb_string_msetnx(fb_command_call *call) {
+    if (!odd_pairs(call) && pairs_fit(call)) {
+        fb_command_in_one_step(call, set_pairs_if_absent, false);
     }
 }
 

@@ -166,7 +166,7 @@ static void look_at_memory(const doctor *self, const fb_stats *stats) {
     char used[48];
     char limit[48];
     SAY(self, "memory", "tier", FB_FINDING_OK, "", "%s of %s, %llu entries",
-        fb_units_show_bytes(stats->memory_bytes, used, sizeof used),
+        fb_units_about_bytes(stats->memory_bytes, used, sizeof used),
         fb_units_show_bytes(stats->memory_limit_bytes, limit, sizeof limit),
         (unsigned long long)stats->entries);
     fb_region_info region;

@@ -39,8 +39,10 @@ void fb_reply_fail(fb_ask *ask, fb_sync_result result, const char *text) {
     }
 }
 
+// (What a COMMIT did is not told again, so it must not count as not done.)
 static fb_reply_next strange(fb_ask *ask) {
-    fb_reply_fail(ask, FB_SYNC_FAILED, "the server's answer is not understood");
+    fb_reply_fail(ask, ask->verb == FB_SYNC_COMMIT ? FB_SYNC_UNKNOWN : FB_SYNC_FAILED,
+                  "the server's answer is not understood");
     return FB_REPLY_READY;
 }
 
@@ -290,8 +292,10 @@ static fb_reply_next take_nodes(fb_ask *ask, const fb_resp_value *members) {
 // COMMIT: the marks behind the items' records. (Of a conflict nothing more is told.)
 static fb_reply_next take_marks(fb_ask *ask, const fb_resp_value *value) {
     size_t count = value->child_count - 1;
+    if (ask->reply.result != FB_SYNC_DONE && ask->reply.result != FB_SYNC_CONFLICT) {
+        return strange(ask);
+    }
     fb_mark *marks = fb_mem_zero(count + 1, sizeof *marks);
-
     ask->array = marks;
     if (marks == NULL) {
         fb_reply_fail(ask, FB_SYNC_UNKNOWN, "out of memory");

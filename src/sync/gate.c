@@ -210,6 +210,7 @@ void fb_gate_note(fb_gate *gate, uint32_t log) {
     if (owes != gate->logs[log].owes) {
         gate->logs[log].owes = owes;
         fb_cache_unsure(gate->cache, log, owes ? 1 : -1);
+        fb_sync_owe(gate->sync, log, owes ? 1 : -1);
     }
 }
 
@@ -645,6 +646,9 @@ void fb_gate_free(fb_gate *gate) {
     }
     if (gate->owes_wide) {
         fb_sync_owe_wide(gate->sync, -1);
+    }
+    for (uint32_t i = 0; gate->logs != NULL && i <= gate->partitions; i++) {
+        fb_sync_owe(gate->sync, i, gate->logs[i].owes ? -1 : 0);
     }
     if (gate->owed_count > 0) {
         fb_sync_owed_now(gate->sync, -(int64_t)gate->owed_count);

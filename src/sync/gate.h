@@ -49,11 +49,11 @@ typedef struct fb_snapshot {
     fb_mark wide;       // the wide log as it was applied before
 } fb_snapshot;
 
-// Changes of several keys in one step (sync/port.h). Of each item its log and record are filled in here.
+// Changes of several keys in one step (sync/port.h). Of each item log, class and record are filled in here.
 typedef struct fb_commit {
     fb_sync_item *items;
     size_t item_count;  // > 0
-    fb_mark wide;       // of the oldest snapshot that they are based on
+    fb_mark wide;       // of the oldest snapshot that they are based on; epoch 0: on none
 } fb_commit;
 
 typedef enum fb_want_kind {
@@ -68,9 +68,10 @@ typedef enum fb_want_kind {
                          // (`token`), FB_PENDING (somebody else has the lease)
     FB_WANT_FILL,        // token, value → FB_OK, FB_REFUSED
     FB_WANT_SNAPSHOT,    // key → FB_OK (*snapshot), FB_EIO: it cannot be asked
-    FB_WANT_COMMIT       // commit → FB_OK, FB_REFUSED: a condition does not hold; FB_EIO: it cannot be
-                         // asked; FB_ECONFLICT: not in one slot of a Cluster; of all these nothing was
-                         // done; FB_ETIMEDOUT: nobody knows
+    FB_WANT_COMMIT       // commit → FB_OK, FB_REFUSED: a condition does not hold, or what a wide
+                         // invalidation has overtaken cannot be told any more; FB_EIO: it cannot be
+                         // asked; FB_EINVAL: a plain layout; FB_ECONFLICT: not in one slot of a Cluster;
+                         // of all these nothing was done; FB_ETIMEDOUT: nobody knows
 } fb_want_kind;
 
 typedef struct fb_want {

@@ -43,6 +43,7 @@ struct fb_sync {
     _Atomic(uint64_t) turn;  // odd while mark or epoch are written
     _Atomic(uint64_t) epoch, seq, nonce;
     _Atomic(int) wide_owed;
+    _Atomic(int) owed[FB_PARTITIONS_MAX + 1];  // by log: lanes that owe something of it
     _Atomic(uint64_t) wides;
     _Atomic(int64_t) owed_now;
     _Atomic(uint64_t) counters[FB_SYNC_COUNTER_COUNT];
@@ -279,6 +280,16 @@ void fb_sync_owe_wide(fb_sync *sync, int delta) {
 
 bool fb_sync_owes_wide(const fb_sync *sync) {
     return atomic_load(&sync->wide_owed) > 0;
+}
+
+void fb_sync_owe(fb_sync *sync, uint32_t log, int delta) {
+    FB_ASSERT(log <= sync->options.partitions);
+    int before = atomic_fetch_add(&sync->owed[log], delta);
+    FB_ASSERT(before + delta >= 0);
+}
+
+bool fb_sync_owes(const fb_sync *sync, uint32_t log) {
+    return atomic_load(&sync->owed[log]) > 0;
 }
 
 void fb_sync_wide_applied(fb_sync *sync) {

@@ -79,6 +79,9 @@ fb_acked *fb_sync_acks(fb_sync *sync);  // the follower's
 // ---- wide invalidations that are owed: until they are told, no lane takes values
 void fb_sync_owe_wide(fb_sync *sync, int delta);
 bool fb_sync_owes_wide(const fb_sync *sync);
+// The same of one log: as many lanes more (fewer) owe something of it.
+void fb_sync_owe(fb_sync *sync, uint32_t log, int delta);
+bool fb_sync_owes(const fb_sync *sync, uint32_t log);
 // How many wide invalidations have been applied here, to be counted when one has been: what was
 // stored after a look at it and before the same look again was hit by none.
 void fb_sync_wide_applied(fb_sync *sync);

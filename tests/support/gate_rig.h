@@ -3,7 +3,7 @@
 //
 // What it sends reads "get:page:7", "lease:page:7" (a GET that wants no value), "peek:k", "fill:k",
 // "release:k", "set:k", "drop:k", "expire:k", "add:k", "bump:T name" (and K C N P A), "sweep:a*",
-// "nodes", "epoch:2"; what it tells flights "70=VALUE"; callers "1=one", "1=FB_OK"; the follower
+// "nodes", "epoch:2", "commit:if a,set b,drop c,expire d"; what it tells flights "70=VALUE"; callers "1=one", "1=FB_OK"; the follower
 // "suspect:2". Several stand with a space between them.
 //
 // At first all logs are in the epoch 9, with nothing in them.
@@ -28,6 +28,8 @@ typedef struct gate_rig {
     char last_tag[FB_TAG_LEN_MAX + 1];
     uint64_t last_source_version;
     fb_record last_record;
+    fb_sync_item items[8];  // of the last COMMIT
+    size_t item_count;
     size_t sent;
     fb_receipt receipt;  // of the last answer
     int64_t number;
@@ -111,10 +113,23 @@ static inline void gate_keep_loaded(gate_rig *at, const fb_sync_request *request
     }
 }
 
+// What is outside is not good any longer than this: a copy for the test.
+static inline void gate_show_items(gate_rig *at, const fb_sync_request *request) {
+    static const char *const acts[] = {"if", "set", "drop", "expire"};
+    gate_say(at, "commit:");
+    at->item_count = request->item_count;
+    for (size_t i = 0; i < request->item_count; i++) {
+        const fb_sync_item *item = &request->items[i];
+        gate_say(at, "%s%s %.*s", i > 0 ? "," : "", acts[item->act], FB_STR_ARG(item->key));
+        assert_true(i < sizeof at->items / sizeof at->items[0]);
+        at->items[i] = *item;
+    }
+}
+
 static inline void gate_show_send(gate_rig *at, const fb_sync_request *request) {
     static const char *const verbs[] = {"get",   "peek",  "fill",  "set", "drop",  "expire",
                                         "add",   "bump",  "sweep", "state", "log", "epoch",
-                                        "stamps", "nodes", "ack"};
+                                        "stamps", "nodes", "ack", "commit"};
     const char *verb = verbs[request->verb];
     if (request->verb == FB_SYNC_GET && request->refresh) {
         verb = "lease";
@@ -130,6 +145,8 @@ static inline void gate_show_send(gate_rig *at, const fb_sync_request *request) 
         gate_say(at, "nodes");
     } else if (request->verb == FB_SYNC_EPOCH) {
         gate_say(at, "epoch:%u", request->log);
+    } else if (request->verb == FB_SYNC_COMMIT) {
+        gate_show_items(at, request);
     } else {
         gate_say(at, "%s:%.*s", verb, FB_STR_ARG(request->key));
     }

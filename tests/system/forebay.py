@@ -266,7 +266,7 @@ class Replies:
                 raise EOFError(body)
             return body[:-2]
         if kind == b"*":
-            return [self.next() for _ in range(int(rest))]
+            return None if rest == b"-1" else [self.next() for _ in range(int(rest))]
         raise ValueError(line)
 
 

@@ -32,6 +32,8 @@ echo x
 echo x y
 quitt
 nosuch a b c
+nosuch a\x00b c\x00 d
+nosuch \x00
 nosuch
 "" a
 get
@@ -61,6 +63,11 @@ set k v ex 10 nx xx
 set k v nx xx
 set k v xx nx
 set k v ex 1 px 1
+set k v ex x ex 100
+set k v ex 100 nx ex x xx
+set k v pxat 4102444800123 get pxat 4102444800456
+pexpiretime k
+set k v keepttl ex 1 keepttl
 set k v keepttl ex 1
 set k v ex 1 keepttl
 set k v keepttl keepttl
@@ -103,6 +110,14 @@ getex k foo
 getex k ex 0
 getex k ex x
 getex k persist ex 1
+getex k persist persist
+getex nothing ex 1 ex x
+getex k ex x ex 100
+getex k ex 100 px 100
+getex k ex 100 persist
+getex k ex 50 ex 100000 ex
+getex k ex 50 ex 100000
+ttl k
 getex k exat 1
 get k
 mget
@@ -193,6 +208,19 @@ incrbyfloat f3 -0.0
 incrbyfloat f4 3
 incrbyfloat f4 -3
 incrbyfloat f5 1e300
+incrbyfloat f5 1
+incrbyfloat f6 1e4900
+incrbyfloat f6 -1
+get f6
+incrbyfloat f6 1e4932
+incrbyfloat f7 1e5000
+incrbyfloat f7 -1e5000
+incrbyfloat f7 1e-5000
+incrbyfloat f7 1e-4950
+incrbyfloat f7 0x1p3
+set f8 1e-5000
+incrbyfloat f8 1
+del f5 f6
 incr f
 del
 del a b nothing
@@ -245,10 +273,25 @@ set k v
 pexpireat k 1
 exists k
 keys nothing*
+set "" empty-key
+keys ""
+scan 0 count 100000 match ""
+scan 0 match a count 100000 match ""
+del ""
+keys ""
+scan 0 match "" count 100000
 keys
 keys a b
 scan
 scan x
+scan - count 100000 match zz*
+scan + count 100000 match zz*
+scan "" count 100000 match zz*
+scan -0 count 100000 match zz*
+scan +0 count 100000 match zz*
+scan " 0"
+scan "0 "
+scan -1 foo
 scan 0 count 0
 scan 0 count -1
 scan 0 count x
@@ -324,6 +367,7 @@ copy lcs2 copied2 db 0 replace
 copy lcs2 copied2 db x
 copy lcs2 copied2 db -1
 copy lcs2 copied2 db 100000
+copy lcs2 copied2 db 2147483648
 copy lcs2 copied2 db
 copy lcs2 copied2 foo
 set brief x exat 4102444800
@@ -400,6 +444,10 @@ object
 select 0
 select x
 select 99999
+select -1
+select 2147483647
+select 2147483648
+select -2147483649
 select
 select 1 2
 auth
@@ -415,6 +463,15 @@ hello 3 setname
 hello 3 auth x
 hello 3 auth nobody x
 hello 3 setname "a b"
+hello 3 setname "a b" foo
+hello 3 setname "a b" auth nobody x
+hello 3 setname q foo
+client getname
+hello 3 setname r auth nobody x
+client getname
+hello 3 auth nobody x setname s
+client getname
+client setname ""
 client
 client foo
 client getname
@@ -437,6 +494,17 @@ client no-evict x
 client no-evict on
 client no-evict off
 client reply x
+client caching yes
+client tracking on
+client caching yes
+client caching no
+client tracking off
+client tracking foo redirect 999999
+client tracking off redirect 999999
+client tracking off redirect 999999 redirect 999999
+client unblock 999999
+client unblock 999999 foo
+client unblock 999999 error x
 client info x
 config
 config get
@@ -446,6 +514,8 @@ config get appendonly
 config get SAVE
 config set
 config set save
+config set save "" save
+config set timeout 0 foo
 config set nosuch 1
 config set maxmemory
 config set maxmemory 1 maxmemory 2
@@ -499,6 +569,8 @@ command getkeys mget a b c
 command getkeys mset a 1 b 2
 command getkeys ping x
 command getkeys nosuch x
+command getkeys acl nosuch x
+command getkeys object nosuch x
 command getkeys get a b
 command getkeys set a b ex 1
 command getkeys object encoding x
@@ -529,6 +601,8 @@ command list filterby foo x
 command list filterby module x
 command list filterby pattern strlen
 command list filterby pattern nosuch
+command list filterby pattern STRLEN
+command list filterby pattern Config|[R]E*
 command list filterby pattern config|*re*
 command list filterby pattern object|e*
 command list filterby pattern get
@@ -715,7 +789,7 @@ def commands_of_redis_as_here(forebay, redis, out):
 
 
 def comparable(info):
-    """Up to its subcommands, and without the notes of its key specifications: they come as the first
+    """But for its subcommands, and without the notes of its key specifications: they come as the first
     pair, in RESP2 as the first two of a list."""
     specs = []
     for mark, parts in info[8][1]:
@@ -723,7 +797,7 @@ def comparable(info):
         if first == ("$", b"notes"):
             parts = parts[1:] if mark == "%" else parts[2:]
         specs.append((mark, parts))
-    return [*info[:8], info[8][0], specs]
+    return [*info[:8], info[8][0], specs, info[9][0]]
 
 
 def pair_subs(ours, theirs):
@@ -731,10 +805,30 @@ def pair_subs(ours, theirs):
     return [(sub[1], known[sub[1][0]]) for sub in ours if sub[1][0] in known]
 
 
+def client_as_in_redis(forebay, redis, out):
+    """What CLIENT INFO says of a connection by a Unix socket, as far as it does not depend on who says it."""
+    told = []
+    for peer in (forebay, redis):
+        line = peer.ask("CLIENT", "INFO")[1].decode().removeprefix("txt:")
+        fields = dict(field.split("=", 1) for field in line.split())
+        told.append({name: fields[name] for name in ("name", "flags", "db", "sub", "psub", "multi", "cmd",
+                                                     "user", "redir", "resp")})
+        told[-1]["by the same address"] = fields["addr"] == fields["laddr"]
+    if told[0] != told[1]:
+        out(f"CLIENT INFO\n  forebay {told[0]}\n  redis   {told[1]}")
+    return told[0] != told[1]
+
+
 KEYS = ["a", "b", "c", "num", "text", "bin"]
 VALUES = ["", "0", "1", "-1", "12", "9223372036854775807", "1.5", "abc", "\x00\xff\r\n", "x" * 300]
 NUMBERS = ["0", "1", "-1", "5", "-3", "100", "9223372036854775807", "x", "1.5", ""]
 
+FLOATS = ["1", "-1.5", "0.1", "1e17", "1e-17", "1e300", "-1e300", "1e5000", "1e-5000", "0x10", "0x1p3", "+1", "-0",
+          ".5", "5.", ".", "1e", "inf", "-Infinity", "nan", " 1", "1 ", "", "1,5", "9" * 30, "1" * 300]
+# What a mistake puts in. No number of these ends a life while the test runs, nor in the past, nor later
+# than forebay counts.
+WORDS = ["NX", "XX", "GT", "LT", "EX", "PX", "EXAT", "PXAT", "KEEPTTL", "PERSIST", "GET", "REPLACE", "IDX", "LEN",
+         "foo", "", " ", "0", "-1", "x", "1.5", " 1", "+1", "01", "-0", "1e3", "9223372036854775808", "\x00"]
 LIVES_S = ["0", "-1", "100000", "9223372036854775807", "x", "1.5", ""]  # none runs out in a test
 
 
@@ -756,6 +850,7 @@ def random_command(rng):
         lambda: ["GETSET", key(), value()],
         lambda: ["GETDEL", key()],
         lambda: ["GETEX", key()] + rng.choice([["PERSIST"], ["EX", "50"], ["EX", life_s()], []]),
+        lambda: ["GETEX", key()] + expiry() + expiry(),
         lambda: ["MGET"] + [key() for _ in range(rng.randint(0, 4))],
         lambda: ["MSET"] + [word() for word in [key, value] * rng.randint(0, 3)],
         lambda: ["MSETNX"] + [word() for word in [key, value] * rng.randint(0, 2)],
@@ -765,6 +860,7 @@ def random_command(rng):
         lambda: ["SETRANGE", key(), rng.choice(["0", "1", "5", "-1", "x"]), value()],
         lambda: [rng.choice(["INCR", "DECR"]), key()],
         lambda: [rng.choice(["INCRBY", "DECRBY", "INCRBYFLOAT"]), key(), number()],
+        lambda: ["INCRBYFLOAT", key(), rng.choice(FLOATS)],
         lambda: [rng.choice(["DEL", "UNLINK", "EXISTS", "TOUCH"]), key(), key()],
         lambda: [rng.choice(["EXPIRE", "PEXPIRE"]), key(), rng.choice(["100000", "-5", life_s()])]
         + rng.choice([["NX"], ["XX"], []]),
@@ -781,7 +877,16 @@ def random_command(rng):
         lambda: rng.choice([["MULTI"], ["EXEC"], ["EXEC"], ["DISCARD"]]),
         lambda: ["KEYS", rng.choice(["*", "[ab]", "t*", "n?m"])],
     ]
-    return rng.choice(forms)()
+    return mistaken(rng, rng.choice(forms)())
+
+
+def mistaken(rng, args):
+    """Now and then with a word too few, too many, twice, or another one."""
+    kind, place = rng.randint(0, 15), rng.randrange(1, len(args)) if len(args) > 1 else 0
+    if place == 0 or kind > 3:
+        return args
+    before, at, after = args[:place], args[place:place + 1], args[place + 1:]
+    return before + [[], at + at, at + [rng.choice(WORDS)], [rng.choice(WORDS)]][kind] + after
 
 
 def same(args, ours, theirs):
@@ -843,6 +948,19 @@ def skip_replies(forebay, redis, out):
     return wrong
 
 
+def reset_of_a_muted(address, redis_address, out):
+    """The reply that is to be skipped is RESET's own."""
+    replies = []
+    for where in (address, redis_address):
+        peer = Peer(where)
+        for args in (["CLIENT", "REPLY", "SKIP"], ["RESET"], ["PING"]):
+            peer.send([arg.encode() for arg in args])
+        replies.append(peer.read())
+    if replies[0] != replies[1]:
+        out(f"CLIENT REPLY SKIP, RESET\n  forebay {replies[0]}\n  redis   {replies[1]}")
+    return replies[0] != replies[1]
+
+
 def run(address, redis_address, seed, rounds, out=print):
     wrong = count = 0
     for protocol in ("2", "3"):
@@ -859,8 +977,10 @@ def run(address, redis_address, seed, rounds, out=print):
             assert peer.ask("HELLO", protocol)[0] in "*%"
         wrong += compare(forebay, redis, drawn + [["DISCARD"]], out)
         wrong += skip_replies(forebay, redis, out)
+        wrong += client_as_in_redis(forebay, redis, out)
         wrong += commands_of_redis_as_here(forebay, redis, out)
         count += len(listed) + len(drawn)
+    wrong += reset_of_a_muted(address, redis_address, out)
     out(f"seed {seed}: {count} commands, {wrong} replies differ")
     return wrong
 

@@ -44,6 +44,34 @@ class BenchLoadTest(TestCase):
         self.assertEqual(done["errors"], {})
         self.assertEqual(done["answered"], sum(one["answered"] for one in done["requests"]))
 
+    def test_http_is_asked_the_same(self):
+        url = f"http://127.0.0.1:{self.server.http_port}"
+        words = ("bench", "load", "--warmup", "0", "--timeout", "120s", "--rate", "500", "--json", "--url")
+        done = run(*words, url, "--duration", "600ms", "--keys", "5", "--fill", "--pipeline", "4", "--mix",
+                   "get=1,set=1,fetch:fruit:name=1,limit:api=1,enqueue:work=1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        said = json.loads(done.stdout)
+        self.assertEqual(said["asked"]["server"], url)
+        self.assertEqual(said["errors"], {})
+        self.assertEqual(said["due"], said["answered"] + said["unsent"] + said["unanswered"])
+        self.assertEqual(said["answered"], sum(one["answered"] for one in said["requests"]))
+        self.assertEqual(said["misses"], 0)
+        with self.server.redis() as client:
+            self.assertEqual(len(client.get("key:000000000000")), 100)
+        done = run(*words, url + "/v1/fetch/fruit?name=plum", "--duration", "300ms")
+        said = json.loads(done.stdout)
+        self.assertEqual((said["hits"], said["misses"], said["errors"]), (said["answered"], 0, {}))
+        done = run(*words, url + "/v1/fetch/nosuch", "--duration", "600ms")
+        self.assertEqual(list(json.loads(done.stdout)["errors"]), ["NOCLASS"])
+        self.assertEqual(done.returncode, 4)
+
+    def test_what_speaks_no_http_is_an_error(self):
+        done = run("bench", "load", "--url", f"http://{self.server.url}", "--duration", "1s", "--warmup", "0",
+                   "--json")
+        self.assertEqual(done.returncode, 3)
+        # It hangs up on what looks like a page's request.
+        self.assertIn(list(json.loads(done.stdout)["errors"]), (["protocol error"], ["connection lost"]))
+
     def test_errors_are_named_and_errors_alone_are_a_failure(self):
         for _ in range(5):  # one that had no turn for those 200 ms has asked nothing
             words = ("--warmup", "0", "--rate", "500", "--duration", "200ms", "--mix")
@@ -71,6 +99,7 @@ class BenchLoadTest(TestCase):
 
     def test_wrong_words_are_refused(self):
         for words in (["--rate", "0"], ["--zipf", "1"], ["--mix", "get"], ["--arrivals", "late"], ["--samples", "3"],
+                      ["--url", "http://127.0.0.1:1/a", "--mix", "get=1"], ["--url", "http://a:x"],
                       ["--mix", "get=1", "--get-ratio", "1"], ["--duration", "1ms"], ["--pipeline", "0"], ["more"]):
             done = run("bench", "load", "--url", self.server.url, *words)
             self.assertEqual(done.returncode, 2, words)

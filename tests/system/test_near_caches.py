@@ -225,8 +225,6 @@ class NearOverRedis(Near):
                 until(lambda key=key: nodes[0].ask("GET", key) == nodes[1].ask("GET", key), key)
             for node, near in zip(nodes, (caches[:2], caches[2:])):
                 self.check(near, node)
-            with self.assertRaisesRegex(redis.ResponseError, "WATCH is not supported with a shared tier"):
-                nodes[0].ask("WATCH", "near:0")
 
     def test_a_value_of_the_shared_tier_stays_until_it_changes(self):
         with Stage() as stage:

@@ -134,6 +134,48 @@ class Reloading(TestCase):
             self.assertEqual([event["option"] for event in server.events("option_waits_for_restart")],
                              ["loops"])
 
+    def test_every_option_changes_at_once_or_with_a_restart_as_its_table_says(self):
+        # Of each kind something that is valid for most options of it.
+        others = ("true", "false", "2", "61", "7s", "3m", "8MiB", "error", "text", "optional", "1.3", "auth")
+        with Server() as server, server.redis() as client:
+            options = [one for one in server.get_json("/v1/config")["options"]
+                       if not one["path"].startswith(("tls.", "classes.", "limits.", "queues.", "users.", "mail.kinds."))
+                       and one["path"] not in ("password",)]  # which would have everybody sign in
+            self.assertGreater(len(options), 60)
+            for one in options:
+                answers, since = [], len(server.log.lines)
+                for value in others:
+                    if value != one["value"]:
+                        try:
+                            answers.append(client.execute_command("CONFIG", "SET", one["path"], value))
+                        except redis.ResponseError as error:
+                            answers.append(str(error))
+                if one["reloadable"]:
+                    client.execute_command("CONFIG", "SET", one["path"], one["value"] or "")
+                with self.subTest(option=one["path"]):
+                    if one["reloadable"]:
+                        self.assertIn("OK", answers)
+                        server.wait_for("option_changed", since)
+                    else:
+                        self.assertLessEqual({answer.split(" - ")[1] for answer in answers},
+                                             {"can't set immutable config"})
+            self.assertEqual(server.events("option_waits_for_restart"), [])
+
+    def test_what_waits_for_a_restart_does_nothing_before_it(self):
+        with Server(CONFIG + "loops: 2\nworkers: 5\n") as server, server.redis() as client:
+            self.reload(server, CONFIG + "loops: 3\nworkers: 6\nhttp: {prefix: /elsewhere}\n"
+                        "queue: {file: other.db, timeout: 50s}\nmail: {maildir: other}\n", "reloaded")
+            self.assertEqual({event["option"] for event in server.events("option_waits_for_restart")},
+                             {"loops", "workers", "http.prefix", "queue.file", "mail.maildir"})
+            self.assertEqual({event["option"] for event in server.events("option_changed")}, {"queue.timeout"})
+            info = client.info("server")
+            self.assertEqual((info["io_threads_active"], info["worker_threads"]), (2, 5))
+            self.assertEqual(server.http("GET", "/elsewhere/cache/stats")[0], 404)
+            client.execute_command("FB.ENQUEUE", "default", "x")
+            client.execute_command("FB.MAIL", "otp", "ada@example.org", "code", "042137")
+            self.assertEqual(sorted(path.name for path in server.folder.glob("other*")), [])
+            self.assertTrue((server.folder / "forebay-queue.db").exists())
+
     def test_reloads_under_load_lose_nothing(self):
         with Server() as server:
             failures, stop = [], threading.Event()

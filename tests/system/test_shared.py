@@ -2,6 +2,7 @@
 """Several nodes over one Redis: what one does, the others see. Real processes, ordinary clients."""
 
 import json
+import random
 import threading
 import time
 import unittest
@@ -75,6 +76,48 @@ class OneRedis(TestCase):
             self.a.ask("FB.SET", f"move:tagged:{number}", "value", "TAGS", 1, "move")
             with self.assertRaisesRegex(redis.ResponseError, "tags would not follow"):
                 self.b.ask("RENAME", f"move:tagged:{number}", "move:new")
+
+    def test_what_is_renamed_is_always_somewhere(self):
+        """And what MSET and MSETNX set is there together: whoever reads several keys in one step never sees
+        a part of it, on whatever node."""
+        self.a.ask("MSET", "step:here", "0", "step:pair:1", "0", "step:pair:2", "0")
+        self.a.ask("DEL", "step:there")
+        ended = threading.Event()
+        faults, looks = [], []
+
+        def change():
+            for number in range(200):
+                self.a.ask("RENAME", *(("step:here", "step:there") if number % 2 == 0 else ("step:there", "step:here")))
+                self.a.ask("MSET", "step:pair:1", number, "step:pair:2", number)
+                self.a.ask("MSETNX", f"step:new:{number}:1", "x", f"step:new:{number}:2", "x")
+
+        def look(node):
+            client = node.redis()
+            while not ended.is_set():
+                with client.pipeline() as pipe:
+                    number = random.randrange(200)
+                    pipe.watch("step:nobody")  # what is only read in EXEC need not be watched
+                    pipe.multi()
+                    pipe.exists("step:here")
+                    pipe.exists("step:there")
+                    pipe.mget("step:pair:1", "step:pair:2")
+                    pipe.mget(f"step:new:{number}:1", f"step:new:{number}:2")
+                    here, there, pair, new = pipe.execute()
+                    looks.append(here)
+                    if here + there != 1 or pair[0] != pair[1] or new[0] != new[1]:
+                        faults.append((here, there, pair, new))
+
+        readers = [threading.Thread(target=look, args=(node,)) for node in (self.b, self.c)]
+        for reader in readers:
+            reader.start()
+        try:
+            change()
+            until(lambda: len(looks) > 10, "some looks")
+        finally:
+            ended.set()
+            for reader in readers:
+                reader.join()
+        self.assertEqual(faults, [])
 
     def test_of_nodes_that_rename_one_key_one_succeeds(self):
         def rename(node, number, won):

@@ -40,7 +40,10 @@ static void check(const fb_ask *ask) {
     FB_ASSERT(reply->result <= FB_SYNC_UNKNOWN);
     FB_ASSERT(!reply->has_value || reply->version != 0);
     FB_ASSERT(reply->age_ns >= 0 && (reply->fresh_for_ns >= 0 || !reply->has_value));
-    FB_ASSERT(reply->mark_count == 0 || reply->mark_count == PARTITIONS + 1);
+    FB_ASSERT(reply->mark_count == 0 || reply->mark_count == PARTITIONS + 1 ||
+              ask->verb == FB_SYNC_COMMIT);
+    // Whoever does not know how it ended must not be told that nothing was done.
+    FB_ASSERT(ask->verb != FB_SYNC_COMMIT || reply->result != FB_SYNC_FAILED);
     for (size_t i = 0; i < reply->stamp_count; i++) {
         FB_ASSERT(reply->stamps[i].slot < FB_SYNC_STAMP_SLOTS);
         FB_ASSERT(i == 0 || reply->stamps[i - 1].slot < reply->stamps[i].slot);
@@ -52,7 +55,8 @@ static void take(uint8_t verb, uint8_t how, const fb_resp_value *value) {
 
     FB_ASSERT(ask != NULL);
     ask->remote = &remote;
-    ask->verb = verb % FB_SYNC_ACK;  // what scripts answer
+    ask->verb = verb % (FB_SYNC_ACK + 1);  // what scripts answer: all but ACK
+    ask->verb = ask->verb == FB_SYNC_ACK ? FB_SYNC_COMMIT : ask->verb;
     ask->plain = (how & 1) != 0 && ask->verb <= FB_SYNC_ADD;
     ask->step = ask->plain && (how & 2) != 0;
     ask->reply.result = (how & 4) != 0 ? FB_SYNC_DONE : FB_SYNC_CONFLICT;

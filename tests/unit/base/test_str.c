@@ -205,6 +205,14 @@ static void test_units__shows_short_forms(void **state) {
     assert_string_equal(fb_units_show_bytes(64000, text, 48), "64KB");
     assert_string_equal(fb_units_show_bytes(1001, text, 48), "1001");
     assert_string_equal(fb_units_show_bytes(UINT64_MAX, text, 48), "18446744073709551615");
+    assert_string_equal(fb_units_about_bytes(0, text, 48), "0");
+    assert_string_equal(fb_units_about_bytes(1023, text, 48), "1023");
+    assert_string_equal(fb_units_about_bytes(1024, text, 48), "1KiB");
+    assert_string_equal(fb_units_about_bytes(272784, text, 48), "266KiB");
+    assert_string_equal(fb_units_about_bytes((UINT64_C(1) << 20) - 1, text, 48), "1023KiB");
+    assert_string_equal(fb_units_about_bytes(UINT64_C(3) << 29, text, 48), "1.5GiB");
+    assert_string_equal(fb_units_about_bytes(UINT64_C(24105) << 20, text, 48), "23.5GiB");
+    assert_string_equal(fb_units_about_bytes(UINT64_MAX, text, 48), "16777215TiB");
 }
 
 static void test_units__reads_back_what_it_shows(void **state) {

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "cli/bench_load.h"
+#include "cli/bench_load_http.h"
 #include "wire/resp.h"
 
 // ---- a server
@@ -418,6 +419,120 @@ static char *text_of(int (*write)(const fb_load_plan *plan, const fb_load_figure
     return text;
 }
 
+// ---- HTTP
+
+static void test_bench_load__an_http_url_has_a_place_and_perhaps_a_path(void **state) {
+    (void)state;
+    static const struct {
+        const char *url, *name, *user, *password, *path;
+        bool tls;
+    } right[] = {
+        {"http://127.0.0.1:81", "127.0.0.1:81", "", "", "", false},
+        {"http://cache.internal/", "cache.internal:8080", "", "", "", false},
+        {"https://[::1]/v1/keys/a?minseq=", "[::1]:8080", "", "", "/v1/keys/a?minseq=", true},
+        {"http://web:p%40@w@[::1]:81/a@b:c", "[::1]:81", "web", "p@@w", "/a@b:c", false},
+    };
+    static const char *const wrong[] = {"http://a:x", "http://a:0/", "http://[::1", "http://a/b c"};
+    fb_address address;
+    char path[FB_LOAD_PATH_SIZE];
+    fb_error error;
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
+        assert_true(fb_load_http_is(fb_str_of(right[i].url)));
+        assert_ok(fb_load_http_url(fb_str_of(right[i].url), &address, path, &error));
+        assert_string_equal(address.name, right[i].name);
+        assert_string_equal(address.user, right[i].user);
+        assert_string_equal(address.password, right[i].password);
+        assert_string_equal(path, right[i].path);
+        assert_int_equal(address.tls, right[i].tls);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_result(fb_load_http_url(fb_str_of(wrong[i]), &address, path, &error), FB_EINVAL);
+    }
+    assert_false(fb_load_http_is(FB_STR("127.0.0.1:6380")));
+}
+
+static void test_bench_load__requests_of_http_are_those_of_the_routes(void **state) {
+    (void)state;
+    static const struct {
+        fb_load_part part;
+        const char *path, *wanted;
+    } cases[] = {
+        {{.kind = FB_LOAD_GET}, "", "GET /v1/keys/key:1 HTTP/1.1\r\nHost: h:1\r\n\r\n"},
+        {{.kind = FB_LOAD_SET}, "",
+         "PUT /v1/keys/key:1 HTTP/1.1\r\nHost: h:1\r\nContent-Length: 2\r\n"
+         "Content-Type: application/octet-stream\r\n\r\nvv"},
+        {{.kind = FB_LOAD_FETCH, .name = "page"}, "",
+         "GET /v1/fetch/page HTTP/1.1\r\nHost: h:1\r\n\r\n"},
+        {{.kind = FB_LOAD_FETCH, .name = "a/b", .param = "x y"}, "",
+         "GET /v1/fetch/a%2Fb?x%20y=key:1 HTTP/1.1\r\nHost: h:1\r\n\r\n"},
+        {{.kind = FB_LOAD_LIMIT, .name = "api"}, "",
+         "POST /v1/limits/check?rule=api&key=key:1 HTTP/1.1\r\nHost: h:1\r\nContent-Length: 0\r\n\r\n"},
+        {{.kind = FB_LOAD_ENQUEUE, .name = "work"}, "",
+         "POST /v1/queues/work/jobs?raw=1 HTTP/1.1\r\nHost: h:1\r\nContent-Length: 2\r\n"
+         "Content-Type: application/octet-stream\r\n\r\nvv"},
+        {{.kind = FB_LOAD_SET}, "/v1/stats?window=minute",
+         "GET /v1/stats?window=minute HTTP/1.1\r\nHost: h:1\r\n\r\n"},
+    };
+    fb_load_plan plan = {.http = true, .address = {.name = "h:1"}};
+    fb_buf out = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        out.len = 0;
+        (void)snprintf(plan.path, sizeof plan.path, "%s", cases[i].path);
+        assert_ok(fb_load_http_put(&plan, &cases[i].part, FB_STR("key:1"), FB_STR("vv"), &out));
+        assert_str(fb_buf_str(&out), cases[i].wanted);
+    }
+    (void)snprintf(plan.address.user, sizeof plan.address.user, "web");
+    (void)snprintf(plan.address.password, sizeof plan.address.password, "pw");
+    out.len = 0;
+    assert_ok(fb_load_http_put(&plan, &cases[0].part, FB_STR("a"), FB_STR(""), &out));
+    assert_ok(fb_buf_byte(&out, '\0'));
+    assert_non_null(strstr(out.ptr, "\r\nAuthorization: Basic d2ViOnB3\r\n"));
+    fb_buf_release(&out);
+}
+
+static void test_bench_load__answers_of_http_are_read_in_any_pieces(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int status;
+        const char *body, *error;
+        bool none;
+    } whole[] = {
+        {"HTTP/1.1 200 OK\r\nServer: x\r\ncontent-length:  5 \r\n\r\nhello", 200, "hello", "", false},
+        {"HTTP/1.1 204 No Content\r\nDate: x\r\n\r\n", 204, "", "", false},
+        {"HTTP/1.0 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, "", "", false},
+        {"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}", 404, "{}", "", true},
+        {"HTTP/1.1 404 Not Found\r\nContent-Length: 18\r\n\r\n{\"code\":\"NOCLASS\"}", 404,
+         "{\"code\":\"NOCLASS\"}", "NOCLASS", false},
+        {"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 503, "", "HTTP 503", false},
+    };
+    static const char *const broken[] = {
+        "HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 abc\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "-ERR no\r\n\r\n",
+    };
+    fb_load_http_answer answer;
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++) {
+        char text[FB_LOAD_ERROR_SIZE];
+        bool none;
+        size_t len = strlen(whole[i].text);
+        for (size_t part = 0; part < len; part++) {
+            assert_int_equal(fb_load_http_read(fb_str_make(whole[i].text, part), &answer), 0);
+        }
+        assert_int_equal(fb_load_http_read(fb_str_make(whole[i].text, len), &answer), len);
+        assert_int_equal(answer.status, whole[i].status);
+        assert_str(answer.body, whole[i].body);
+        assert_str(fb_load_http_error(&answer, text, &none), whole[i].error);
+        assert_int_equal(none, whole[i].none);
+    }
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        assert_result((int)fb_load_http_read(fb_str_of(broken[i]), &answer), FB_ESYNTAX);
+    }
+    assert_result((int)fb_load_http_read(FB_STR("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"),
+                                         &answer),
+                  FB_ETOOBIG);
+}
+
 static void test_bench_load__percentiles_are_those_of_the_sorted_answers(void **state) {
     (void)state;
     enum { COUNT = 20000 };
@@ -520,6 +635,9 @@ int main(void) {
         cmocka_unit_test(test_bench_load__an_even_schedule_is_a_ruler),
         cmocka_unit_test(test_bench_load__arrivals_are_poissons),
         cmocka_unit_test(test_bench_load__a_mix_is_read_or_refused),
+        cmocka_unit_test(test_bench_load__an_http_url_has_a_place_and_perhaps_a_path),
+        cmocka_unit_test(test_bench_load__requests_of_http_are_those_of_the_routes),
+        cmocka_unit_test(test_bench_load__answers_of_http_are_read_in_any_pieces),
         cmocka_unit_test(test_bench_load__percentiles_are_those_of_the_sorted_answers),
         cmocka_unit_test(test_bench_load__the_reports_say_what_went_wrong),
         cmocka_unit_test(test_bench_load__more_errors_than_rows_are_others),
