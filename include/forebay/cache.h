@@ -29,9 +29,9 @@ typedef enum fb_freshness { FB_FRESH, FB_STALE, FB_FALLBACK } fb_freshness;
 
 typedef struct fb_value {
     fb_str data;             // the bytes; JSON is valid UTF-8 JSON text
-    fb_kind kind;            //
+    fb_kind kind;            // what they are; found out by looking
     fb_tier tier;            // where the answer came from
-    fb_freshness freshness;  //
+    fb_freshness freshness;  // whether its time is over
     int64_t age_ms;          // since its load (or SET) began
     int64_t ttl_ms;          // until it is no longer fresh (0 once it is not); -1: never
     uint64_t version;        // changes with each store of the key, in this process
@@ -369,10 +369,10 @@ typedef struct fb_explanation {
     fb_tier tier;             // FB_TIER_NONE: not there
     bool negative;            // "known not to exist"
     bool hit_for_miss;        // "known not cacheable"
-    fb_freshness freshness;   //
+    fb_freshness freshness;   // of what is there, as is the rest
     fb_kind kind;
     char class_name[64];      // whose it is, or would be; empty: a plain key
-    int64_t age_ms;           //
+    int64_t age_ms;           // since its load (or SET) began
     int64_t fresh_for_ms;     // -1: for ever
     int64_t gone_in_ms;       // -1: never; until then it may serve as stale or fallback
     int64_t load_cost_us;     // smoothed time of its loads; 0: not loaded

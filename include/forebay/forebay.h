@@ -86,7 +86,7 @@ FB_API FB_CHECK_RESULT int fb_run(fb_engine *engine, void (*fn)(void *arg), void
 
 // How the shared tier stands (forebay/stats.h).
 FB_API void fb_shared_info_read(fb_engine *engine, fb_shared_info *info);
-// The counters of the shared tier by name, in a fixed order (sync/sync.h has the table).
+// The counters of the shared tier by name, in a fixed order (docs/shared-tier.md has them).
 typedef void (*fb_shared_counter_fn)(void *arg, const char *name, const char *help, uint64_t value);
 FB_API void fb_shared_counters(fb_engine *engine, fb_shared_counter_fn fn, void *arg);
 

@@ -7,13 +7,13 @@
 typedef struct attempt {
     fb_command_call *call;
     fb_command_fn fn;
-    size_t start;  // of the reply
+    fb_reply before;  // the reply as it was
+    size_t start;
 } attempt;
 
 static void begin_reply(attempt *one) {
-    fb_reply *reply = one->call->reply;
-    reply->out->len = one->start;
-    reply->failed = false;
+    *one->call->reply = one->before;
+    one->before.out->len = one->start;
 }
 
 static void run(void *arg) {
@@ -36,7 +36,7 @@ static void run_alone(fb_command_call *call, fb_command_fn fn) {
 }
 
 void fb_command_in_one_step(fb_command_call *call, fb_command_fn fn, bool repeatable) {
-    attempt one = {call, fn, call->reply->out->len};
+    attempt one = {call, fn, *call->reply, call->reply->out->len};
     fb_transaction *transaction = NULL;
     fb_error error = {0};
     if (!call->node->waits) {

@@ -119,7 +119,7 @@ static void take(fb_gate *gate, const fb_op *op, fb_sync_reply *reply) {
 static void catch_up(fb_gate *gate, const fb_op *op, const fb_mark *mark, int64_t now_ns) {
     fb_mark applied;
     fb_cache_mark(gate->cache, op->request.log, &applied);
-    if (mark->epoch != applied.epoch || mark->seq > applied.seq) {
+    if ((mark->epoch != applied.epoch || mark->seq > applied.seq) && FB_RULE(watch_catch_up)) {
         drop(gate, op->key, now_ns);
     }
 }
@@ -141,7 +141,7 @@ void fb_snapshot_reply(fb_gate *gate, fb_op *op, fb_sync_reply *reply, int64_t n
 static void forget(fb_gate *gate, const fb_op *op, int64_t now_ns) {
     for (size_t i = 0; i < op->request.item_count; i++) {
         const fb_sync_item *item = &op->request.items[i];
-        if (item->act != FB_ACT_NONE) {
+        if (item->act != FB_ACT_NONE && FB_RULE(commit_forget)) {
             drop(gate, item->key, now_ns);
         }
     }
