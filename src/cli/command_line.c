@@ -64,7 +64,8 @@ const fb_subcommand FB_SUBCOMMANDS[] = {
      "warmup seed fill ",
      "Measures what a class gains, a server under load, or the memory tier. "
      "report: a class, asked for anew, then from the cache; into cache_performance_report.txt. "
-     "load: what clients feel at a rate that does not wait for answers. "
+     "load: what clients feel at a rate that does not wait for answers, by RESP or HTTP "
+     "(--url http://host:port[/path]). "
      "memory: the memory tier on this machine. trace: its miss ratio on a trace of requests.",
      fb_cli_bench},
     {"completion", "bash|zsh|fish", 1, 1, " ",
@@ -107,12 +108,13 @@ static const option_row OPTIONS[] = {
     {"attempts", "COUNT", "enqueue: how often it is tried; the queue's unless set", AT(attempts)},
     {"lease", "TIME", "enqueue: how long a worker has it without a sign of life", AT(lease)},
     {"expires", "TIME", "enqueue, send: not begun by then it is dead", AT(expires)},
-    {"state", "STATE", "list: scheduled, ready, leased or dead; all unless set", AT(state)},
+    {"state", "scheduled|ready|leased|dead", "list: those in this state; all unless set", AT(state)},
     {"after", "ID", "list: those after it", AT(after)},
     {"count", "COUNT", "list, retry: at most how many; top: how many times, then it ends",
      AT(count)},
     {"once", NULL, "top: once, as text", AT(once)},
-    {"window", "TIME", "minute, hour or start; of stats start unless set, of top minute", AT(window)},
+    {"window", "minute|hour|start", "over which time; of stats start unless set, of top minute",
+     AT(window)},
     {"samples", "COUNT", "requests of each kind; 5 unless set", 0},
     {"output", "FILE", "where the report goes; cache_performance_report.txt unless set",
      AT(output)},
@@ -127,9 +129,8 @@ static const option_row OPTIONS[] = {
      "trace: replay with as much memory as holds these parts of the distinct objects; "
      "0.001,0.01,0.1 unless set",
      AT(share)},
-    {"format", "NAME",
-     "trace: text (one key a line, or key,size) or oracleGeneral (libCacheSim's); else by the name "
-     "and the first bytes",
+    {"format", "text|oracleGeneral",
+     "trace: one key a line, or key,size; or libCacheSim's; else by the name and the first bytes",
      AT(format)},
     {"ignore-sizes", NULL, "trace: objects of one size, whatever the trace says", AT(ignore_sizes)},
     {"compare", NULL, "trace: LRU and S3-FIFO with as many objects, exact, beside it", AT(compare)},
@@ -147,7 +148,7 @@ static const option_row OPTIONS[] = {
      "load: other requests: get, set, fetch:CLASS:PARAM, limit:RULE, enqueue:QUEUE, as "
      "get=90,fetch:page:id=10",
      AT(mix)},
-    {"arrivals", "NAME", "load: poisson, or even; poisson unless set", AT(arrivals)},
+    {"arrivals", "poisson|even", "load: when requests come; poisson unless set", AT(arrivals)},
     {"duration", "TIME", "load: how long is measured; 10s unless set", AT(duration)},
     {"warmup", "TIME", "load: how long before that; 1s unless set", AT(warmup)},
     {"seed", "NUMBER", "load: of what is drawn; 1 unless set", AT(seed)},
@@ -161,7 +162,7 @@ static const option_row OPTIONS[] = {
     {"url", "ADDRESS",
      "the server: forebay://[user:password@]host:port (forebays:// with TLS), host:port or "
      "unix:/path; else FOREBAY_URL, "
-     "else 127.0.0.1:6380; load: http://host:port[/path], too",
+     "else 127.0.0.1:6380",
      AT(url)},
     {"timeout", "TIME", "how long to wait for an answer, from 1ms; 30s unless set", 0},
     {"help", NULL, "help about the command", AT(help)},
@@ -249,9 +250,14 @@ static void help_all(void) {
 static void print_option(void *arg, const char *name, const char *value, const char *help) {
     enum { INDENT = 25 };
     char shape[60];
-    snprintf(shape, sizeof shape, "--%s %s", name, value != NULL ? value : "");
-    size_t column = (size_t)printf("  %-22s ", shape);
-    print_words(fb_str_of(help), column, INDENT);
+    snprintf(shape, sizeof shape, "  --%s %s", name, value != NULL ? value : "");
+    bool fits = strlen(shape) < INDENT;
+    if (fits) {
+        printf("%-*s", INDENT, shape);
+    } else {
+        printf("%s\n%*s", shape, INDENT, "");
+    }
+    print_words(fb_str_of(help), INDENT, INDENT);
 }
 
 static void help_one(const fb_subcommand *command) {

@@ -6,7 +6,7 @@
 // knows.
 //
 // Each script knows: the subcommands, the options of each, the first words of each, and which
-// options are followed by a file, by something else, or by nothing. They define what they need and
+// options are followed by a file, by one of a few words, by something else, or by nothing. They define what they need and
 // call no library of the shell's but its own builtin completion, so that they work where
 // bash-completion is not installed.
 
@@ -112,6 +112,17 @@ static bool is_file(const char *value) {
     return value != NULL && strcmp(value, "FILE") == 0;
 }
 
+// "poisson|even"
+static bool is_choice(const char *value) {
+    return value != NULL && strchr(value, '|') != NULL;
+}
+
+static void print_choice(const char *value) {
+    for (; *value != '\0'; value++) {
+        putchar(*value == '|' ? ' ' : *value);
+    }
+}
+
 // ---- bash
 
 static void print_name(void *arg, const char *name, const char *value, const char *help) {
@@ -125,8 +136,16 @@ static void print_if_file(void *arg, const char *name, const char *value, const 
 }
 
 static void print_if_other(void *arg, const char *name, const char *value, const char *help) {
-    if (value != NULL && !is_file(value)) {
+    if (value != NULL && !is_file(value) && !is_choice(value)) {
         printf(" | --%s", name);
+    }
+}
+
+static void print_bash_choice(void *arg, const char *name, const char *value, const char *help) {
+    if (is_choice(value)) {
+        printf("        --%s) COMPREPLY=($(compgen -W '", name);
+        print_choice(value);
+        puts("' -- \"$word\")); return ;;");
     }
 }
 
@@ -146,6 +165,7 @@ static void print_bash(void) {
     fputs("        -c", stdout);
     each_option(print_if_file);
     puts(") files=yes ;;");
+    each_option(print_bash_choice);
     fputs("        ''", stdout);
     each_option(print_if_other);
     puts(") return ;;\n"
@@ -186,6 +206,14 @@ static void print_zsh_option(void *arg, const char *name, const char *value, con
     puts("'");
 }
 
+static void print_zsh_choice(void *arg, const char *name, const char *value, const char *help) {
+    if (is_choice(value)) {
+        printf("        (--%s) words_here=(", name);
+        print_choice(value);
+        puts("); compadd -a words_here; return ;;");
+    }
+}
+
 static void print_zsh(void) {
     puts("#compdef forebay\n"
          "# zsh completion for forebay: made by `forebay completion zsh`\n"
@@ -207,6 +235,7 @@ static void print_zsh(void) {
     fputs("        (-c", stdout);
     each_option(print_if_file);
     puts(") _files; return ;;");
+    each_option(print_zsh_choice);
     fputs("        (''", stdout);
     each_option(print_if_other);
     puts(") return ;;\n"
@@ -240,9 +269,15 @@ static void print_zsh(void) {
 // ---- fish
 
 static void print_fish_option(void *arg, const char *name, const char *value, const char *help) {
-    printf("complete -c forebay -n '__fish_seen_subcommand_from %s' -l %s%s%s -d '",
+    printf("complete -c forebay -n '__fish_seen_subcommand_from %s' -l %s%s%s",
            (const char *)arg, name, strcmp(name, "config") == 0 ? " -s c" : "",
            value == NULL ? "" : is_file(value) ? " -r -F" : " -x");
+    if (is_choice(value)) {
+        fputs(" -a '", stdout);
+        print_choice(value);
+        putchar('\'');
+    }
+    fputs(" -d '", stdout);
     print_quoted(help, "\\'");
     puts("'");
 }

@@ -19,7 +19,8 @@
 #include "base/str.h"
 #include "node/command_table.h"
 
-enum { NAME_LEN_MAX = 16, PLACES = 1024, ARGS_SHOWN = 128, LINE_SIZE = 256, NAME_SIZE = 256 };
+enum { NAME_LEN_MAX = 16, PLACES = 1024, ARGS_SHOWN = 128, LINE_SIZE = 256, NAME_SIZE = 256,
+       STRING_LEN_MAX = 512 * 1024 * 1024 };
 
 #define CASE_BITS UINT64_C(0xdfdfdfdfdfdfdfdf)
 
@@ -253,6 +254,11 @@ bool fb_command_db(fb_command_call *call, size_t index) {
     return db == 0;
 }
 
+uint64_t fb_command_string_max(const fb_command_call *call) {
+    uint64_t most = atomic_load_explicit(&call->node->doors.bulk_max, memory_order_relaxed);
+    return most > 0 ? most : STRING_LEN_MAX;
+}
+
 bool fb_command_params(fb_command_call *call, size_t index, fb_param params[FB_COMMAND_PARAMS_MAX],
                        size_t *count) {
     size_t left = call->arg_count - index;
@@ -274,6 +280,14 @@ bool fb_command_params(fb_command_call *call, size_t index, fb_param params[FB_C
         params[i].value = call->args[index + 2 * i + 1];
     }
     return true;
+}
+
+void fb_command_wrong_form(fb_command_call *call) {
+    char parent[NAME_LEN_MAX + 1];
+    to_upper(fb_command_find(call->args[0])->name, parent);
+    fb_reply_error(call->reply,
+                   "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
+                   FB_STR_ARG(call->args[1]), parent);
 }
 
 void fb_command_syntax_error(fb_command_call *call) {

@@ -97,12 +97,16 @@ bool fb_command_name_matches(fb_str pattern, fb_str name);
 bool fb_command_int(fb_command_call *call, size_t index, int64_t *number);
 // Whether it is 0, the one database that there is.
 bool fb_command_db(fb_command_call *call, size_t index);
+// The longest string that a command may make, in bytes: as long as an argument (listen.bulk).
+uint64_t fb_command_string_max(const fb_command_call *call);
 // Arguments from `index` on as names and values; says so and returns false where they are no pairs,
 // or too many.
 enum { FB_COMMAND_PARAMS_MAX = 64 };
 bool fb_command_params(fb_command_call *call, size_t index, fb_param params[FB_COMMAND_PARAMS_MAX],
                        size_t *count);
 void fb_command_syntax_error(fb_command_call *call);
+// Of a subcommand that has too many words, as Redis says it of some.
+void fb_command_wrong_form(fb_command_call *call);
 // The reply for what a call of the engine returned (< 0).
 void fb_command_failed(fb_command_call *call, int result, const fb_error *error);
 // The code word of such a reply: "TIMEOUT", "NOCLASS" …

@@ -9,6 +9,7 @@
 #include "node/command_stats.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -117,7 +118,7 @@ static void count_code(fb_command_stats *stats, const char *code) {
         i++;
     }
     if (i == stats->code_count && i < CODES_MAX) {
-        strcpy(stats->codes[i].code, code);
+        (void)snprintf(stats->codes[i].code, sizeof stats->codes[i].code, "%s", code);
         stats->codes[i].count = 0;
         stats->code_count++;
     }

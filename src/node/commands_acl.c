@@ -57,7 +57,7 @@ static size_t walk_category(fb_str category, fb_reply *reply) {
 void fb_acl_cat(fb_command_call *call) {
     fb_reply *reply = call->reply;
     if (call->arg_count > 3) {
-        fb_reply_error(reply, "ERR wrong number of arguments for 'acl|cat' command");
+        fb_command_wrong_form(call);
     } else if (call->arg_count == 2) {
         fb_reply_array(reply, count_categories());
         for (size_t i = 0; fb_user_category(i) != NULL; i++) {
@@ -158,7 +158,7 @@ static void show_user(fb_command_call *call, const fb_user *user) {
 void fb_acl_getuser(fb_command_call *call) {
     fb_user *user = fb_users_find(call->node, call->args[2]);
     if (user == NULL) {
-        fb_reply_null_array(call->reply);
+        fb_reply_null(call->reply);
         return;
     }
     show_user(call, user);
@@ -308,7 +308,7 @@ void fb_acl_genpass(fb_command_call *call) {
     char text[GENPASS_BITS_MAX / 4];
     int64_t bits = GENPASS_BITS;
     if (call->arg_count > 3) {
-        fb_reply_error(call->reply, "ERR wrong number of arguments for 'acl|genpass' command");
+        fb_command_wrong_form(call);
         return;
     }
     if (call->arg_count == 3 && !fb_command_int(call, 2, &bits)) {
@@ -357,7 +357,7 @@ void fb_acl_log(fb_command_call *call) {
     fb_users_entry *entries = NULL;
     size_t count = 0;
     if (call->arg_count > 3) {
-        fb_reply_error(call->reply, "ERR wrong number of arguments for 'acl|log' command");
+        fb_command_wrong_form(call);
         return;
     }
     if (call->arg_count == 3 && fb_command_word(call, 2, "RESET")) {

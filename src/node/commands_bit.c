@@ -7,11 +7,11 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-enum { VALUE_LEN_MAX = 512 * 1024 * 1024, BITS = 8 };
+enum { BITS = 8 };
 
 static bool read_offset(fb_command_call *call, int64_t *offset) {
     if (fb_str_int(call->args[2], offset) != FB_OK || *offset < 0 ||
-        *offset / BITS >= VALUE_LEN_MAX) {
+        (uint64_t)(*offset / BITS) >= fb_command_string_max(call)) {
         fb_reply_error(call->reply, "ERR bit offset is not an integer or out of range");
         return false;
     }

@@ -383,9 +383,7 @@ void fb_client_unblock(fb_command_call *call) {
     int64_t id = 0;
     bool by_error = call->arg_count == 4 && fb_command_word(call, 3, "ERROR");
     if (call->arg_count > 4) {
-        fb_reply_error(call->reply, "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
-                                    "CLIENT HELP.",
-                       FB_STR_ARG(call->args[1]));
+        fb_command_wrong_form(call);
         return;
     }
     if (call->arg_count == 4 && !by_error && !fb_command_word(call, 3, "TIMEOUT")) {

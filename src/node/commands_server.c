@@ -295,10 +295,7 @@ void fb_server_flush(fb_command_call *call) {
 
 void fb_server_function_flush(fb_command_call *call) {
     if (call->arg_count > 3) {
-        fb_reply_error(call->reply,
-                       "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
-                       "FUNCTION HELP.",
-                       FB_STR_ARG(call->args[1]));
+        fb_command_wrong_form(call);
     } else if (call->arg_count == 2 || fb_command_word(call, 2, "ASYNC") ||
                fb_command_word(call, 2, "SYNC")) {
         fb_reply_status(call->reply, "OK");
@@ -344,19 +341,23 @@ void fb_server_time(fb_command_call *call) {
 // What the store adds to a key and its value is a header of some dozens of bytes.
 enum { ENTRY_HEAD_LEN = 48 };
 
+static bool read_samples(fb_command_call *call) {
+    for (size_t i = 3; i < call->arg_count; i += 2) {
+        int64_t samples = 0;
+        bool known = i + 1 < call->arg_count && fb_command_word(call, i, "SAMPLES");
+        if (known && !fb_command_int(call, i + 1, &samples)) {
+            return false;
+        }
+        if (!known || samples < 0) {
+            fb_command_syntax_error(call);
+            return false;
+        }
+    }
+    return true;
+}
+
 void fb_server_memory_usage(fb_command_call *call) {
-    int64_t samples = 0;
-    bool known =
-        call->arg_count == 3 || (call->arg_count == 5 && fb_command_word(call, 3, "SAMPLES"));
-    if (!known) {
-        fb_command_syntax_error(call);
-        return;
-    }
-    if (call->arg_count == 5 && !fb_command_int(call, 4, &samples)) {
-        return;
-    }
-    if (samples < 0) {
-        fb_command_syntax_error(call);
+    if (!read_samples(call)) {
         return;
     }
     fb_explanation explanation;

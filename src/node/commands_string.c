@@ -21,7 +21,7 @@
 #include "node/one_step.h"
 #include "node/session_state.h"
 
-enum { VALUE_LEN_MAX = 512 * 1024 * 1024, FLOAT_TEXT_SIZE = 5120, AHEAD = 16 };
+enum { FLOAT_TEXT_SIZE = 5120, AHEAD = 16 };
 
 // What fb_set() takes; further away (292 years) an edit means "never".
 #define TTL_MS_MAX (INT64_MAX / 1000000)
@@ -574,7 +574,7 @@ typedef struct patch {
     fb_str bytes;
     bool at_end;
     size_t offset;
-    size_t len_max;
+    uint64_t string_max, entry_max;
     fb_buf value;
 } patch;
 
@@ -584,7 +584,10 @@ static int build(void *arg, fb_edit *edit) {
     size_t offset = one->at_end ? before.len : one->offset;
     size_t end = offset + one->bytes.len;
     size_t len = end > before.len ? end : before.len;
-    if (len > one->len_max) {
+    if (end > one->string_max) {
+        return FB_ERANGE;
+    }
+    if (len > one->entry_max) {
         return FB_ETOOBIG;
     }
     one->value.len = 0;
@@ -607,17 +610,23 @@ static int build(void *arg, fb_edit *edit) {
     return FB_OK;
 }
 
+static void too_long(fb_command_call *call) {
+    fb_reply_error(call->reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+}
+
 // What could never be stored is not built first, with the key locked; and room for what is known to
 // be needed is found before.
 static void patch_and_reply(fb_command_call *call, patch *one) {
-    uint64_t most = fb_value_max(call->node->engine);
     size_t least = one->offset + one->bytes.len;
-    one->len_max = most < VALUE_LEN_MAX ? (size_t)most : VALUE_LEN_MAX;
-    int result = least > one->len_max ? FB_ETOOBIG : fb_buf_reserve(&one->value, least);
+    one->string_max = fb_command_string_max(call);
+    one->entry_max = fb_value_max(call->node->engine);
+    int result = least > one->entry_max ? FB_ETOOBIG : fb_buf_reserve(&one->value, least);
     if (result == FB_OK) {
         result = fb_edit_key(call->node->engine, call->args[1], build, one);
     }
-    if (result < 0) {
+    if (result == FB_ERANGE) {
+        too_long(call);
+    } else if (result < 0) {
         fb_command_failed(call, result, NULL);
     } else {
         fb_reply_integer(call->reply, (int64_t)one->value.len);
@@ -643,8 +652,8 @@ void fb_string_setrange(fb_command_call *call) {
         fb_string_strlen(call);
         return;
     }
-    if (offset > VALUE_LEN_MAX || (size_t)offset + call->args[3].len > VALUE_LEN_MAX) {
-        fb_reply_error(call->reply, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    if ((uint64_t)offset + call->args[3].len > fb_command_string_max(call)) {
+        too_long(call);
         return;
     }
     patch one = {.bytes = call->args[3], .offset = (size_t)offset};

@@ -53,13 +53,15 @@ void fb_multi_exec(fb_command_call *call) {
         fb_reply_error(call->reply, "ERR EXEC without MULTI");
         return;
     }
-    if (session->optimistic != NULL && !queued->spoilt) {
+    if (session->optimistic != NULL && !queued->spoilt && !session->watch_failed) {
         fb_optimistic_exec(call);
         return;
     }
     bool runs = false;
     if (queued->spoilt) {
         fb_reply_error(call->reply, "EXECABORT Transaction discarded because of previous errors.");
+    } else if (session->watch_failed) {
+        fb_reply_error(call->reply, "EXECABORT Transaction discarded because WATCH failed");
     } else {
         if (wants_turn(session)) {
             fb_session_claim(session);
@@ -94,7 +96,7 @@ void fb_multi_watch(fb_command_call *call) {
         result = fb_session_watch(call->session, call->args[i]);
     }
     if (result < 0) {
-        fb_session_unwatch(call->session);
+        call->session->watch_failed = true;
         fb_command_failed(call, result, NULL);
     } else {
         fb_reply_status(call->reply, "OK");

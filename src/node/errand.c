@@ -84,6 +84,7 @@ void fb_errand_command(fb_command_call *call, fb_slot *slot) {
         fb_reply *reply = call->reply;
         call->reply = &slot->reply;
         fb_command_failed(call, result, NULL);
+        fb_optimistic_not_begun(call);
         call->reply = reply;
     }
     fb_mem_free(errand);

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "node/command_stats.h"
 #include "node/command_table.h"
 #include "node/session_user.h"
 
@@ -38,6 +39,16 @@ bool fb_optimistic_waits(const fb_command_call *call) {
                                  (run == fb_multi_exec && call->session->optimistic != NULL));
 }
 
+void fb_optimistic_not_begun(fb_command_call *call) {
+    fb_session *session = call->session;
+    if (call->command->run == fb_multi_watch) {
+        session->watch_failed = true;
+    } else if (call->command->run == fb_multi_exec) {
+        fb_queued_close(&session->queued);
+        fb_session_unwatch(session);
+    }
+}
+
 // ---- WATCH
 
 // The session's, made if there is none, with a reference for the handler. NULL: no memory.
@@ -59,6 +70,7 @@ void fb_optimistic_watch(fb_command_call *call) {
     fb_error error = {0};
     fb_optimistic *one = take(call->session);
     if (one == NULL) {
+        call->session->watch_failed = true;
         fb_command_failed(call, FB_ENOMEM, NULL);
         return;
     }
@@ -114,8 +126,15 @@ static void begin_reply(execution *one) {
     fb_reply_init(reply, reply->encoding, reply->out);
 }
 
-static void ask_one(execution *one, fb_command_call *call) {
-    if (fb_command_prepare(call, fb_command_find(call->args[0])) && fb_session_may(call)) {
+// false: no memory.
+static bool ask_one(execution *one, fb_command_call *call) {
+    fb_reply reply;
+    fb_reply_init(&reply, one->call->reply->encoding, &one->ready);
+    call->reply = &reply;
+    if (!fb_command_prepare(call, fb_command_find(call->args[0])) || !fb_session_may(call)) {
+        fb_command_stats_refuse(call);
+    } else {
+        (void)fb_command_stats_begin(call);  // once, however often it is run
         if (is_harmless(call->command->run)) {
             call->command->run(call);
         } else {
@@ -125,30 +144,24 @@ static void ask_one(execution *one, fb_command_call *call) {
     if (call->outcome == FB_ECLOSED) {
         one->call->outcome = FB_ECLOSED;  // the user is gone
     }
+    return !fb_reply_failed(&reply);
 }
 
 // What is asked of the session, in advance. FB_OK; FB_ENOMEM; FB_ECLOSED: it ends.
 static int ask_session(execution *one) {
     fb_session *session = one->call->session;
     fb_command_call call = *one->call;
-    fb_reply reply;
     size_t count = session->queued.count;
     one->ready_ends = fb_mem_zero(count + 1, sizeof *one->ready_ends);
-    if (one->ready_ends == NULL) {
-        return FB_ENOMEM;
-    }
-    fb_reply_init(&reply, one->call->reply->encoding, &one->ready);
-    call.reply = &reply;
+    bool fine = one->ready_ends != NULL;
     session->exec = FB_EXEC_RUNS;
-    for (size_t i = 0; fb_queued_next(&session->queued, &call.args, &call.arg_count); i++) {
-        ask_one(one, &call);
+    for (size_t i = 0; fine && fb_queued_next(&session->queued, &call.args, &call.arg_count); i++) {
+        fine = ask_one(one, &call);
         one->ready_ends[i] = one->ready.len;
     }
     session->exec = FB_EXEC_NONE;
     session->run_count += count;
-    return one->call->outcome == FB_ECLOSED ? FB_ECLOSED
-           : fb_reply_failed(&reply)        ? FB_ENOMEM
-                                            : FB_OK;
+    return one->call->outcome == FB_ECLOSED ? FB_ECLOSED : fine ? FB_OK : FB_ENOMEM;
 }
 
 static void run_one(execution *one, fb_command_call *call, size_t index) {

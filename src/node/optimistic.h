@@ -24,6 +24,8 @@ void fb_optimistic_exec(fb_command_call *call);
 void fb_optimistic_forget(fb_session *session);
 // Whether it is for a fiber: WATCH and EXEC that will wait.
 bool fb_optimistic_waits(const fb_command_call *call);
+// One that could not even begin: EXEC is to do nothing then.
+void fb_optimistic_not_begun(fb_command_call *call);
 // Whether it may be queued; says so where not.
 bool fb_optimistic_fits(fb_command_call *call);
 

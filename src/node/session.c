@@ -217,6 +217,7 @@ static void run_errand(fb_session *session, fb_command_call *call) {
     fb_slot *slot = session->current != NULL ? session->current : take_slot(session);
     if (slot == NULL) {
         fb_command_failed(call, FB_ENOMEM, NULL);
+        fb_optimistic_not_begun(call);
         return;
     }
     session->current = slot;
@@ -255,10 +256,6 @@ static bool may_listen(fb_command_call *call) {
 static void perform_now(fb_session *session, fb_command_call *call) {
     if (fb_errand_suits(call)) {
         run_errand(session, call);
-        if (session->queued.open && call->command->run == fb_multi_exec) {
-            fb_queued_close(&session->queued);  // it could not even begin
-            fb_session_unwatch(session);
-        }
     } else {
         if (session->tracks) {
             fb_session_track(call, NULL);

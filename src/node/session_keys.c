@@ -105,6 +105,7 @@ int fb_session_watch(fb_session *session, fb_str key) {
 
 void fb_session_unwatch(fb_session *session) {
     fb_optimistic_forget(session);
+    session->watch_failed = false;
     while (session->watched != NULL) {
         fb_watched *next = session->watched->next;
         fb_mem_free(session->watched);

@@ -76,6 +76,7 @@ struct fb_session {
     bool claimed;  // the turn, for EXEC
     struct fb_watched *watched;  // by WATCH (session_keys.c)
     struct fb_optimistic *optimistic;  // the same with a shared tier (node/optimistic.h)
+    bool watch_failed;  // not all is watched that was to be: EXEC does nothing
     // CLIENT TRACKING (node/tracking.h)
     _Atomic(struct fb_tracker *) tracker;  // made by any thread, under the lock of the list
     bool tracks;          // what it reads is remembered

@@ -2,7 +2,7 @@
 //
 // The engine tells of every change of its memory tier (fb_changes_watch), on whatever thread makes it
 // and perhaps with a lock of the store held. So what happens then is short: the key is looked up in the
-// table, and a notice is appended to the tracker of each connection that has read it; then that
+// table, and a notice is put by (tracking_notices.h) for each connection that has read it; then that
 // connection's loop is asked to come by. All of it is under one lock, which is the last that anybody
 // takes here. A loop that is asked once is not asked again before it has come.
 //
@@ -39,25 +39,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "node/session_state.h"
+#include "node/tracking_notices.h"
 #include "node/tracking_table.h"
-#include "wire/resp.h"
 
 enum {
-    LOOK_MAX = 65536,         // keys that are looked at one by one
-    UNSURE_EVERY_US = 1000000,  // for those that are registered for no keys
-    DOUBLES_LOOKED = 32       // keys of a notice among which one that comes again is looked for
+    LOOK_MAX = 65536,          // keys that are looked at one by one
+    UNSURE_EVERY_US = 1000000  // for those that are registered for no keys
 };
-
-typedef enum notice_kind { NOTICE_KEYS, NOTICE_ALL, NOTICE_BROKEN } notice_kind;
-
-typedef struct notice {
-    struct notice *next;
-    notice_kind kind;
-    uint64_t actor, turn;  // in whose turn; 0: nobody's
-    uint64_t prefix;       // of BCAST: which of whose; else 0
-    size_t count;
-    fb_buf keys;  // length, bytes, length, bytes …
-} notice;
 
 struct fb_tracker {
     fb_tracking *owner;
@@ -65,7 +53,6 @@ struct fb_tracker {
     uint64_t id;
     int loop;  // -1: none
     _Atomic uint32_t references;
-    _Atomic bool waiting;  // there are notices
     // under the lock:
     bool on, bcast, noloop, broken;
     bool has_read;  // since it was last told that everything is invalid
@@ -75,8 +62,7 @@ struct fb_tracker {
     char **prefixes;
     size_t *prefix_lens;
     size_t prefix_count;
-    notice *first, **end;
-    size_t bytes;
+    fb_notices notices;
 };
 
 struct fb_tracking {
@@ -137,19 +123,6 @@ static fb_tracker *find_tracker(const fb_tracking *all, uint64_t id) {
     return fb_map_get(&all->trackers, fb_str_make((const char *)&id, sizeof id));
 }
 
-static void free_notice(notice *one) {
-    fb_buf_release(&one->keys);
-    fb_mem_free(one);
-}
-
-static void free_notices(notice *first) {
-    while (first != NULL) {
-        notice *next = first->next;
-        free_notice(first);
-        first = next;
-    }
-}
-
 static void drop_prefixes(fb_tracker *tracker) {
     for (size_t i = 0; i < tracker->prefix_count; i++) {
         fb_mem_free(tracker->prefixes[i]);
@@ -167,7 +140,7 @@ static void give_tracker(fb_tracker *tracker) {
         return;
     }
     fb_tracking *all = tracker->owner;
-    free_notices(tracker->first);
+    fb_notices_release(&tracker->notices);
     drop_prefixes(tracker);
     fb_mem_free(tracker);
     lock_one(&switch_lock);
@@ -196,7 +169,8 @@ static fb_tracker *new_tracker(fb_session *session) {
         atomic_store(&node->tracking, all);
     }
     *tracker = (fb_tracker){.owner = all, .session = session, .id = session->id,
-                            .loop = session->loop, .end = &tracker->first};
+                            .loop = session->loop};
+    fb_notices_init(&tracker->notices);
     atomic_init(&tracker->references, 1);
     lock_one(&all->lock);
     int result = fb_map_put(&all->trackers, id_of(tracker), tracker);
@@ -268,96 +242,17 @@ static void ask(fb_tracker *tracker) {
     }
 }
 
-static void drop_notices(fb_tracker *tracker) {
-    free_notices(tracker->first);
-    tracker->first = NULL;
-    tracker->end = &tracker->first;
-    tracker->bytes = 0;
-}
-
-static notice *append(fb_tracker *tracker, notice_kind kind) {
-    notice *one = fb_mem_zero(1, sizeof *one);
-    if (one != NULL) {
-        one->kind = kind;
-        *tracker->end = one;
-        tracker->end = &one->next;
-        atomic_store(&tracker->waiting, true);
-    }
-    return one;
-}
-
-// Where even this finds no memory, what waits already is made to say it.
 static void tell_all(fb_tracker *tracker) {
-    notice *kept = tracker->first;
-    if (kept != NULL) {
-        tracker->first = kept->next;
-        drop_notices(tracker);
-        fb_buf_release(&kept->keys);
-        *kept = (notice){.kind = NOTICE_ALL};
-        tracker->first = kept;
-        tracker->end = &kept->next;
-    } else if (append(tracker, NOTICE_ALL) == NULL) {
-        return;
+    if (fb_notices_all(&tracker->notices)) {
+        ask(tracker);
     }
-    ask(tracker);
-}
-
-static bool holds(const notice *one, fb_str key) {
-    const char *at = one->keys.ptr;
-    for (size_t i = 0; i < one->count; i++) {
-        uint32_t len;
-        memcpy(&len, at, sizeof len);
-        if (fb_str_equal(fb_str_make(at + sizeof len, len), key)) {
-            return true;
-        }
-        at += sizeof len + len;
-    }
-    return false;
-}
-
-static int add_key(notice *one, fb_str key) {
-    uint32_t len = (uint32_t)key.len;
-    if (one->count <= DOUBLES_LOOKED && holds(one, key)) {
-        return FB_OK;
-    }
-    int result = fb_buf_reserve(&one->keys, sizeof len + key.len);
-    if (result == FB_OK) {
-        result = fb_buf_append(&one->keys, fb_str_make((const char *)&len, sizeof len));
-    }
-    if (result == FB_OK) {
-        result = fb_buf_append(&one->keys, key);
-        one->count++;
-    }
-    return result;
-}
-
-// The notice of this turn for this prefix, if there is one.
-static notice *of_turn(const fb_tracker *tracker, uint64_t prefix) {
-    notice *one = prefix != 0 && acting != 0 ? tracker->first : NULL;
-    while (one != NULL && (one->kind != NOTICE_KEYS || one->prefix != prefix ||
-                           one->actor != acting || one->turn != acting_turn)) {
-        one = one->next;
-    }
-    return one;
 }
 
 static void tell_key(fb_tracker *tracker, uint64_t prefix, fb_str key) {
-    notice *one = of_turn(tracker, prefix);
-    bool fits = tracker->bytes + key.len <= FB_TRACKING_WAITING_MAX;
-    if (fits && one == NULL) {
-        one = append(tracker, NOTICE_KEYS);
-        if (one != NULL) {
-            one->prefix = prefix;
-            one->actor = acting;
-            one->turn = acting_turn;
-        }
+    fb_notice_origin origin = {.actor = acting, .turn = acting_turn, .prefix = prefix};
+    if (fb_notices_key(&tracker->notices, key, &origin)) {
+        ask(tracker);
     }
-    if (!fits || one == NULL || add_key(one, key) < 0) {
-        tell_all(tracker);
-        return;
-    }
-    tracker->bytes += sizeof *one + key.len;
-    ask(tracker);
 }
 
 // Where its notices go. NULL: the connection they were redirected to has gone, which it is told.
@@ -368,11 +263,7 @@ static fb_tracker *target_of(fb_tracking *all, fb_tracker *tracker) {
     fb_tracker *target = find_tracker(all, tracker->redirect);
     if (target == NULL) {
         tracker->broken = true;
-        const notice *last = tracker->first;
-        while (last != NULL && last->kind != NOTICE_BROKEN) {
-            last = last->next;
-        }
-        if (last == NULL && append(tracker, NOTICE_BROKEN) != NULL) {
+        if (fb_notices_broken(&tracker->notices)) {
             ask(tracker);
         }
     }
@@ -739,66 +630,17 @@ void fb_tracking_turn(const fb_session *session) {
 
 bool fb_tracking_waiting(const fb_session *session) {
     const fb_tracker *tracker = tracker_of(session);
-    return tracker != NULL && atomic_load_explicit(&tracker->waiting, memory_order_relaxed);
-}
-
-// ---- writing them
-
-static int write_keys(const notice *one, int proto, fb_buf *out) {
-    const char *at = one->keys.ptr;
-    if (one->kind == NOTICE_ALL) {
-        return fb_resp_write_null_array(out, proto);
-    }
-    int result = fb_resp_write_array(out, one->count);
-    for (size_t i = 0; i < one->count && result == FB_OK; i++) {
-        uint32_t len;
-        memcpy(&len, at, sizeof len);
-        result = fb_resp_write_bulk(out, fb_str_make(at + sizeof len, len));
-        at += sizeof len + len;
-    }
-    return result;
-}
-
-// In RESP2 there is but the channel to tell of it by.
-static int write_notice(const fb_session *session, const fb_tracker *tracker, const notice *one,
-                        fb_buf *out) {
-    int proto = session->encoding == FB_ENCODING_RESP3 ? 3 : 2;
-    int result;
-    if (one->kind == NOTICE_BROKEN) {
-        result = proto == 3 ? fb_resp_write_push(out, proto, 2) : FB_MISS;
-        result = result == FB_OK ? fb_resp_write_bulk(out, FB_STR("tracking-redir-broken")) : result;
-        return result == FB_OK ? fb_resp_write_integer(out, (int64_t)tracker->redirect) : result;
-    }
-    if (proto == 2 && !session->subscribed) {
-        return FB_OK;
-    }
-    result = fb_resp_write_push(out, proto, proto == 3 ? 2 : 3);
-    if (result == FB_OK) {
-        result = fb_resp_write_bulk(out, proto == 3 ? FB_STR("invalidate") : FB_STR("message"));
-    }
-    if (result == FB_OK && proto == 2) {
-        result = fb_resp_write_bulk(out, FB_STR(FB_TRACKING_CHANNEL));
-    }
-    return result == FB_OK ? write_keys(one, proto, out) : result;
+    return tracker != NULL && fb_notices_wait(&tracker->notices);
 }
 
 int fb_tracking_write(fb_session *session, fb_buf *out) {
     fb_tracker *tracker = tracker_of(session);
-    fb_tracking *all = tracker->owner;
-    size_t start = out->len;
-    int result = FB_OK;
-    lock_one(&all->lock);
-    for (const notice *one = tracker->first; one != NULL && result >= FB_OK; one = one->next) {
-        result = write_notice(session, tracker, one, out);
-    }
-    if (result >= FB_OK) {
-        drop_notices(tracker);
-        atomic_store(&tracker->waiting, false);
-        result = FB_OK;
-    } else {
-        out->len = start;
-    }
-    unlock_one(&all->lock);
+    fb_notice_form form = {.proto = session->encoding == FB_ENCODING_RESP3 ? 3 : 2,
+                           .subscribed = session->subscribed};
+    lock_one(&tracker->owner->lock);
+    form.redirect = tracker->redirect;
+    int result = fb_notices_write(&tracker->notices, &form, out);
+    unlock_one(&tracker->owner->lock);
     return result;
 }
 

@@ -461,13 +461,14 @@ static int reset(fb_user *user) {
 typedef enum word_kind {
     WORD_ON, WORD_OFF, WORD_NOPASS, WORD_RESETPASS, WORD_ALLCOMMANDS, WORD_NOCOMMANDS, WORD_ALLKEYS,
     WORD_RESETKEYS, WORD_ALLCHANNELS, WORD_RESETCHANNELS, WORD_RESETTOKENS, WORD_RESET,
-    WORD_SANITIZE, WORD_SKIP_SANITIZE, WORD_COUNT
+    WORD_SANITIZE, WORD_SKIP_SANITIZE, WORD_CLEARSELECTORS, WORD_COUNT
 } word_kind;
 
 static const char *const WORDS[WORD_COUNT] = {
     "on",         "off",         "nopass",        "resetpass",   "allcommands",
     "nocommands", "allkeys",     "resetkeys",     "allchannels", "resetchannels",
     "resettokens", "reset",      "sanitize-payload", "skip-sanitize-payload",
+    "clearselectors",
 };
 
 static int apply_word(fb_user *user, word_kind kind) {
@@ -494,7 +495,7 @@ static int apply_word(fb_user *user, word_kind kind) {
         case WORD_RESET:
             return reset(user);
         default:
-            return FB_OK;  // there are no payloads to look through
+            return FB_OK;  // there are no payloads to look through, and no selectors
     }
 }
 

@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "world.h"
 
-static int64_t digit(uint32_t index) {
+int64_t change_digit(uint32_t index) {
     return INT64_C(1) << (2 * index);
 }
 
@@ -98,8 +98,18 @@ static bool is_in_force(const change *one) {
     }
 }
 
+// A deal that was answered so has changed nothing.
+static bool is_undone(const change *one) {
+    return one->answered && (one->result == FB_ENOMEM ||
+                             (one->kind == CHANGE_DEAL &&
+                              (one->result == FB_REFUSED || one->result == FB_EIO)));
+}
+
 static void check_answer(world *w, const change *one, const fb_gate_action *answer) {
-    bool counted = one->kind == CHANGE_ADD || one->kind == CHANGE_EDIT;
+    bool counted = one->kind >= CHANGE_ADD;
+    if (one->kind == CHANGE_DEAL && is_undone(one)) {
+        return;
+    }
     if (is_in_force(one)) {
         if (one->reached < FB_REACH_LOCAL || one->reached > FB_REACH_NODES) {
             world_fail(w, "%s has reached %d", one->text, (int)one->reached);
@@ -108,7 +118,7 @@ static void check_answer(world *w, const change *one, const fb_gate_action *answ
             world_fail(w, "%s was to reach %d, is FB_OK and has reached %d", one->text,
                        (int)one->want.reach, (int)one->reached);
         }
-        if (one->kind == CHANGE_ADD && (answer->number & digit(one->made)) == 0) {
+        if (one->kind == CHANGE_ADD && (answer->number & change_digit(one->made)) == 0) {
             world_fail(w, "an ADD of digit %u gives %" PRId64, one->made, answer->number);
         }
         return;
@@ -131,7 +141,7 @@ static void count_answer(world *w, const change *one) {
     }
 }
 
-static void answered(world *w, void *of, const fb_gate_action *answer) {
+void change_answered(world *w, void *of, const fb_gate_action *answer) {
     change *one = of;
     one->answered = true;
     one->answer_step = w->step;
@@ -175,10 +185,20 @@ static int edit(void *arg, fb_edit *what) {
         return FB_ETYPE;
     }
     int length =
-        snprintf(one->text + 16, sizeof one->text - 16, "%" PRId64, number + digit(one->made));
+        snprintf(one->text + 16, sizeof one->text - 16, "%" PRId64, number + change_digit(one->made));
     what->action = FB_EDIT_PUT;
     what->data = fb_str_make(one->text + 16, (size_t)length);
     return FB_OK;
+}
+
+void change_begins(world *w, change *one) {
+    one->life = one->at->life;
+    one->call_step = w->step;
+    one->call_ns = w->now_ns;
+    one->losses = w->shared.losses;
+    if (one->kind == CHANGE_DEAL) {
+        cover(w, one);
+    }
 }
 
 static void call(world *w, void *arg) {
@@ -186,10 +206,7 @@ static void call(world *w, void *arg) {
     if (!one->at->alive) {
         return;
     }
-    one->life = one->at->life;
-    one->call_step = w->step;
-    one->call_ns = w->now_ns;
-    one->losses = w->shared.losses;
+    change_begins(w, one);
     if (one->kind == CHANGE_SET && one->of->kind == KEY_REGISTER) {
         if (!source_commit(w, one->of)) {
             return;
@@ -214,14 +231,14 @@ static void call(world *w, void *arg) {
     one->want.wall_ms = node_now(w, one->at) / FB_NS_PER_MS + one->at->wall_ahead_ms;
     SAY(w, "n%u change %u (%s) of %s begins, as want %u", one->at->index,
         (uint32_t)(one - w->changes), one->text, one->of->text, w->errand_count + 1);
-    if (node_want(w, one->at, &one->want, patience_ns, answered, one) < 0) {
+    if (node_want(w, one->at, &one->want, patience_ns, change_answered, one) < 0) {
         one->answered = true;  // without an effect
         one->result = FB_ENOMEM;
     }
     node_drain(w, one->at);
 }
 
-static change *make(world *w, node *at, key *of, change_kind kind) {
+change *change_make(world *w, node *at, key *of, change_kind kind) {
     if (w->change_count == CHANGES_MAX) {
         return NULL;
     }
@@ -252,14 +269,14 @@ static void add_something(world *w, node *at, key *of) {
         return;
     }
     bool by_edit = of->kind == KEY_EDIT;
-    change *one = make(w, at, of, by_edit ? CHANGE_EDIT : CHANGE_ADD);
+    change *one = change_make(w, at, of, by_edit ? CHANGE_EDIT : CHANGE_ADD);
     if (one == NULL) {
         return;
     }
     one->made = of->version_count++;
     (void)snprintf(one->text, sizeof one->text, "%s digit %u", by_edit ? "edit" : "ADD", one->made);
     one->want.kind = by_edit ? FB_WANT_EDIT : FB_WANT_ADD;
-    one->want.delta = digit(one->made);
+    one->want.delta = change_digit(one->made);
     one->want.edit = edit;
     one->want.edit_arg = one;
     one->want.ttl_ns = -1;
@@ -268,7 +285,7 @@ static void add_something(world *w, node *at, key *of) {
 
 static void set_something(world *w, node *at, key *of) {
     bool removes = of->kind == KEY_REGISTER && world_chance(w, 20);
-    change *one = make(w, at, of, removes ? CHANGE_DEL : CHANGE_SET);
+    change *one = change_make(w, at, of, removes ? CHANGE_DEL : CHANGE_SET);
     if (one == NULL) {
         return;
     }
@@ -283,7 +300,7 @@ static void set_of_class(world *w, node *at, key *of) {
     if (!source_commit(w, of)) {
         return;
     }
-    change *one = make(w, at, of, CHANGE_SET);
+    change *one = change_make(w, at, of, CHANGE_SET);
     if (one == NULL) {
         return;
     }
@@ -302,7 +319,7 @@ static void set_of_class(world *w, node *at, key *of) {
 }
 
 static change *make_drop(world *w, node *at, key *of) {
-    change *one = make(w, at, of, CHANGE_DROP);
+    change *one = change_make(w, at, of, CHANGE_DROP);
     if (one == NULL) {
         return NULL;
     }
@@ -368,7 +385,12 @@ static void hold_something(world *w, node *at, key *of) {
 }
 
 static void change_key(world *w, node *at, key *of) {
-    if (of->kind == KEY_COUNT || of->kind == KEY_EDIT) {
+    bool number = of->kind == KEY_COUNT || of->kind == KEY_EDIT;
+    if (number && w->is.deals > 0 && world_chance(w, w->is.deals)) {
+        if (of->version_count < DIGITS_MAX) {
+            deal_begin(w, at, of);
+        }
+    } else if (number) {
         add_something(w, at, of);
     } else if (of->kind == KEY_REGISTER) {
         set_something(w, at, of);
@@ -450,7 +472,7 @@ static const change *of_digit(const world *w, const key *of, uint32_t index) {
     for (uint32_t i = 0; i < w->change_count; i++) {
         const change *one = &w->changes[i];
         if (one->of == of && one->made == index &&
-            (one->kind == CHANGE_ADD || one->kind == CHANGE_EDIT)) {
+            one->kind >= CHANGE_ADD) {
             return one;
         }
     }
@@ -458,7 +480,7 @@ static const change *of_digit(const world *w, const key *of, uint32_t index) {
 }
 
 static bool was_called(const change *one) {
-    return one != NULL && one->call_step > 0 && !(one->answered && one->result == FB_ENOMEM);
+    return one != NULL && one->call_step > 0 && !is_undone(one);
 }
 
 void change_check_number(world *w, const key *of, int64_t number, bool final) {

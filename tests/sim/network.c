@@ -20,6 +20,7 @@ typedef struct request {
     bool is_away;  // it was not even sent, since that part of the server is not there
     fb_sync_request is;
     fb_loaded loaded;
+    fb_loaded *of_items;
     fb_sync_reply reply;
     event *patience;
     model_sweep sweep;
@@ -51,6 +52,9 @@ static void forget(request *job) {
     fb_list_remove(&job->queue);
     fb_loaded_release(&job->loaded);
     fb_loaded_release(&job->reply.loaded);
+    for (size_t i = 0; i < job->is.item_count; i++) {
+        fb_loaded_release(&job->of_items[i]);
+    }
 }
 
 static void hand_over(world *w, request *job) {
@@ -127,6 +131,13 @@ static bool is_for(const request *job, uint64_t logs) {
         case FB_SYNC_NODES:
         case FB_SYNC_ACK:
             return false;
+        case FB_SYNC_COMMIT:
+            for (size_t i = 0; i < job->is.item_count; i++) {
+                if ((logs >> job->is.items[i].log & 1) != 0) {
+                    return true;
+                }
+            }
+            return false;
         default:
             return (logs >> job->is.log & 1) != 0;
     }
@@ -135,7 +146,7 @@ static bool is_for(const request *job, uint64_t logs) {
 static bool is_change(fb_sync_verb verb) {
     return verb == FB_SYNC_FILL || verb == FB_SYNC_SET || verb == FB_SYNC_DROP ||
            verb == FB_SYNC_EXPIRE || verb == FB_SYNC_ADD || verb == FB_SYNC_BUMP ||
-           verb == FB_SYNC_EPOCH;
+           verb == FB_SYNC_EPOCH || verb == FB_SYNC_COMMIT;
 }
 
 // What the driver sends again where an answer does not come.
@@ -282,6 +293,23 @@ static void copy_record(world *w, fb_record *record) {
     record->name = fb_arena_copy(&w->memory, record->name);
 }
 
+static void copy_items(world *w, const fb_sync_request *from, request *job) {
+    fb_sync_item *items = world_new(w, (from->item_count + 1) * sizeof *items);
+    job->of_items = world_new(w, (from->item_count + 1) * sizeof *job->of_items);
+    for (size_t i = 0; i < from->item_count; i++) {
+        items[i] = from->items[i];
+        items[i].key = fb_arena_copy(&w->memory, items[i].key);
+        items[i].class_name = fb_arena_copy(&w->memory, items[i].class_name);
+        copy_record(w, &items[i].record);
+        fb_loaded_init(&job->of_items[i]);
+        if (items[i].loaded != NULL) {
+            model_copy_loaded(items[i].loaded, &job->of_items[i]);
+            items[i].loaded = &job->of_items[i];
+        }
+    }
+    job->is.items = items;
+}
+
 static void copy_request(world *w, const fb_sync_request *from, request *job) {
     fb_sync_request *to = &job->is;
     *to = *from;
@@ -299,6 +327,7 @@ static void copy_request(world *w, const fb_sync_request *from, request *job) {
         copy_record(w, &records[i]);
     }
     to->records = records;
+    copy_items(w, from, job);
 }
 
 static void refused(world *w, void *arg) {

@@ -84,6 +84,12 @@ static const rule rules[] = {
     {"local_first", "what was answered before it was told hides what the shared tier has", NULL},
     {"reapply", "an invalidation is applied again when it is acknowledged", NULL},
     {"drop_on_unknown", "where nobody knows whether an edit was done, memory keeps nothing", NULL},
+    {"commit_forget", "memory has nothing of what a transaction has changed", NULL},
+    {"commit_node", "every node's follower applies a transaction's records", "`test_gate_rules`"},
+    {"commit_owed", "no transaction overtakes what is owed",
+     "`test_gate_rules`: it takes two lanes"},
+    {"commit_wide", "what a transaction stores is as old as what it read", "`test_gate_rules`"},
+    {"watch_catch_up", "memory is not older than what is watched", "`test_gate_rules`"},
     // the shared tier itself
     {"fill_token", "only the holder of the lease fills", NULL},
     {"lease_falls", "a change of a key takes its lease", NULL},

@@ -100,4 +100,5 @@ void settled_check(world *w) {
             check_agreement(w, &w->keys[i]);
         }
     }
+    deals_check(w);
 }

@@ -188,6 +188,7 @@ static void begin(world *w, uint64_t seed) {
     w->events = (fb_heap){0};
     w->change_count = w->errand_count = w->replica_count = 0;
     w->part_away = 0;
+    w->deals = NULL;
     w->server_down = w->server_hangs = w->server_full = w->calm = w->has_crashed = false;
     memset(w->nodes, 0, sizeof w->nodes);
     fb_rng_init(&w->rng, seed);
@@ -208,6 +209,7 @@ static void begin(world *w, uint64_t seed) {
 
 static void end(world *w) {
     network_end(w);
+    deals_end(w);
     for (uint32_t i = 0; i < w->is.nodes; i++) {
         node_free(w, &w->nodes[i]);
     }

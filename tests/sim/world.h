@@ -13,6 +13,7 @@
 //   client.c   callers who read plain keys, and cache-aside clients with leases
 //   writer.c   commits, SETs, invalidations where there is no shared tier
 //   change.c   the same where there is one, and counters
+//   deal.c     transactions over two numbers
 //   network.c  requests, replies and messages between nodes and model.h
 //   faults.c   what goes wrong, and that it ends
 //   oracle.c   what may be answered
@@ -55,6 +56,7 @@ enum {
 };
 
 typedef struct world world;
+typedef struct deal deal;
 
 // What kind of world it is. Percentages are of the things they are named after.
 typedef struct climate {
@@ -88,6 +90,7 @@ typedef struct climate {
     bool replica;  // the source is read from one that lags; versions are told
     int64_t replica_lag_ns;
     bool cluster;  // whose driver judges by itself who answers in time
+    uint32_t deals;            // of the changes of numbers
     uint32_t clocks;           // 1: the nodes' clocks differ by hours
     fb_class_options options;  // of both classes
     bool indexed;
@@ -190,7 +193,8 @@ typedef enum change_kind {
     CHANGE_DEL,
     CHANGE_DROP,
     CHANGE_ADD,
-    CHANGE_EDIT
+    CHANGE_EDIT,
+    CHANGE_DEAL  // a transaction's
 } change_kind;
 
 typedef struct change {
@@ -240,7 +244,7 @@ typedef struct errand {
     X(node_refusals) X(local_only) X(token_reads) X(lease_clients) X(lease_waits) \
     X(plain_reads) X(degraded_reads) X(degraded_bypassed) X(cuts) X(bounces) X(parts) \
     X(part_requests) X(server_hangs) X(server_downs) X(emptied) X(flushalls) X(failovers) \
-    X(partial_failovers) X(evicted_values) X(evicted_leases) X(evicted_counters) \
+    X(deals) X(deals_again) X(deals_checked) X(partial_failovers) X(evicted_values) X(evicted_leases) X(evicted_counters) \
     X(evicted_logs) X(trims) X(full) X(crashes) X(adopted_regions) X(lost_by_failover)
 typedef struct covered {
 #define COVERED_FIELD(name) uint64_t name;
@@ -272,6 +276,7 @@ struct world {
     fb_list waiting;   // of those, at a server that hangs
     change changes[CHANGES_MAX];
     uint32_t change_count;
+    deal *deals;
     errand errands[ERRANDS_MAX];
     uint32_t errand_count;
     int64_t failover_ns;     // the last one
@@ -392,8 +397,19 @@ void change_start(world *w);
 // Perhaps somebody changes something within a few round trips.
 void change_soon(world *w);
 void change_crashed(world *w, node *at);
+// For deal.c: a new one (NULL: there were enough); it begins; it is answered. And its digit.
+change *change_make(world *w, node *at, key *of, change_kind kind);
+void change_begins(world *w, change *one);
+void change_answered(world *w, void *of, const fb_gate_action *answer);
+int64_t change_digit(uint32_t index);
 // The number a counter has, as the shared tier or a node says it.
 void change_check_number(world *w, const key *of, int64_t number, bool final);
+
+// ---- deal.c
+void deal_begin(world *w, node *at, key *of);
+// In the end: each was done to both its numbers, or to none.
+void deals_check(world *w);
+void deals_end(world *w);
 
 // ---- oracle.c
 void oracle_value(world *w, caller *who, const fb_value *value);

@@ -548,6 +548,18 @@ config get maxmemory-policy
 config get databases
 config set proto-max-bulk-len 100mb
 config get proto-max-bulk-len
+config set proto-max-bulk-len 1mb
+setrange long 1048575 x
+setrange long 1048575 xy
+setrange long 1048576 x
+append long x
+append long ""
+setrange long 0 x
+strlen long
+setbit long 8388607 1
+setbit long 8388608 1
+getbit long 8388608
+del long
 config set proto-max-bulk-len 512mb
 config set client-query-buffer-limit 1gb
 config get client-query-buffer-limit
@@ -622,6 +634,10 @@ memory usage k samples
 memory usage k samples x
 memory usage k samples -1
 memory usage k foo 1
+memory usage nothing samples 1 samples 2
+memory usage nothing samples x foo
+memory usage nothing samples 1 samples -1
+memory usage nothing samples 1 samples
 time x
 dbsize x
 flushall foo

@@ -57,6 +57,12 @@ class Bash(TestCase):
         self.assertEqual(self.complete("help", "ser"), ["serve"])
         self.assertEqual(self.complete("get", ""), [])
 
+    def test_the_words_that_an_option_takes(self):
+        self.assertEqual(self.complete("top", "--window", ""), ["minute", "hour", "start"])
+        self.assertEqual(self.complete("bench", "load", "--arrivals", "e"), ["even"])
+        self.assertEqual(self.complete("jobs", "list", "--state", "l"), ["leased"])
+        self.assertEqual(self.complete("get", "a", "--timeout", ""), [])
+
     def test_files_where_files_are_meant(self):
         self.assertEqual(sorted(self.complete("serve", "--config", "")), ["one.yaml", "two words.yaml"])
         self.assertEqual(self.complete("serve", "-c", "one"), ["one.yaml"])
@@ -74,13 +80,16 @@ class Zsh(TestCase):
             compadd() { print -rl -- ${(P)2}; }
             ask() { words=(forebay "$@"); CURRENT=$#words; PREFIX=$words[-1]; _forebay; print '====='; }
             ask ''; ask limit ''; ask serve --; ask serve --config ''; ask check ''; ask get --url ''
+            ask top --window ''
         """
         said = shell("zsh", "-f", script=script)
-        commands, limit, serve, config, check, url = [part.split("\n") for part in said.split("=====\n")[:6]]
+        commands, limit, serve, config, check, url, window = [
+            part.split("\n") for part in said.split("=====\n")[:7]]
         self.assertEqual([line.split(":")[0] for line in commands if line], COMMANDS)
         self.assertEqual([word for word in limit if word], ["check", "show", "reset", "override"])
         self.assertEqual([line.split(":")[0] for line in serve if line], options("serve"))
         self.assertEqual([config, check, url], [["files", ""], ["files", ""], [""]])
+        self.assertEqual(window, ["minute", "hour", "start", ""])
 
 
 @unittest.skipUnless(shutil.which("fish"), "there is no fish")
@@ -92,9 +101,10 @@ class Fish(TestCase):
         return [[line.split("\t")[0] for line in part.splitlines()] for part in said.split("=====\n")[:len(words)]]
 
     def test_what_it_offers(self):
-        commands, limit = self.complete("forebay ", "forebay limit ")
+        commands, limit, window = self.complete("forebay ", "forebay limit ", "forebay top --window ")
         self.assertEqual(sorted(commands), sorted(COMMANDS))
         self.assertEqual(sorted(limit), ["check", "override", "reset", "show"])
+        self.assertEqual(sorted(window), ["hour", "minute", "start"])
 
 
 class Completion(TestCase):

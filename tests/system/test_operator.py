@@ -17,6 +17,8 @@ import threading
 import time
 import unittest
 
+import redis
+
 import forebay
 import shared
 from forebay import PATIENCE, PROGRAM, SLOW_ROUNDS, Server
@@ -201,6 +203,34 @@ class Figures(unittest.TestCase):
         text = self.server.cli("doctor").stdout
         self.assertIn("Recommendations", text)
         self.assertRegex(text, r"(?m)^  ok +redis: connection +none is configured")
+
+    def test_info_has_what_exporters_for_redis_read(self):
+        with Server() as server, server.redis() as client:
+            for _ in range(100):
+                client.get("word")
+            with self.assertRaises(redis.ResponseError):
+                client.execute_command("GET")
+            with self.assertRaises(redis.ResponseError):
+                client.execute_command("FB.FETCH", "nosuch", "name", "x")
+            commands = client.info("commandstats")
+            self.assertEqual([commands["cmdstat_get"][name] for name in ("calls", "rejected_calls", "failed_calls")],
+                             [100, 1, 0])
+            self.assertGreater(commands["cmdstat_get"]["usec_per_call"], 0)
+            self.assertEqual(commands["cmdstat_fb.fetch"]["failed_calls"], 1)
+            self.assertEqual(client.info("errorstats"),
+                             {"errorstat_ERR": "count=1", "errorstat_NOCLASS": "count=1"})
+
+            def used(info):
+                return info["used_cpu_user"] + info["used_cpu_sys"]
+            before = client.info("cpu")
+            self.assertGreater(used(before), 0)
+            deadline = time.monotonic() + PATIENCE
+            while used(client.info()) < used(before) + 0.05:
+                self.assertLess(time.monotonic(), deadline)
+            self.assertEqual(sorted(before), [f"used_cpu_{kind}{whose}" for kind in ("sys", "user")
+                                              for whose in ("", "_children", "_main_thread")])
+            client.config_resetstat()
+            self.assertNotIn("cmdstat_get", client.info("commandstats"))
 
     def test_top_once_is_text(self):
         self.ask("fetch", "fruit", "name=apple")

@@ -463,13 +463,13 @@ class BesideRedis(TestCase):
                               ["~*", "~x"], ["&*", "&x"], ["+config|foo"], ["-config|foo"], ["+config|get|x"],
                               ["-get|a"], ["+get|a"], ["+select|"], ["#12"], ["!12"], ["<x"], [">x", "<x"],
                               ["~a b"], ["nopass"], [">a", "resetpass"], ["on", "off"], ["allkeys", "resetkeys"],
-                              ["reset"], ["RESET"], ["AllCommands"], ["+GET"], ["+@READ"], ["+Config|Get"]]:
+                              ["reset"], ["RESET"], ["clearselectors"], ["AllCommands"], ["+GET"], ["+@READ"], ["+Config|Get"]]:
                     answers = [say("ACL", "SETUSER", "x", *words) for say in (say_ours, say_theirs)]
                     self.assertEqual(*answers, words)
                 for words in ["WHOAMI", "USERS", "CAT foo", "DELUSER default", "DELUSER nix", "GETUSER nix",
                               "GENPASS 0", "GENPASS x", "GENPASS 9999", "DRYRUN nix get x", "DRYRUN default foo",
                               "DRYRUN default get", "DRYRUN default config foo", "LOG x", "foo", "CAT", "SETUSER",
-                              "GETUSER", "DRYRUN default"]:
+                              "GETUSER", "DRYRUN default", "CAT a b", "GENPASS 1 2", "LOG a b"]:
                     answers = [say("ACL", *words.split()) for say in (say_ours, say_theirs)]
                     if words == "CAT":
                         answers[0] = [name for name in answers[0] if name not in ("cache", "limit", "queue", "mail")]

@@ -1,17 +1,9 @@
 #!/usr/bin/python3
 """WATCH … EXEC on several nodes over one Redis, by unmodified clients: all of it or nothing, and only if
-nothing that it rests on was changed meanwhile, by whatever way, on whatever node.
-
-The random test lets each EXEC write its own name over names that it has read: so it is known which
-followed on which, and that the chain of each key has no branches. SEED in the environment repeats a
-run's choices.
-"""
+nothing that it rests on was changed meanwhile, by whatever way, on whatever node."""
 
 import collections
-import graphlib
 import json
-import os
-import pathlib
 import random
 import shutil
 import subprocess
@@ -22,92 +14,11 @@ import unittest
 
 import redis
 
-from forebay import PATIENCE, ROOT, Replies, TestCase, clean_environment, command, main
-from shared import HAS_REDIS, Stage, until
+from forebay import PATIENCE, ROOT, clean_environment, main
+from shared import HAS_REDIS, until
 from test_clients import ioredis_folder
 from test_near_caches import NearCache
-
-SEED = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 32)))
-# No request is given up, and no node counts as behind, because the machine is busy.
-PATIENT = ("--set", "redis.hard_timeout=20s", "--set", "redis.connect_timeout=20s")
-MAX_LAG_MS = 60_000
-MORE = """
-  note: {key: "note:{id}", ttl: 1h, tags: ["about:{id}"], namespace: notes}
-"""
-CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
-
-
-class Line:
-    """A connection, and its replies."""
-
-    def __init__(self, test, server):
-        self.socket = server.socket()
-        self.replies = Replies(self.socket)
-        test.addCleanup(self.close)
-
-    def close(self):
-        self.replies.file.close()
-        self.socket.close()
-
-    def send(self, *commands):
-        self.socket.sendall(b"".join(command(*words) for words in commands))
-
-    def say(self, *commands):
-        """All in one piece; their replies, errors as text."""
-        self.send(*commands)
-        return [as_text(self.replies.next()) for _ in commands]
-
-    def ask(self, *words):
-        return self.say(words)[0]
-
-    def execute(self, *commands):
-        """MULTI … EXEC: what EXEC says."""
-        said = self.say(("MULTI",), *commands, ("EXEC",))
-        assert said[0] == b"OK" and set(said[1:-1]) <= {b"QUEUED"}, said
-        return said[-1]
-
-
-def as_text(reply):
-    if isinstance(reply, list):
-        return [as_text(one) for one in reply]
-    return str(reply) if isinstance(reply, Exception) else reply
-
-
-def at_once(works):
-    """Runs them all at the same time: what they returned."""
-    results = [None] * len(works)
-
-    def run(index):
-        try:
-            results[index] = works[index]()
-        except BaseException as error:  # pylint: disable=broad-except
-            results[index] = error
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
-
-
-class Nodes(TestCase):
-    """Three nodes over one Redis, for all tests of a class."""
-
-    @classmethod
-    def setUpClass(cls):
-        print(f"SEED={SEED}", flush=True)
-        cls.stage = Stage().__enter__()
-        cls.addClassCleanup(cls.stage.__exit__, None)
-        cls.redis = cls.stage.redis()
-        cls.nodes = cls.stage.nodes(cls.redis.url, arguments=PATIENT, max_lag=MAX_LAG_MS, more=MORE)
-
-
-    def line(self, number=0):
-        return Line(self, self.nodes[number])
+from watching import SEED, Line, Nodes, as_text, at_once
 
 
 @unittest.skipUnless(HAS_REDIS, "no redis-server here")
@@ -339,9 +250,9 @@ class Conflicts(Nodes):
     def test_the_end_of_a_lifetime_is_one(self):
         for number in (0, 1):
             mine = self.line(number)
-            self.assertEqual(self.line(0).ask("SET", "short", "1", "PX", "300"), b"OK")
-            self.assertEqual(mine.ask("WATCH", "short"), b"OK")
-            time.sleep(0.5)
+            until(lambda mine=mine: self.line(0).ask("SET", "short", "1", "PX", "300") and
+                  mine.say(("UNWATCH",), ("WATCH", "short"), ("GET", "short"))[2], "a watch of what is there")
+            until(lambda mine=mine: mine.ask("GET", "short") is None, "its end")
             self.assertIsNone(mine.execute(("SET", "short", "mine")))
             self.assertIsNone(self.line(2).ask("GET", "short"))
 
@@ -407,6 +318,13 @@ INSIDE = """
 """
 
 
+def near_at(test, port):
+    """A connection in RESP3 to whatever listens there."""
+    made = NearCache(collections.namedtuple("At", "resp_port")(port))
+    test.addCleanup(made.close)
+    return made
+
+
 @unittest.skipUnless(HAS_REDIS, "no redis-server here")
 class Sessions(Nodes):
     """What one connection may say, and in which order."""
@@ -415,18 +333,20 @@ class Sessions(Nodes):
         peer = self.stage.redis()
         commands = [tuple(words.split(" ")) for line in INSIDE.split("\n")[1:-1] for words in line.strip().split("|")]
         commands.append(("SETRANGE", "nothing", "5", ""))
-        for hello in (b"2", b"3"):
+        for protocol in (2, 3):
             said = []
             for port in (self.nodes[0].resp_port, peer.port):
-                near = NearCache(collections.namedtuple("At", "resp_port")(port), "OPTIN")
-                self.addCleanup(near.close)
-                near.ask("HELLO", hello)
-                near.ask("FLUSHALL")
+                one = Line(self, self.nodes[0], port) if protocol == 2 else near_at(self, port)
+                one.ask("FLUSHALL")
                 for words in (("MSET", "a", "some text", "b", "2"), ("WATCH", "a", "b", "c"), ("MULTI",), *commands):
-                    self.assertIn(near.ask(*words), (b"OK", b"QUEUED"), words)
-                said.append(near.ask("EXEC") + [near.ask("MGET", *"abcdefgmnopqr")])
+                    self.assertIn(one.ask(*words), (b"OK", b"QUEUED"), words)
+                said.append(one.ask("EXEC") + [one.ask("MGET", *"abcdefgmnopqr")])
+                self.assertEqual(len(said[-1]), len(commands) + 1)
             for words, ours, theirs in zip([*commands, "at last"], *said):
-                self.assertEqual(ours, theirs, words)
+                if words[0] in ("TTL", "PTTL") and theirs > 0:
+                    self.assertAlmostEqual(ours, theirs, delta=100)
+                else:
+                    self.assertEqual(ours, theirs, words)
 
     def test_a_pipeline_in_one_piece(self):
         one, other = self.line(0), self.line(0)
@@ -476,6 +396,7 @@ class Sessions(Nodes):
             self.assertEqual(other.ask("SET", "ends", discard), b"OK")
             self.assertIn(one.ask(discard), (b"OK", b"RESET"))
             self.assertEqual(one.ask("EXEC"), "ERR EXEC without MULTI")
+            self.assertEqual(one.ask("WATCH", "other"), b"OK")
             self.assertEqual(one.execute(("GET", "ends")), [discard.encode()])
 
     def test_watch_inside_is_refused(self):
@@ -556,12 +477,10 @@ class Sessions(Nodes):
     def test_near_caches_are_told(self):
         """Of what EXEC reads, and by what it changes, on all nodes."""
         readers = [NearCache(node) for node in self.nodes]
-        for one in readers:
-            self.addCleanup(one.close)
         writer = self.line(1)
         self.assertEqual(writer.ask("MSET", "near:a", "1", "near:b", "1"), b"OK")
         for one in readers:
-            until(lambda one=one: one.ask("MGET", "near:a", "near:b") == [b"1", b"1"], "both")
+            self.addCleanup(one.close)
             for words in (("WATCH", "near:a"), ("MULTI",), ("GET", "near:a"), ("GET", "near:b")):
                 one.ask(*words)
             self.assertEqual(one.ask("EXEC"), [b"1", b"1"])
@@ -569,20 +488,35 @@ class Sessions(Nodes):
         self.assertEqual(writer.say(("WATCH", "near:a"), ("MULTI",), ("SET", "near:a", "2"), ("DEL", "near:b"),
                                     ("EXEC",))[-1], [b"OK", 1])
         for one in readers:
-            def heard(one=one):
-                one.listen()
-                return not one.kept
-            until(heard, "a notice of both")
+            self.until_told(one)
             self.assertEqual(one.ask("MGET", "near:a", "near:b"), [b"2", None])
+
+    def test_near_caches_are_told_of_what_their_own_transaction_changed(self):
+        for number, node in enumerate(self.nodes):
+            one, key = NearCache(node), f"own:{number}"
+            self.addCleanup(one.close)
+            for words in (("SET", key, "1"), ("WATCH", key), ("MULTI",), ("GET", key), ("SET", key, "2")):
+                one.ask(*words)
+            self.assertEqual(one.ask("EXEC"), [b"1", b"OK"])
+            one.kept = {key: "1"}  # as a client does that keeps what it reads
+            self.until_told(one)
+
+    def until_told(self, near):
+        def heard():
+            near.listen()
+            return not near.kept
+        until(heard, "a notice of all")
 
     # ---- keys of classes
 
     def test_keys_of_classes(self):
         one = self.line()
-        self.assertEqual(one.say(("WATCH", "note:1", "fruit:kiwi"), ("MULTI",), ("SET", "note:1", "text"),
-                                 ("TTL", "note:1"), ("APPEND", "note:2", "new"), ("TTL", "note:2"),
-                                 ("GET", "fruit:kiwi"), ("SET", "loose", "x"), ("TTL", "loose"), ("EXEC",))[-1],
-                         [b"OK", 3600, 3, 3600, None, b"OK", -1])
+        said = one.say(("WATCH", "note:1", "fruit:kiwi"), ("MULTI",), ("SET", "note:1", "text"), ("TTL", "note:1"),
+                       ("APPEND", "note:2", "new"), ("TTL", "note:2"), ("GET", "fruit:kiwi"), ("SET", "loose", "x"),
+                       ("TTL", "loose"), ("EXEC",))[-1]
+        for number in (1, 3):
+            self.assertTrue(3500 < said[number] <= 3600, said)
+        self.assertEqual([said[0], said[2], *said[4:]], [b"OK", 3, None, b"OK", -1])
         one.ask("FB.INVALIDATE", "TAG", "about:1")
         self.assertEqual(one.ask("MGET", "note:1", "note:2"), [None, b"new"])
         self.assertEqual(one.say(("WATCH", "note:2"), ("MULTI",), ("APPEND", "note:2", "er"), ("EXEC",))[-1], [5])
@@ -593,13 +527,18 @@ class Sessions(Nodes):
         """It is read as any other; where it is not there, nobody is asked."""
         one = self.line()
         loaded = one.ask("FB.FETCH", "fruit", "name", "apple")
-        self.assertEqual(one.say(("WATCH", "fruit:apple"), ("MULTI",), ("GET", "fruit:apple"), ("EXISTS", "fruit:plum"),
-                                 ("GET", "fruit:plum"), ("EXEC",))[-1], [loaded, 0, None])
+        # That it reaches the shared tier is a change, too.
+        def look():
+            said = one.say(("WATCH", "fruit:apple"), ("MULTI",), ("GET", "fruit:apple"), ("EXISTS", "fruit:plum"),
+                           ("GET", "fruit:plum"), ("EXEC",))[-1]
+            return said if said and said[0] else None
+        self.assertEqual(until(look, "a look without a conflict"), [loaded, 0, None])
         self.assertEqual(one.ask("WATCH", "fruit:apple"), b"OK")
         self.line(1).ask("FB.INVALIDATE", "KEY", "fruit:apple")
         self.assertIsNone(one.execute(("SET", "fruit:apple", "mine")))
         self.assertEqual(one.ask("WATCH", "fruit:cherry"), b"OK")
         self.line(1).ask("FB.FETCH", "fruit", "name", "cherry")
+        until(lambda: self.line(2).ask("GET", "fruit:cherry"), "the value in the shared tier")
         self.assertIsNone(one.execute(("SET", "fruit:cherry", "mine")))
 
     def test_a_plain_layout_is_refused_by_name(self):
@@ -610,309 +549,6 @@ class Sessions(Nodes):
         self.assertEqual(one.ask("WATCH", "other"), b"OK")
         self.assertRegex(one.execute(("SET", "other", "1"), ("SET", "plain:1", "y")), "plain layout")
         self.assertEqual(one.ask("MGET", "plain:1", "other"), [b"x", None])
-
-
-# ---- random transactions
-
-CLIENTS, TURNS, KEYS = 9, int(os.environ.get("TURNS", "40")), 5
-
-
-@unittest.skipUnless(HAS_REDIS, "no redis-server here")
-class Histories(Nodes):
-    """Each EXEC writes its own name into what it changes. What it found there, watched or read inside,
-    is what the transaction before it wrote: so all must lie in one order."""
-
-    def one_turn(self, line, rng, names, name):
-        """(what was read, what was written), or None where EXEC did nothing."""
-        watched = rng.sample(names, rng.randrange(1, 4))
-        inside_read = rng.sample(names, rng.randrange(0, 3))
-        written = rng.sample(names, rng.randrange(1, 4))
-        outside = rng.random() < 0.5  # what is watched is read before MULTI, as most programs do
-        before = line.say(("WATCH", *watched), *(("GET", key) for key in watched if outside))
-        self.assertEqual(before[0], b"OK")
-        found = dict(zip(watched, before[1:]))
-        if rng.random() < 0.3:
-            time.sleep(rng.random() * 0.01)
-        reads = [("GET", key) for key in (inside_read if outside else watched + inside_read)]
-        writes = [("SET", key, name) for key in written]
-        for number, words in enumerate(writes):
-            if rng.random() < 0.3:  # another way to the same
-                writes[number] = ("GETSET", *words[1:])
-        said = line.execute(*reads, *writes)
-        if said is None:
-            return None
-        for (_, key), value in zip(reads, said):
-            self.assertEqual(found.setdefault(key, value), value, "read twice in one transaction")
-        for words, value in zip(writes, said[len(reads):]):
-            if words[0] == "GETSET":
-                self.assertEqual(found.setdefault(words[1], value), value)
-        return found, written
-
-    def check_history(self, history, names, last):
-        """`history`: {name: (found, written)}. Each key's writers form a chain, and with who only read it
-        there is an order of all: each after who wrote what it found, before who overwrote that."""
-        followers = {name: set() for name in history}
-        for key in names:
-            next_of = collections.defaultdict(list)
-            for name, (found, written) in history.items():
-                if key in found and key in written:
-                    next_of[found[key]].append(name)
-            self.assertTrue(all(len(ones) == 1 for ones in next_of.values()), f"a lost update of {key}: {next_of}")
-            blind = [name for name, (found, written) in history.items() if key in written and key not in found]
-            for name, (found, written) in history.items():
-                if key not in found:
-                    continue
-                if found[key] is not None:
-                    writer = found[key].decode()
-                    self.assertIn(writer, history, f"{key}: of nobody who was told that it is done")
-                    self.assertIn(key, history[writer][1])
-                    followers[writer].add(name)
-                for after in next_of[found[key]]:
-                    if after != name:
-                        followers[name].add(after)
-            self.assertEqual(len(blind) == 0 or last[key] is not None, True)
-            if last[key] is not None:
-                self.assertIn(last[key].decode(), history)
-        order = graphlib.TopologicalSorter(followers)
-        order.prepare()  # CycleError: no order explains what was read
-
-    def run_clients(self, prefix, turns):
-        names = [f"{prefix}:{number}" for number in range(KEYS)]
-        refused = []
-
-        def use(number):
-            rng = random.Random(f"{SEED} {prefix} {number}")
-            line, done = self.line(number % 3), {}
-            for turn in range(turns):
-                name = f"<{number}.{turn}>"
-                outcome = self.one_turn(line, rng, names, name)
-                if outcome is None:
-                    refused.append(name)
-                else:
-                    done[name] = outcome
-            return done
-
-        history = {}
-        for done in at_once([lambda number=number: use(number) for number in range(CLIENTS)]):
-            history |= done
-        reader = self.line()
-        self.assertEqual(reader.ask("WATCH", *names), b"OK")
-        last = dict(zip(names, reader.execute(("MGET", *names))[0]))
-        self.check_history(history, names, last)
-        self.assertGreater(len(history), turns)  # some get through
-        self.assertTrue(refused)                 # and some meet
-
-    def test_transactions_have_an_order(self):
-        self.run_clients("history", TURNS)
-
-
-@unittest.skipUnless(HAS_REDIS, "no redis-server here")
-class Trouble(TestCase):
-    """Redis is away in the middle: an error or nothing, never a half, and no wait without end."""
-
-    def setUp(self):
-        self.stage = Stage().__enter__()
-        self.addCleanup(self.leave)
-
-    def leave(self):
-        for server in self.stage.servers:
-            if server.process.poll() is None:
-                server.go_on()
-        self.stage.__exit__(None)
-
-    def line(self, node):
-        return Line(self, node)
-
-    def pairs(self, node, number, done, counts):
-        """Writes two keys the same, again and again, whatever is said; all that is read is whole."""
-        line = self.line(node)
-        turn = 0
-        while not done.is_set():
-            turn += 1
-            name = f"<{number}.{turn}>"
-            said = line.say(("WATCH", "{p}a", "{p}b"), ("MULTI",), ("GET", "{p}a"), ("GET", "{p}b"),
-                            ("SET", "{p}a", name), ("SET", "{p}b", name), ("EXEC",))
-            if isinstance(said[-1], list):
-                self.assertEqual(said[-1][0], said[-1][1], "half of a transaction")
-                counts["done"] += 1
-            elif said[-1] is not None:
-                self.assertRegex(said[-1], "^(IOERR|TIMEOUT|EXECABORT|OVERLOADED|BUSY|ERR)", said)
-                counts["failed"] += 1
-                time.sleep(0.01)
-
-    def check_through(self, nodes, trouble, rounds):
-        """Transactions on all nodes, meanwhile trouble(); all end in time, and work afterwards."""
-        done, counts = threading.Event(), collections.Counter()
-
-        def make_trouble():
-            try:
-                for _ in range(rounds):
-                    before = counts["done"]
-                    until(lambda: counts["done"] > before + 20, "transactions that work")
-                    trouble()
-                before = counts["done"]
-                until(lambda: counts["done"] > before + 20, "transactions that work again")
-            finally:
-                done.set()
-
-        at_once([make_trouble, *(lambda number=number: self.pairs(nodes[number % len(nodes)], number, done, counts)
-                                 for number in range(2 * len(nodes)))])
-        for node in nodes:
-            node.wait_coherent()
-        for node in nodes:
-            with self.subTest(node.url):
-                said = until(lambda node=node: self.whole(node), "a whole pair")
-                self.assertEqual(said[0], said[1])
-        return counts
-
-    def whole(self, node):
-        line = self.line(node)
-        self.assertEqual(line.ask("WATCH", "{p}a"), b"OK")
-        return line.execute(("GET", "{p}a"), ("GET", "{p}b"))
-
-    QUICK = ("--set", "redis.hard_timeout=1s", "--set", "redis.connect_timeout=20s")
-
-    def test_redis_hangs(self):
-        server = self.stage.redis()
-        nodes = self.stage.nodes(server.url, 2, arguments=self.QUICK)
-
-        def hang():
-            server.hang()
-            for node in nodes:
-                node.wait_away()
-            server.go_on()
-        self.check_through(nodes, hang, 2)
-
-    def test_redis_is_killed_and_comes_back_empty(self):
-        server = self.stage.redis()
-        nodes = self.stage.nodes(server.url, 2, arguments=self.QUICK)
-
-        def kill():
-            server.kill()
-            for node in nodes:
-                node.wait_away()
-            server.start()
-        counts = self.check_through(nodes, kill, 2)
-        self.assertGreater(counts["failed"], 0)
-
-    def test_redis_is_emptied(self):
-        server = self.stage.redis()
-        nodes = self.stage.nodes(server.url, 2, arguments=self.QUICK)
-        self.check_through(nodes, lambda: server.ask("FLUSHALL"), 5)
-
-    def test_while_it_is_away_nothing_is_done(self):
-        server = self.stage.redis()
-        node = self.stage.node(server.url, arguments=self.QUICK)
-        one = self.line(node)
-        self.assertEqual(one.say(("SET", "k", "1"), ("WATCH", "k"), ("MULTI",), ("SET", "k", "2")),
-                         [b"OK", b"OK", b"OK", b"QUEUED"])
-        server.kill()
-        self.assertRegex(one.ask("EXEC"), "^(IOERR|TIMEOUT)")
-        node.wait_away()
-        self.assertRegex(one.ask("WATCH", "k"), "^IOERR")
-        self.assertRegex(one.execute(("SET", "k", "3")), "^EXECABORT")
-        self.assertEqual(one.execute(("SET", "alone", "1")), [b"OK"])
-        self.assertEqual(one.ask("GET", "k"), b"1")
-        server.start()
-        node.wait_coherent()
-        self.assertEqual(one.say(("WATCH", "k"), ("MULTI",), ("SET", "k", "4"), ("EXEC",), ("GET", "k"))[-2:],
-                         [[b"OK"], b"4"])
-
-    def waiting(self, node, server, count):
-        """Connections whose EXEC, or WATCH, waits for a server that hangs."""
-        lines = [self.line(node) for _ in range(count)]
-        for number, one in enumerate(lines):
-            if number % 2:
-                self.assertEqual(one.say(("WATCH", f"w:{number}"), ("MULTI",), ("GET", "x"), ("PING",),
-                                         ("SET", f"w:{number}", "x"), ("MGET", "y", "z")), [b"OK"] * 2 + [b"QUEUED"] * 4)
-        server.hang()
-        for number, one in enumerate(lines):
-            one.send(("EXEC",) if number % 2 else ("WATCH", "a", "b"))
-        until(lambda: sum(row["cmd"] in ("exec", "watch") for row in self.clients(node)) == count, "them all")
-        return lines
-
-    def clients(self, node):
-        with node.redis() as client:
-            return client.execute_command("CLIENT LIST")
-
-    def test_who_goes_while_it_waits(self):
-        """By its own will, killed, and with more in the same write; then the node goes on."""
-        server = self.stage.redis()
-        node = self.stage.node(server.url, arguments=("--set", "redis.hard_timeout=20s"), max_lag=MAX_LAG_MS)
-        lines = self.waiting(node, server, 12)
-        for number, one in enumerate(lines):
-            if number % 3 == 0:
-                one.close()
-            elif number % 3 == 1:
-                one.send(("GET", "more"), ("WATCH", "x"), ("RESET",), ("QUIT",))
-        boss = self.line(node)
-        for row in self.clients(node):
-            if row["cmd"] in ("exec", "watch"):
-                boss.ask("CLIENT", "KILL", "ID", row["id"])
-        server.go_on()
-        until(lambda: not any(row["cmd"] in ("exec", "watch") for row in self.clients(node)), "none of them")
-        self.assertEqual(boss.say(("WATCH", "k"), ("MULTI",), ("SET", "k", "1"), ("EXEC",))[-1], [b"OK"])
-
-    def test_the_node_ends_while_they_wait(self):
-        server = self.stage.redis()
-        node = self.stage.node(server.url, arguments=("--set", "redis.hard_timeout=20s"), max_lag=MAX_LAG_MS)
-        self.waiting(node, server, 8)
-        self.assertEqual(node.stop(), 0)
-
-    def test_a_fail_over(self):
-        sentinels = self.stage.sentinels()
-        nodes = self.stage.nodes(sentinels.url, 2, arguments=self.QUICK)
-        self.check_through(nodes, lambda: sentinels.replace(sentinels.master()), 1)
-
-
-@unittest.skipUnless(HAS_REDIS, "no redis-server here")
-class Clusters(TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.stage = Stage().__enter__()
-        cls.addClassCleanup(cls.stage.__exit__, None)
-        cls.cluster = cls.stage.cluster(timeout_ms=20_000)
-        cls.nodes = cls.stage.nodes(cls.cluster.url, 2, arguments=PATIENT, max_lag=MAX_LAG_MS)
-
-    def test_keys_of_one_slot(self):
-        a, b = (Line(self, node) for node in self.nodes)
-        for number in range(20):
-            one, two, loose = f"{{u{number}}}:one", f"{{u{number}}}:two", f"loose:{number}"
-            self.assertEqual(a.say(("WATCH", loose), ("MULTI",), ("SET", loose, "1"), ("INCR", loose), ("EXEC",))[-1],
-                             [b"OK", 2])
-            self.assertEqual(a.ask("WATCH", one, two), b"OK")
-            self.assertEqual(a.execute(("SET", one, "1"), ("SET", two, "2"), ("MGET", one, two)),
-                             [b"OK", b"OK", [b"1", b"2"]])
-            self.assertEqual(b.say(("WATCH", one, two), ("GET", one), ("GET", two)), [b"OK", b"1", b"2"])
-            self.assertEqual(a.ask("SET", two, "3"), b"OK")
-            self.assertIsNone(b.execute(("SET", one, "never")))
-            self.assertEqual(a.say(("WATCH", one), ("MULTI",), ("RENAME", two, one), ("EXEC",), ("MGET", one, two))[3:],
-                             [[b"OK"], [b"3", None]])
-
-    def test_keys_of_several_slots_are_refused_and_nothing_is_done(self):
-        a, b = (Line(self, node) for node in self.nodes)
-        for number in range(10):
-            names = [f"far:{number}:{part}" for part in "abcdef"]
-            self.assertEqual(a.ask("WATCH", *names), b"OK")
-            self.assertEqual(a.execute(*(("SET", name, "x") for name in names)), CROSSSLOT)
-            self.assertEqual(a.ask("WATCH", names[0]), b"OK")
-            self.assertEqual(a.execute(("SET", names[0], "x"), ("GET", names[1]), ("MGET", *names)), CROSSSLOT)
-            for one in (a, b):
-                self.assertEqual(one.ask("MGET", *names), [None] * 6)
-
-    def test_counters_are_exact(self):
-        def count(node):
-            def add(pipe):
-                number = int(pipe.get("{c}count") or 0)
-                pipe.multi()
-                pipe.set("{c}count", number + 1)
-                pipe.append("{c}log", "x")
-            with node.redis(socket_timeout=PATIENCE) as client:
-                for _ in range(15):
-                    client.transaction(add, "{c}count")
-        at_once([lambda number=number: count(self.nodes[number % 2]) for number in range(4)])
-        self.assertEqual(Line(self, self.nodes[0]).say(("WATCH", "{c}count"), ("MULTI",), ("GET", "{c}count"),
-                                                       ("STRLEN", "{c}log"), ("EXEC",))[-1], [b"60", 60])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,10 @@ static int watch(pair *p, const char *key) {
     return fb_transaction_watch(p->on_a, fb_str_of(key), &error);
 }
 
+static void ignore(int result) {
+    (void)result;  // what went wrong the transaction says
+}
+
 static int run(pair *p, void (*fn)(void *arg), void *arg) {
     fb_error error = {0};
     int result = fb_transaction_run(p->on_a, fn, arg, &error);
@@ -61,11 +65,17 @@ static void test_transaction__all_is_done_in_one_step(void **state) {
     pair_close(&p);
 }
 
+static void take_number(void *arg, const fb_value *value) {
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.*s", FB_STR_ARG(value->data));
+    *(int *)arg = atoi(text);
+}
+
 static void read_and_write(void *arg) {
     pair *p = arg;
     int64_t number = 0, ttl_ms = 0;
     fb_str keys[] = {FB_STR("n"), FB_STR("none"), FB_STR("n")};
-    fb_value copies[3];
+    int copies[3] = {0};
     void *args[] = {&copies[0], &copies[1], &copies[2]};
     int results[3];
     fb_str tag = FB_STR("red");
@@ -73,12 +83,11 @@ static void read_and_write(void *arg) {
     assert_ok(fb_incr(p->a, FB_STR("n"), 5, &number));
     assert_int_equal(number, 15);
     assert_ok(fb_incr(p->a, FB_STR("n"), 1, &number));
-    fb_get_many(p->a, keys, 3, fb_value_keep, args, results);
+    fb_get_many(p->a, keys, 3, take_number, args, results);
     assert_ok(results[0]);
     assert_result(results[1], FB_MISS);
-    assert_str(copies[2].data, "16");
-    fb_value_release(&copies[0]);
-    fb_value_release(&copies[2]);
+    assert_int_equal(copies[0], 16);
+    assert_int_equal(copies[2], 16);
     assert_ok(fb_set(p->a, FB_STR("t"), FB_STR("tagged"), &with));
     assert_ok(fb_ttl(p->a, FB_STR("t"), &ttl_ms));
     assert_true(ttl_ms > 0 && ttl_ms <= 50000);
@@ -255,10 +264,9 @@ static void invalidate_inside(void *arg) {
     fb_str tag = FB_STR("red");
     fb_set_options with = {.tags = &tag, .tag_count = 1};
     fb_invalidation red = {.scope = FB_SCOPE_TAG, .name = tag};
-    fb_invalidate_options to = {.reach = FB_REACH_NODES};
     assert_result(fb_exists(p->a, FB_STR("read")), FB_MISS);
     assert_ok(fb_set(p->a, FB_STR("k"), FB_STR("made of old"), &with));
-    assert_ok(fb_invalidate_to(p->b, &red, &to, NULL, NULL));
+    assert_ok(fb_invalidate(p->b, &red, NULL));
 }
 
 static void test_transaction__a_wide_invalidation_overtakes_it(void **state) {
@@ -266,8 +274,8 @@ static void test_transaction__a_wide_invalidation_overtakes_it(void **state) {
     (void)state;
     pair p = pair_open(PATIENT);
     assert_ok(run(&p, invalidate_inside, &p));
-    assert_shared(p.a, "k", "(miss)");
     assert_shared(p.b, "k", "(miss)");
+    rig_until(shared_is(p.a, "k", "(miss)"));
     pair_close(&p);
 }
 
@@ -372,7 +380,42 @@ static void test_transaction__another_engine_s_inside_it_is_its_own(void **state
     pair_close(&p);
 }
 
+// Of the same engine it is part of the one around it.
+static void nest_here(void *arg) {
+    nested *one = arg;
+    fb_error error = {0};
+    blind inner = {.engine = one->p->a, .key = FB_STR("y"), .value = FB_STR("inner")};
+    one->ran = fb_transaction_run(one->inner, set_one, &inner, &error);
+    assert_shared(one->p->a, "y", "inner");
+    assert_shared(one->p->b, "y", "(miss)");
+}
+
+static void test_transaction__one_of_its_own_engine_is_part_of_it(void **state) {
+    SKIP_WITHOUT_REDIS();
+    (void)state;
+    pair p = pair_open(PATIENT);
+    nested one = {.p = &p};
+    assert_ok(fb_transaction_new(p.a, &one.inner));
+    assert_ok(run(&p, nest_here, &one));
+    assert_ok(one.ran);
+    assert_shared(p.a, "y", "inner");
+    fb_transaction_free(one.inner);
+    pair_close(&p);
+}
+
 // ---- without Redis
+
+// Keys of both loops, looked at in one go.
+static void get_many(void *arg) {
+    pair *p = arg;
+    fb_str keys[] = {FB_STR("1"), FB_STR("2"), FB_STR("3"), FB_STR("4"), FB_STR("5"), FB_STR("6")};
+    int unused[6], results[6];
+    void *args[] = {unused, unused, unused, unused, unused, unused};
+    fb_get_many(p->a, keys, 6, take_number, args, results);
+    for (int i = 0; i < 6; i++) {
+        assert_result(results[i], FB_EIO);
+    }
+}
 
 static void test_transaction__without_redis_nothing_is_done(void **state) {
     SKIP_WITHOUT_REDIS();
@@ -384,6 +427,8 @@ static void test_transaction__without_redis_nothing_is_done(void **state) {
     test_redis_kill(p.server);
     shared_await(p.a, FB_SHARED_AWAY);
     assert_result(run(&p, set_one, &one), FB_EIO);
+    assert_int_equal(one.calls, 0);  // the look at what is watched has failed
+    assert_result(run(&p, get_many, &p), FB_EIO);
     assert_result(watch(&p, "k"), FB_EIO);
     assert_result(fb_transaction_run(p.on_a, set_one, &one, &error), FB_EIO);
     assert_non_null(strstr(error.text, "shared tier"));
@@ -405,7 +450,7 @@ typedef struct talk {
     pair *p;
     blind one;
     int result;
-    atomic_bool over;
+    atomic_bool begun, over;
 } talk;
 
 static void run_as_fiber(void *arg) {
@@ -432,9 +477,76 @@ static void test_transaction__a_fiber_runs_one_too(void **state) {
     pair_close(&p);
 }
 
+// Who waits while the engine is closed is told so, in time.
+static void begin_and_tell(void *arg) {
+    talk *it = arg;
+    atomic_store(&it->begun, true);
+    begin_fiber(arg);
+}
+
+static void test_transaction__a_close_ends_one_that_waits(void **state) {
+    SKIP_WITHOUT_REDIS();
+    (void)state;
+    pair p = pair_open("hard_timeout: 50s");
+    talk it = {.p = &p, .one = {.engine = p.a, .key = FB_STR("k"), .value = FB_STR("v")}};
+    test_redis_stop(p.server);
+    assert_ok(fb_loop_post(p.a, 0, begin_and_tell, &it));
+    rig_until(atomic_load(&it.begun));
+    fb_close(p.a, 10);
+    assert_true(atomic_load(&it.over));
+    assert_result(it.result, FB_ECLOSED);
+    fb_transaction_free(p.on_a);
+    test_redis_continue(p.server);
+    fb_close(p.b, 1000);
+    test_redis_free(p.server);
+}
+
+// ---- memory
+
+static void change_several(void *arg) {
+    pair *p = arg;
+    int64_t number;
+    fb_str tag = FB_STR("red");
+    fb_set_options with = {.tags = &tag, .tag_count = 1};
+    ignore(fb_set(p->a, FB_STR("x"), FB_STR("1"), &with));
+    ignore(fb_incr(p->a, FB_STR("y"), 1, &number));
+    ignore(fb_set(p->a, FB_STR("z"), FB_STR("1"), NULL));
+}
+
+// Wherever memory lacks: all of it or nothing.
+static void test_transaction__without_memory_nothing_is_done_by_halves(void **state) {
+    SKIP_WITHOUT_REDIS();
+    (void)state;
+    pair p = pair_open("hard_timeout: 5s, max_lag: 500ms");
+    int done = 0;
+    for (size_t turn = 1; turn <= 120; turn++) {
+        fb_error error = {0};
+        test_memory_fail(turn);
+        int result = fb_transaction_watch(p.on_a, FB_STR("w"), &error);
+        if (result == FB_OK) {
+            result = fb_transaction_run(p.on_a, change_several, &p, &error);
+        }
+        test_memory_fail(0);
+        shared_await(p.a, FB_SHARED_CONNECTED);
+        bool all = shared_is(p.a, "x", "1") && shared_is(p.a, "y", "1") && shared_is(p.a, "z", "1");
+        bool none = shared_is(p.a, "x", "(miss)") && shared_is(p.a, "y", "(miss)") &&
+                    shared_is(p.a, "z", "(miss)");
+        if (result == FB_OK || result == FB_ETIMEDOUT ? !all && !(none && result < 0) : !none) {
+            fail_msg("allocation %zu fails: %s (%s), all %d, none %d", turn,
+                     fb_result_name(result), error.text, all, none);
+        }
+        done += result == FB_OK;
+        assert_true(fb_del(p.a, FB_STR("x")) >= 0 && fb_del(p.a, FB_STR("y")) >= 0 &&
+                    fb_del(p.a, FB_STR("z")) >= 0);
+    }
+    assert_true(done > 0 && done < 120);
+    pair_close(&p);
+}
+
 #define TEST(name) rig_test(test_transaction__##name)
 
 int main(void) {
+    (void)test_memory_get();
     const struct CMUnitTest tests[] = {
         TEST(all_is_done_in_one_step),
         TEST(each_call_does_what_it_does_elsewhere),
@@ -446,7 +558,10 @@ int main(void) {
         TEST(what_cannot_be_is_said),
         TEST(as_many_keys_as_are_allowed),
         TEST(another_engine_s_inside_it_is_its_own),
+        TEST(one_of_its_own_engine_is_part_of_it),
         TEST(without_redis_nothing_is_done),
+        TEST(a_close_ends_one_that_waits),
+        TEST(without_memory_nothing_is_done_by_halves),
         TEST(a_fiber_runs_one_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

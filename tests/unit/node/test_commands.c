@@ -98,6 +98,15 @@ static void test_commands__of_values(void **state) {
              {"INCR a", ":2"},
              {"DECRBY a 5", ":-3"},
              {"INCRBYFLOAT a 0.5", "$4\r\n-2.5"},
+             {"INCRBYFLOAT far 1e300", NULL},
+             {"INCRBYFLOAT far -1e300", "$1\r\n0"},
+             {"INCRBYFLOAT far 1e-5000", "-ERR value is not a valid float"},
+             {"SET far x EXAT 10 EXAT 4102444800", "+OK"},
+             {"EXPIRETIME far", ":4102444800"},
+             {"GETEX far PERSIST PERSIST", "$1\r\nx"},
+             {"TTL far", ":-1"},
+             {"KEYS \"\"", "*0"},
+             {"DEL far", ":1"},
              {"INCR k", "-ERR value is not an integer or out of range"},
              {"DEL a b c none", ":3"},
              {"EXISTS k k none", ":2"},
@@ -319,7 +328,7 @@ static void test_commands__in_resp3(void **state) {
               "~3\r\n+@read\r\n+@string\r\n+@fast\r\n~0\r\n~1\r\n%3\r\n$5\r\nflags\r\n~2\r\n+RO\r\n"
               "+access\r\n$12\r\nbegin_search\r\n%2\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\nspec\r\n"
               "%1\r\n$5\r\nindex\r\n:1\r\n$9\r\nfind_keys\r\n%2\r\n$4\r\ntype\r\n$5\r\nrange\r\n"
-              "$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n$5\r\nlimit\r\n:0\r\n*0"},
+              "$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n$5\r\nlimit\r\n:0\r\n~0"},
              {"FLUSHALL", "+OK"},
              {"HELLO 2", NULL},
              {"GET none", "$-1"}, );

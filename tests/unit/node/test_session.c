@@ -534,6 +534,40 @@ static void test_session__survives_lack_of_memory(void **state) {
     assert_true(count > 20 && lived > 1);
 }
 
+static void feed_all(fb_session *session, const char *text) {
+    size_t used = 0;
+    int result = fb_session_feed(session, fb_str_of(text), &used);
+    assert_true(result == FB_OK || result == FB_ECLOSED);
+}
+
+// EXEC must not act as if nothing was to be watched.
+static int watch_with_little_memory(void *arg) {
+    fb_session *session = NULL;
+    int result = fb_session_new(&shared.node, FB_STR("127.0.0.1:5000"), never_wake, NULL, &session);
+    if (result < 0) {
+        return result;
+    }
+    feed_all(session, "SET watched 1\r\nWATCH watched\r\nSET watched 2\r\n"
+                      "MULTI\r\nSET watched 3\r\nEXEC\r\n");
+    fb_str said = fb_buf_str(fb_session_out(session));
+    assert_false(fb_str_ends(said, FB_STR("*1\r\n+OK\r\n")));
+    *(int *)arg += fb_str_ends(said, FB_STR("because WATCH failed\r\n"));
+    fb_session_free(session);
+    return FB_OK;
+}
+
+static void test_session__executes_nothing_where_watch_had_no_memory(void **state) {
+    int refused = 0;
+    assert_ok(watch_with_little_memory(&refused));
+    assert_int_equal(refused, 0);
+    test_memory *memory = test_memory_get();
+    memory->own = pthread_self();
+    memory->own_alone = true;
+    (void)test_memory_sweep(watch_with_little_memory, &refused);
+    memory->own_alone = false;
+    assert_true(refused > 0);
+}
+
 static int open_rig(void **state) {
     (void)state;
     (void)test_memory_get();
@@ -567,6 +601,7 @@ int main(void) {
         cmocka_unit_test(test_session__transaction_of_many_fetches),
         cmocka_unit_test(test_session__may_go_within_a_transaction),
         cmocka_unit_test(test_session__survives_lack_of_memory),
+        cmocka_unit_test(test_session__executes_nothing_where_watch_had_no_memory),
     };
     return cmocka_run_group_tests(tests, open_rig, close_rig);
 }

@@ -253,7 +253,7 @@ static void test_users__acl_tells_of_them(void **state) {
     assert_reply(boss, "ACL USERS", "*4\r\n$4\r\nboss\r\n$7\r\ndefault\r\n$4\r\ngone\r\n$3\r\nweb\r\n");
     fb_str list = ask(boss, "ACL LIST", NULL);
     assert_non_null(memmem(list.ptr, list.len, "~user:* %R~session:* &* -@all +@read +@write", 44));
-    assert_reply(boss, "ACL GETUSER nix", "*-1\r\n");
+    assert_reply(boss, "ACL GETUSER nix", "$-1\r\n");
     assert_reply(boss, "ACL SETUSER small +get ~a", "+OK\r\n");
     assert_reply(boss, "ACL GETUSER small",
                  "*12\r\n$5\r\nflags\r\n*1\r\n$3\r\noff\r\n$9\r\npasswords\r\n*0\r\n$8\r\ncommands\r\n"
