@@ -297,6 +297,10 @@ static void test_transaction__what_cannot_be_is_said(void **state) {
     bad.options = (fb_set_options){.tags = &none, .tag_count = 1};
     assert_ok(run(&p, set_one, &bad));
     assert_result(bad.result, FB_EINVAL);
+    fb_str reserved = FB_STR("\001mine");
+    bad.options.tags = &reserved;
+    assert_ok(run(&p, set_one, &bad));
+    assert_result(bad.result, FB_EINVAL);
     bad.options = (fb_set_options){.source_version = 7};
     assert_ok(run(&p, set_one, &bad));
     assert_result(bad.result, FB_EINVAL);
