@@ -39,7 +39,8 @@ FB_API FB_CHECK_RESULT int fb_transaction_new(fb_engine *engine, fb_transaction 
 // Before fb_close(). NULL is fine.
 FB_API void fb_transaction_free(fb_transaction *transaction);
 
-// From here to the end of fb_transaction_run() the key must not change. Again: as of the first time.
+// From here to the end of fb_transaction_run() the key must not change (what was absent and is
+// absent again has not). Again: as of the first time.
 // FB_EIO: the shared tier is not reached, or this node is not in step with it. FB_EINVAL: a plain layout,
 // or in a run. FB_ETOOBIG: too many keys, or too long a one. FB_ECLOSED, FB_ENOMEM.
 FB_API FB_CHECK_RESULT int fb_transaction_watch(fb_transaction *transaction, fb_str key,

@@ -549,6 +549,9 @@ class Rules(TestCase):
             return self.curl(f"/v1/keys/{key}")[1]["content-type"]
         self.put("typed?tags=a,b&ttl=1h", "<p>", "--header", "Content-Type: text/html; charset=utf-8")
         self.assertEqual(kept("typed"), "text/html; charset=utf-8")
+        # A browser runs nothing of it in our name.
+        self.assertEqual(self.curl("/v1/keys/typed")[1]["content-security-policy"], "sandbox")
+        self.assertEqual(self.curl("/v1/keys/typed")[1]["x-content-type-options"], "nosniff")
         with self.server.redis() as client:
             client.expire("typed", 100)
             client.append("typed", "</p>")

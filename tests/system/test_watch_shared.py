@@ -374,6 +374,17 @@ class Sessions(Nodes):
         self.assertEqual(said[-2:], [[b"OK", "ERR value is not an integer or out of range", b"OK"],
                                      [b"1", b"abc", b"2"]])
 
+    def test_what_runs_inside_is_counted(self):
+        def calls():
+            with self.nodes[2].redis() as client:
+                rows = client.info("commandstats")
+            return [rows.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("set", "strlen", "exec")]
+        one, before = self.line(2), calls()
+        said = one.say(("WATCH", "counted"), ("MULTI",), ("SET", "counted", "1"), ("STRLEN", "counted"),
+                       ("STRLEN", "counted"), ("EXEC",))[-1]
+        self.assertEqual(said, [b"OK", 1, 1])
+        self.assertEqual([now - then for now, then in zip(calls(), before)], [1, 2, 1])
+
     def test_an_empty_one(self):
         one, other = self.line(0), self.line(1)
         self.assertEqual(one.say(("WATCH", "e"), ("MULTI",), ("EXEC",)), [b"OK", b"OK", []])
