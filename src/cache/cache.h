@@ -216,6 +216,8 @@ void fb_cache_flush(fb_cache *cache, uint32_t log, int64_t now_ns);
 // FB_DOOMED; what is there goes. until_ns 0: ends a hold. Bounded: beyond some thousand holds, those of a
 // partition hold all its keys.
 void fb_cache_hold(fb_cache *cache, fb_str key, int64_t until_ns, int64_t now_ns);
+// Ends a hold; what is there stays.
+void fb_cache_lift(fb_cache *cache, fb_str key);
 // Source versions older than `fence` are not stored under `key` for the next hour (FB_DOOMED); values
 // without one are. What is there stays: fence, then invalidate. Bounded the same way.
 void fb_cache_fence(fb_cache *cache, fb_str key, uint64_t fence, int64_t now_ns);

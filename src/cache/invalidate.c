@@ -299,6 +299,10 @@ void fb_cache_hold(fb_cache *cache, fb_str key, int64_t until_ns, int64_t now_ns
     drop_key(&work, key);
 }
 
+void fb_cache_lift(fb_cache *cache, fb_str key) {
+    fb_holds_lift(cache->holds, key);
+}
+
 void fb_cache_fence(fb_cache *cache, fb_str key, uint64_t fence, int64_t now_ns) {
     fb_holds_fence(cache->holds, key, fence, now_ns);
 }

@@ -61,8 +61,12 @@ void fb_apply_record(fb_sync *sync, uint32_t log, const fb_record *record, const
         fb_sync_stamps_warn(sync, record, mark);
     }
     // An own hold is set once more: an older change of another node, which ends holds, may have come by
-    // only now.
-    if (!is_own(sync, record) || (record->hold_ms > 0 && FB_RULE(hold_again))) {
+    // only now. So an own change that came after that hold, and had ended it already, ends it again.
+    bool own = is_own(sync, record);
+    if (own && record->kind == FB_RECORD_KEY && record->hold_ms == 0) {
+        fb_cache_lift(options->cache, record->name);
+    }
+    if (!own || (record->hold_ms > 0 && FB_RULE(hold_again))) {
         if (record->kind == FB_RECORD_KEY) {
             apply_key(sync, log, record, now_ns);
         } else {

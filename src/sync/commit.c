@@ -219,6 +219,19 @@ static void saw(fb_gate *gate, uint32_t log, const fb_mark *mark) {
     }
 }
 
+// Of the items of one log, the last is the furthest.
+static void saw_all(fb_gate *gate, const fb_op *op, const fb_sync_reply *reply) {
+    bool told[FB_LOGS_MAX] = {false};
+    size_t count = op->request.item_count;
+    for (size_t i = reply->mark_count < count ? reply->mark_count : count; i-- > 0;) {
+        uint32_t log = op->request.items[i].log;
+        if (!told[log]) {
+            saw(gate, log, &reply->marks[i]);
+        }
+        told[log] = true;
+    }
+}
+
 static void suspect_all(fb_gate *gate, const fb_op *op) {
     for (size_t i = 0; i < op->request.item_count; i++) {
         fb_gate_suspect(gate, op->request.items[i].log, &(fb_mark){0});
@@ -231,9 +244,7 @@ void fb_commit_reply(fb_gate *gate, fb_op *op, fb_sync_reply *reply, int64_t now
     }
     switch (reply->result) {
         case FB_SYNC_DONE:
-            for (size_t i = 0; i < reply->mark_count && i < op->request.item_count; i++) {
-                saw(gate, op->request.items[i].log, &reply->marks[i]);
-            }
+            saw_all(gate, op, reply);
             end(gate, op, FB_OK, NULL);
             break;
         case FB_SYNC_CONFLICT:

@@ -77,6 +77,16 @@ class OneRedis(TestCase):
             with self.assertRaisesRegex(redis.ResponseError, "tags would not follow"):
                 self.b.ask("RENAME", f"move:tagged:{number}", "move:new")
 
+    def test_what_is_set_ends_a_hold(self):
+        """For its own node as well, which hears of its hold once more after that."""
+        for number in range(40):
+            with self.a.redis() as client, client.pipeline(transaction=False) as pipe:
+                pipe.execute_command("FB.HOLD", f"held:{number}", 600000)
+                pipe.set(f"held:{number}", "v")
+                pipe.execute()
+        for number in range(40):
+            self.seen_by_all("v", "GET", f"held:{number}")
+
     def test_what_is_renamed_is_always_somewhere(self):
         """And what MSET and MSETNX set is there together: whoever reads several keys in one step never sees
         a part of it, on whatever node."""

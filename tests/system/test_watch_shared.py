@@ -534,6 +534,28 @@ class Sessions(Nodes):
         one.ask("FB.INVALIDATE", "CLASS", "note")
         self.assertIsNone(one.ask("GET", "note:2"))
 
+    def test_leases_and_tags_are_as_outside(self):
+        one = self.line()
+
+        def outside(*words):
+            return one.ask(*words)
+
+        def within(*words):
+            return one.say(("WATCH", "any"), ("MULTI",), words, ("EXEC",))[-1][0]
+        for do in (outside, within):
+            name = do.__name__
+            leased, tagged = f"leased:{name}", f"tagged:{name}"
+            word, token = one.ask("FB.GET", leased)
+            self.assertEqual((word, do("SET", leased, "new"), one.ask("FB.FILL", leased, token, "old"),
+                              one.ask("GET", leased)), (b"lease", b"OK", 0, b"new"), name)
+            one.ask("FB.SET", tagged, "1", "TAGS", "1", f"tag:{name}")
+            self.assertEqual((do("APPEND", tagged, "2"), do("EXPIRE", tagged, "1000")), (2, 1), name)
+            self.assertRegex(do("RENAME", tagged, tagged + ":new"), "a key with tags cannot", name)
+            self.assertEqual(one.ask("GET", tagged), b"12", name)
+            one.ask("FB.INVALIDATE", "TAG", f"tag:{name}")
+            self.assertIsNone(one.ask("GET", tagged), name)
+            self.assertRegex(do("SET", "large", b"x" * (70 << 20)), "larger than one entry", name)
+
     def test_a_value_of_a_source(self):
         """It is read as any other; where it is not there, nobody is asked."""
         one = self.line()

@@ -261,6 +261,7 @@ class Trouble(TestCase):
     def test_the_node_ends_while_they_wait(self):
         server = self.stage.redis()
         node = self.stage.node(server.url, arguments=("--set", "redis.hard_timeout=20s"), max_lag=MAX_LAG_MS)
+        self.assertEqual(self.line(node).say(("WATCH", "idle"), ("MULTI",)), [b"OK", b"OK"])
         self.waiting(node, server, 8)
         self.assertEqual(node.stop(), 0)
 

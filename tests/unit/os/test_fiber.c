@@ -209,6 +209,38 @@ static void test_fiber__that_overflows_its_stack_is_killed(void **state) {
 }
 #endif
 
+// ---- what goes with it
+
+typedef struct carried {
+    fb_fiber *fiber;
+    int own;
+    bool kept;
+} carried;
+
+static void carry(void *arg) {
+    carried *one = arg;
+    one->fiber = fb_fiber_here();
+    assert_null(fb_fiber_local(one->fiber));
+    fb_fiber_set_local(one->fiber, &one->own);
+    fb_fiber_wait();
+    one->kept = fb_fiber_local(one->fiber) == &one->own;
+    fb_fiber_set_local(one->fiber, NULL);
+}
+
+// Also where others run between, and where its stack was another's before.
+static void test_fiber__a_pointer_goes_with_it(void **state) {
+    fb_fiber_pool *pool = new_pool(2);
+    for (int i = 0; i < 3; i++) {
+        carried one = {.kept = false}, other = {.kept = false};
+        assert_result(fb_fiber_run(pool, carry, &one), FB_PENDING);
+        assert_result(fb_fiber_run(pool, carry, &other), FB_PENDING);
+        fb_fiber_resume(one.fiber);
+        fb_fiber_resume(other.fiber);
+        assert_true(one.kept && other.kept);
+    }
+    fb_fiber_pool_free(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fiber__that_does_not_wait_is_a_call),
@@ -216,6 +248,7 @@ int main(void) {
         cmocka_unit_test(test_fiber__too_many_that_wait_are_refused),
         cmocka_unit_test(test_fiber__stacks_are_their_own),
         cmocka_unit_test(test_fiber__threads_have_their_own),
+        cmocka_unit_test(test_fiber__a_pointer_goes_with_it),
         cmocka_unit_test(test_fiber__without_memory_nothing_is_called),
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
         cmocka_unit_test(test_fiber__that_overflows_its_stack_is_killed),

@@ -241,6 +241,23 @@ static void test_follow__an_own_hold_outlives_an_older_change_that_comes_by_late
     free_rig(&all);
 }
 
+// It was over when its record came: what came after it on this node has ended it, and stored something.
+static void test_follow__an_own_hold_does_not_outlive_an_own_change_after_it(void **state) {
+    rig all = settled_rig();
+    fb_record hold = append(&all, log_of("page:1"),
+                            (fb_record){.kind = FB_RECORD_KEY,
+                                        .node = SELF,
+                                        .hold_ms = 1000,
+                                        .name = FB_STR("page:1")});
+    fb_record set = append(
+        &all, log_of("page:1"),
+        (fb_record){.kind = FB_RECORD_KEY, .node = SELF, .name = FB_STR("page:1")});
+    tell(&all, log_of("page:1"), &hold);
+    tell(&all, log_of("page:1"), &set);
+    assert_ok(rig_load(all.cache, RIG_PAGE, "page:1", "1", NULL, all.now_ns));
+    free_rig(&all);
+}
+
 static void test_follow__own_records_are_passed_over(void **state) {
     rig all = settled_rig();
     fb_record own = append(
@@ -708,6 +725,7 @@ int main(void) {
         cmocka_unit_test(test_follow__wide_records_reach_memory_and_stamps),
         cmocka_unit_test(test_follow__holds_and_fences_come_with_the_record),
         cmocka_unit_test(test_follow__an_own_hold_outlives_an_older_change_that_comes_by_later),
+        cmocka_unit_test(test_follow__an_own_hold_does_not_outlive_an_own_change_after_it),
         cmocka_unit_test(test_follow__own_records_are_passed_over),
         cmocka_unit_test(test_follow__what_wants_it_is_acknowledged_until_it_is_told),
         cmocka_unit_test(test_follow__a_gap_is_read_from_the_log),
