@@ -126,12 +126,17 @@ class QuickStart(TestCase):
             "BUILD": str(build), "CATALOGUE": str(cls.folder / "catalogue.db"), "PACKAGES": "2000",
             "FOREBAY_LISTEN_RESP": "127.0.0.1:0", "FOREBAY_LISTEN_HTTP": "127.0.0.1:0"})
 
+    @staticmethod
+    def heed_signals():
+        """Behind an ampersand SIGINT is ignored, behind nohup SIGHUP, and a shell cannot undo that."""
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
     def start(self, **env):
-        # Where the tests themselves run behind an ampersand SIGINT is ignored, and a shell cannot undo that.
         process = subprocess.Popen([ROOT / "tools/quickstart"], env={**self.env, **env}, text=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT,
-                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                                   preexec_fn=self.heed_signals)
         self.addCleanup(self.end, process)
         return process, Log(process.stdout)
 
