@@ -161,7 +161,9 @@ static int64_t body_len(int status, fb_str head) {
     while (head.len > 0) {
         fb_str line = next_line(&head);
         size_t colon = fb_str_find(line, ':');
-        if (fb_str_same(fb_str_make(line.ptr, colon), FB_STR("Content-Length")) && len != 0) {
+        bool is_length = colon < line.len &&
+                         fb_str_same(fb_str_make(line.ptr, colon), FB_STR("Content-Length"));
+        if (is_length && len != 0) {
             fb_str value = fb_str_trim(rest_after(line, colon + 1));
             bool fits = fb_str_int(value, &len) == FB_OK && len >= 0;
             return !fits ? FB_ESYNTAX : len > BODY_MAX ? FB_ETOOBIG : len;
