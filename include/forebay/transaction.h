@@ -49,10 +49,10 @@ FB_API FB_CHECK_RESULT int fb_transaction_watch(fb_transaction *transaction, fb_
 // that it has read, but did not watch, was changed meanwhile, it is called once more: it is to begin anew
 // each time. FB_OK: everything is done. FB_REFUSED: a watched key has changed. FB_EOVERLOAD: others changed
 // its keys again and again. FB_EIO, as above. FB_ECONFLICT: not all keys are in one slot of the Cluster.
-// FB_EINVAL (a plain layout), FB_ETOOBIG (too many keys, or too long a one), FB_ENOMEM: of a call inside;
-// what else a call refuses (a value that is too big, a tag) is said to its caller alone, and ends nothing.
-// After any of these nothing was done. FB_ETIMEDOUT: no answer came, so it may have been done, or not;
-// FB_ECLOSED: likewise, the engine is being closed. Nothing is watched any more afterwards. Within `fn` of another
+// FB_EINVAL (a plain layout), FB_ETOOBIG (too many keys), FB_ENOMEM: of a call inside; what else a call
+// refuses (a key or value that is too big, a tag) is said to its caller alone, and ends nothing. After any
+// of these nothing was done. FB_ETIMEDOUT: no answer came, so it may have been done, or not; FB_ECLOSED:
+// likewise, the engine is being closed. Nothing is watched any more afterwards. Within `fn` of another
 // transaction it is part of that one, which commits all, and may watch nothing of its own.
 FB_API FB_CHECK_RESULT int fb_transaction_run(fb_transaction *transaction, void (*fn)(void *arg),
                                               void *arg, fb_error *error);

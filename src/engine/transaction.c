@@ -242,6 +242,9 @@ static fb_value value_of(const entry *one) {
 }
 
 int fb_transaction_get(fb_transaction *in, fb_str key, fb_value_fn fn, void *arg) {
+    if (key.len > FB_KEY_LEN_MAX) {
+        return FB_MISS;  // nothing can be stored under it
+    }
     const entry *one = look_up(in, key);
     if (one == NULL) {
         return in->result;
@@ -258,7 +261,7 @@ static void look_up_some(fb_transaction *in, const fb_str *keys, size_t count) {
     entry *unknown[AT_ONCE_MAX];
     size_t unknown_count = 0;
     for (size_t i = 0; i < count; i++) {
-        entry *one = entry_of(in, keys[i]);
+        entry *one = keys[i].len <= FB_KEY_LEN_MAX ? entry_of(in, keys[i]) : NULL;
         bool asked = one == NULL || one->known || one->act != FB_ACT_NONE;
         for (size_t k = 0; k < unknown_count && !asked; k++) {
             asked = unknown[k] == one;
@@ -550,6 +553,7 @@ int fb_transaction_watch(fb_transaction *in, fb_str key, fb_error *error) {
     in->result = FB_OK;
     if (one != NULL) {
         one->watched = true;
+        fb_loaded_release(&one->now);  // the run looks again
         return FB_OK;
     }
     one = fb_map_get(&in->map, key);

@@ -77,6 +77,29 @@ classes:
 """
 
 
+def at_once(works):
+    """Runs them all at the same time: what they returned."""
+    results = [None] * len(works)
+    gate = threading.Barrier(len(works))
+
+    def run(index):
+        gate.wait()
+        try:
+            results[index] = works[index]()
+        except BaseException as error:  # pylint: disable=broad-except
+            results[index] = error
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
 def until(found, what="it", patience=PATIENCE):
     """Waits until found() is true and returns what it gave; connections that fail count as not yet."""
     end = time.monotonic() + patience

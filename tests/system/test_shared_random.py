@@ -9,12 +9,11 @@ moment older and are no part of it. SEED in the environment repeats a run's choi
 
 import os
 import random
-import threading
 import time
 import unittest
 
 from forebay import Replies, TestCase, command, main
-from shared import HAS_REDIS, Stage
+from shared import HAS_REDIS, Stage, at_once
 
 SEED = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 32)))
 CLIENTS, TURNS, KEYS = 9, 60, 3
@@ -101,29 +100,6 @@ class Client:
         """All in one piece; their replies."""
         self.socket.sendall(b"".join(command(*words) for words in commands))
         return [self.replies.next() for _ in commands]
-
-
-def at_once(works):
-    """Runs them all at the same time: what they returned."""
-    results = [None] * len(works)
-    gate = threading.Barrier(len(works))
-
-    def run(index):
-        gate.wait()
-        try:
-            results[index] = works[index]()
-        except BaseException as error:  # pylint: disable=broad-except
-            results[index] = error
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
 
 
 @unittest.skipUnless(HAS_REDIS, "no redis-server here")

@@ -15,10 +15,10 @@ import unittest
 import redis
 
 from forebay import PATIENCE, ROOT, clean_environment, main
-from shared import HAS_REDIS, until
+from shared import HAS_REDIS, at_once, until
 from test_clients import ioredis_folder
 from test_near_caches import NearCache
-from watching import SEED, Line, Nodes, as_text, at_once
+from watching import SEED, Line, Nodes, as_text
 
 
 @unittest.skipUnless(HAS_REDIS, "no redis-server here")

@@ -16,8 +16,8 @@ import time
 import unittest
 
 from forebay import PATIENCE, TestCase, main
-from shared import HAS_REDIS, Stage, until
-from watching import MAX_LAG_MS, PATIENT, SEED, Line, Nodes, at_once
+from shared import HAS_REDIS, Stage, at_once, until
+from watching import MAX_LAG_MS, PATIENT, SEED, Line, Nodes
 
 CROSSSLOT = "CROSSSLOT Keys in request don't hash to the same slot"
 CLIENTS, TURNS, KEYS = 9, int(os.environ.get("TURNS", "40")), 5

@@ -3,7 +3,6 @@ test_watch_trouble.py."""
 
 import os
 import random
-import threading
 
 from forebay import Replies, TestCase, command
 from shared import Stage
@@ -53,27 +52,6 @@ def as_text(reply):
     return str(reply) if isinstance(reply, Exception) else reply
 
 
-def at_once(works):
-    """Runs them all at the same time: what they returned."""
-    results = [None] * len(works)
-
-    def run(index):
-        try:
-            results[index] = works[index]()
-        except BaseException as error:  # pylint: disable=broad-except
-            results[index] = error
-
-    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
-
-
 class Nodes(TestCase):
     """Three nodes over one Redis, for all tests of a class."""
 
@@ -84,7 +62,6 @@ class Nodes(TestCase):
         cls.addClassCleanup(cls.stage.__exit__, None)
         cls.redis = cls.stage.redis()
         cls.nodes = cls.stage.nodes(cls.redis.url, arguments=PATIENT, max_lag=MAX_LAG_MS, more=MORE)
-
 
     def line(self, number=0):
         return Line(self, self.nodes[number])

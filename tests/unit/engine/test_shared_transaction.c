@@ -284,11 +284,23 @@ static void test_transaction__a_wide_invalidation_overtakes_it(void **state) {
     pair_close(&p);
 }
 
+static char long_name[FB_KEY_LEN_MAX + 2];
+
+static void look_for_too_long_a_key(void *arg) {
+    pair *p = arg;
+    fb_value value;
+    int64_t ttl_ms;
+    fb_str key = fb_str_of(long_name);
+    assert_result(fb_get_copy(p->a, key, &value), FB_MISS);
+    assert_result(fb_ttl(p->a, key, &ttl_ms), FB_MISS);
+    assert_result(fb_del(p->a, key), FB_MISS);
+    assert_ok(fb_set(p->a, FB_STR("k"), FB_STR("done"), NULL));
+}
+
 static void test_transaction__what_cannot_be_is_said(void **state) {
     SKIP_WITHOUT_REDIS();
     (void)state;
     pair p = pair_open(PATIENT);
-    static char long_name[FB_KEY_LEN_MAX + 2];
     memset(long_name, 'k', sizeof long_name - 1);
     assert_result(watch(&p, "plain:1"), FB_EINVAL);
     assert_result(watch(&p, long_name), FB_ETOOBIG);
@@ -310,6 +322,8 @@ static void test_transaction__what_cannot_be_is_said(void **state) {
     assert_ok(run(&p, set_one, &bad));
     assert_result(bad.result, FB_EINVAL);
     assert_shared(p.a, "k", "(miss)");
+    assert_ok(run(&p, look_for_too_long_a_key, &p));
+    assert_shared(p.a, "k", "done");
 
     fb_engine *alone = rig_open("memory: 4MiB\n");
     fb_transaction *none_such = NULL;
